@@ -1,0 +1,276 @@
+"""The border between the two stages: reader and writer of the HDF5 feature file.
+
+    /                        attrs: format = "tsatal-features", version = 1, provenance = JSON
+    /annotations             optional scalar string: ActivityNet-style JSON
+    /projection/<stream>     optional (2048, 512) float32
+    /videos/<video_id>       group; attrs: duration_sec, step_sec, start_sec, and what else is known
+    /videos/<video_id>/rgb   (T, D) float16 or float32; /flow likewise, same T
+
+Row `t` describes the instant `start_sec + t * step_sec`; nothing else in the program guesses a
+frame rate or a stride. The format is described for users in docs/feature_file.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from .annotations import Annotations, parse_annotations
+from .errors import InputError
+
+FORMAT = "tsatal-features"
+VERSION = 1
+STREAMS = ("rgb", "flow")
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """Where the rows of one video stand in time: row `t` at `start_sec + t * step_sec` seconds."""
+
+    num_steps: int
+    start_sec: float
+    step_sec: float
+    duration_sec: float
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """One video's rows: `streams[name]` is (T, D); `details` are further attributes (JSON scalars)."""
+
+    video_id: str
+    streams: Mapping[str, np.ndarray]
+    start_sec: float
+    step_sec: float
+    duration_sec: float
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class FeatureFile:
+    """A feature file opened for reading; use it in a `with` statement.
+
+    Raises:
+        InputError: missing, not HDF5, not of this format or version, or in use by a writer.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = _open(self.path)
+        try:
+            _check_format(self._file, self.path)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> FeatureFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Return what the extractor said about how the rows were made."""
+        return dict(json.loads(self._file.attrs.get("provenance", "{}")))
+
+    @property
+    def video_ids(self) -> list[str]:
+        """Return the ids of all videos, sorted."""
+        return sorted(self._file["videos"])
+
+    def annotations(self) -> Annotations | None:
+        """Return the embedded annotations, or None where the file has none."""
+        if "annotations" not in self._file:
+            return None
+        text = self._file["annotations"].asstr()[()]
+        return parse_annotations(text, source=f"{self.path} (embedded annotations)")
+
+    def projections(self) -> dict[str, np.ndarray]:
+        """Return the projection matrix (2048, 512) of every stream that has one."""
+        return {name: d[()] for name, d in self._file.get("projection", {}).items()}
+
+    def streams(self) -> tuple[str, ...]:
+        """Return the streams that every video has, `rgb` before `flow`."""
+        groups = self._file["videos"].values()
+        return tuple(s for s in STREAMS if groups and all(s in g for g in groups))
+
+    def time_axis(self, video_id: str) -> TimeAxis:
+        """Return where the rows of `video_id` stand in time.
+
+        Raises:
+            InputError: an attribute is missing or not a positive step, or streams differ in T.
+        """
+        group = self._group(video_id)
+        at = f"{self.path}: {video_id}"
+        try:
+            start, step, duration = (
+                float(group.attrs[k]) for k in ("start_sec", "step_sec", "duration_sec")
+            )
+        except KeyError as e:
+            raise InputError(f"{at}: an attribute is missing ({e.args[0]})") from None
+        if not (step > 0 and np.isfinite([start, step, duration]).all()):
+            raise InputError(f"{at}: step_sec must be positive and all times finite, is {step}")
+        lengths = {name: d.shape[0] for name, d in group.items()}
+        if len(set(lengths.values())) != 1:
+            raise InputError(f"{at}: its streams have different numbers of rows: {lengths}")
+        return TimeAxis(next(iter(lengths.values())), start, step, duration)
+
+    def width(self, streams: Sequence[str]) -> int:
+        """Return D, the summed width of `streams`, the same for all videos.
+
+        Raises:
+            InputError: a video lacks a stream, or widths differ between videos.
+        """
+        by_width = {sum(self._stream(v, s).shape[1] for s in streams): v for v in self.video_ids}
+        if len(by_width) != 1:
+            raise InputError(
+                f"{self.path}: one feature width is needed, found {by_width or 'none'}"
+            )
+        return next(iter(by_width))
+
+    def rows(
+        self, video_id: str, streams: Sequence[str], start: int = 0, stop: int | None = None
+    ) -> np.ndarray:
+        """Return rows `start:stop` of `streams` side by side, (t, D) float32.
+
+        Raises:
+            InputError: no such video or stream, or a value that is not finite.
+        """
+        parts = [self._stream(video_id, s)[start:stop] for s in streams]
+        rows = np.concatenate(parts, axis=1, dtype=np.float32)
+        if not np.isfinite(rows).all():
+            raise InputError(f"{self.path}: {video_id}: has features that are NaN or infinite")
+        return rows
+
+    def video(self, video_id: str) -> VideoFeatures:
+        """Return everything about one video, as it is stored."""
+        group = self._group(video_id)
+        axis = self.time_axis(video_id)
+        known = {"start_sec", "step_sec", "duration_sec"}
+        return VideoFeatures(
+            video_id=video_id,
+            streams={name: d[()] for name, d in group.items()},
+            start_sec=axis.start_sec,
+            step_sec=axis.step_sec,
+            duration_sec=axis.duration_sec,
+            details={k: _scalar(v) for k, v in group.attrs.items() if k not in known},
+        )
+
+    def _group(self, video_id: str) -> h5py.Group:
+        if video_id not in self._file["videos"]:
+            raise InputError(f"{self.path}: has no video {video_id!r}")
+        return self._file["videos"][video_id]
+
+    def _stream(self, video_id: str, stream: str) -> h5py.Dataset:
+        group = self._group(video_id)
+        if stream not in group:
+            raise InputError(
+                f"{self.path}: {video_id} has no stream {stream!r}; it has: {', '.join(group)}"
+            )
+        return group[stream]
+
+
+def write_feature_file(
+    path: str | Path,
+    videos: Iterable[VideoFeatures],
+    *,
+    provenance: Mapping[str, Any],
+    annotations_text: str | None = None,
+    projections: Mapping[str, np.ndarray] | None = None,
+) -> int:
+    """Write a feature file whole or not at all, and return the number of videos in it.
+
+    It is written beside `path`, synced, and renamed onto it, so a reader sees the old file or
+    the new one, and a crash or a full disk leaves the old one. `videos` may read from `path`.
+
+    Raises:
+        InputError: the same video id twice, or streams of one video that differ in T.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    count = 0
+    try:
+        with h5py.File(aside, "w") as file:
+            file.attrs.update(format=FORMAT, version=VERSION, provenance=json.dumps(provenance))
+            if annotations_text is not None:
+                file["annotations"] = annotations_text
+            for stream, matrix in (projections or {}).items():
+                file[f"projection/{stream}"] = matrix.astype(np.float32)
+            group = file.create_group("videos")
+            for count, video in enumerate(videos, start=1):  # noqa: B007
+                _write_video(group, video)
+        _sync(aside)
+        os.replace(aside, path)
+        _sync(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+    return count
+
+
+def _write_video(videos: h5py.Group, video: VideoFeatures) -> None:
+    if video.video_id in videos:
+        raise InputError(f"two videos have the id {video.video_id!r}")
+    lengths = {name: len(rows) for name, rows in video.streams.items()}
+    if len(set(lengths.values())) != 1:
+        raise InputError(f"{video.video_id}: streams differ in their number of rows: {lengths}")
+    group = videos.create_group(video.video_id)
+    for name, rows in video.streams.items():
+        group[name] = rows
+    group.attrs.update(
+        video.details,
+        start_sec=video.start_sec,
+        step_sec=video.step_sec,
+        duration_sec=video.duration_sec,
+    )
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `tsatal extract VIDEOS {path}` would write it")
+    try:
+        return h5py.File(path, "r")
+    except BlockingIOError:
+        raise InputError(f"{path}: in use by a program that is writing it") from None
+    except OSError as e:
+        if not h5py.is_hdf5(path):
+            raise InputError(f"{path}: not an HDF5 file, or cut short") from None
+        raise InputError(f"{path}: cannot be opened ({e})") from None
+
+
+def _check_format(file: h5py.File, path: Path) -> None:
+    if file.attrs.get("format") != FORMAT or "videos" not in file:
+        raise InputError(f"{path}: HDF5, but not a {FORMAT} file (see docs/feature_file.md)")
+    if file.attrs.get("version") != VERSION:
+        raise InputError(
+            f"{path}: format version {file.attrs.get('version')}; this program reads {VERSION}"
+        )
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _sync(path: Path) -> None:
+    """Make what was written to a file or folder survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,58 @@
+"""Pure interval mathematics, for NumPy arrays and torch tensors alike; imports nothing of ours.
+
+An interval is a pair (start, end) in the last dimension. Everything broadcasts, so all pairs of
+(N, 2) and (M, 2) are `tiou(a[:, None], b[None])`.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
+
+
+def seconds_to_steps(seconds: Array, *, start_sec: float, step_sec: float) -> Array:
+    """Return instants (any shape, seconds) on the axis of feature rows: row `t` is at `t`."""
+    return (seconds - start_sec) / step_sec
+
+
+def steps_to_seconds(steps: Array, *, start_sec: float, step_sec: float) -> Array:
+    """Return the instants (any shape, seconds) of fractional feature rows."""
+    return start_sec + steps * step_sec
+
+
+def _library(x: Any) -> ModuleType:
+    return torch if isinstance(x, torch.Tensor) else np
+
+
+def overlap(a: Array, b: Array) -> Array:
+    """Return the length of the intersection of intervals (..., 2) and (..., 2), at least 0."""
+    xp = _library(a)
+    length = xp.minimum(a[..., 1], b[..., 1]) - xp.maximum(a[..., 0], b[..., 0])
+    return length.clip(min=0)
+
+
+def tiou(a: Array, b: Array) -> Array:
+    """Return the temporal intersection over union of intervals (..., 2), in [0, 1].
+
+    Two intervals whose union has no length have a tIoU of 0, also when they are equal.
+    """
+    shared = overlap(a, b)
+    union = (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - shared
+    positive = union > 0
+    return _library(a).where(positive, shared / _library(a).where(positive, union, 1.0), 0.0)
+
+
+def diou(a: Array, b: Array) -> Array:
+    """Return the distance-IoU of intervals (..., 2): tIoU - (centre distance / hull)^2, in (-1, 1].
+
+    Zheng et al., "Distance-IoU Loss" (AAAI 2020), in one dimension.
+    """
+    xp = _library(a)
+    hull = xp.maximum(a[..., 1], b[..., 1]) - xp.minimum(a[..., 0], b[..., 0])
+    distance = (a[..., 0] + a[..., 1] - b[..., 0] - b[..., 1]) / 2
+    return tiou(a, b) - (distance / xp.where(hull > 0, hull, 1.0)) ** 2
