@@ -2,14 +2,15 @@
 
 This is the only place that knows what an annotation or a prediction file looks like:
 
-    {"database": {ID: {"subset": S, "duration": SEC, "annotations": [{"label": L, "segment": [a, b]}]}}}
-    {"results": {ID: [{"label": L, "segment": [a, b], "score": P}]}}
+    {"database": {ID: {"subset": S, "duration": SEC,
+                       "annotations": [{"label": L, "segment": [START, END]}]}}}
+    {"results": {ID: [{"label": L, "segment": [START, END], "score": P}]}}
 """
 
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -133,7 +134,7 @@ def predictions_json(predictions: Mapping[str, Iterable[Detection]]) -> str:
 
 def _read_text(path: str | Path) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -159,7 +160,8 @@ def _member(value: Any, key: str, kind: type, at: str) -> Any:
 
 def _number(entry: Mapping[str, Any], key: str, at: str) -> float:
     value = entry.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is None or not number or not abs(value) <= sys.float_info.max:  # JSON has 10**400
         raise InputError(f"{at}: {key!r} must be a finite number, is {value!r:.60}")
     return float(value)
 

@@ -43,7 +43,7 @@ class TimeAxis:
 
 @dataclass(frozen=True)
 class VideoFeatures:
-    """One video's rows: `streams[name]` is (T, D); `details` are further attributes (JSON scalars)."""
+    """One video's rows: `streams[name]` is (T, D); `details` are further scalar attributes."""
 
     video_id: str
     streams: Mapping[str, np.ndarray]
@@ -158,18 +158,23 @@ class FeatureFile:
             raise InputError(f"{self.path}: {video_id}: has features that are NaN or infinite")
         return rows
 
+    def details(self, video_id: str) -> dict[str, Any]:
+        """Return what else is known about one video than its place in time."""
+        known = {"start_sec", "step_sec", "duration_sec"}
+        attrs = self._group(video_id).attrs
+        return {k: _scalar(v) for k, v in attrs.items() if k not in known}
+
     def video(self, video_id: str) -> VideoFeatures:
         """Return everything about one video, as it is stored."""
         group = self._group(video_id)
         axis = self.time_axis(video_id)
-        known = {"start_sec", "step_sec", "duration_sec"}
         return VideoFeatures(
             video_id=video_id,
             streams={name: d[()] for name, d in group.items()},
             start_sec=axis.start_sec,
             step_sec=axis.step_sec,
             duration_sec=axis.duration_sec,
-            details={k: _scalar(v) for k, v in group.attrs.items() if k not in known},
+            details=self.details(video_id),
         )
 
     def _group(self, video_id: str) -> h5py.Group:

@@ -32,7 +32,7 @@ def _library(x: Any) -> ModuleType:
 def overlap(a: Array, b: Array) -> Array:
     """Return the length of the intersection of intervals (..., 2) and (..., 2), at least 0."""
     xp = _library(a)
-    length = xp.minimum(a[..., 1], b[..., 1]) - xp.maximum(a[..., 0], b[..., 0])
+    length: Array = xp.minimum(a[..., 1], b[..., 1]) - xp.maximum(a[..., 0], b[..., 0])
     return length.clip(min=0)
 
 
@@ -41,18 +41,21 @@ def tiou(a: Array, b: Array) -> Array:
 
     Two intervals whose union has no length have a tIoU of 0, also when they are equal.
     """
+    xp = _library(a)
     shared = overlap(a, b)
     union = (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - shared
     positive = union > 0
-    return _library(a).where(positive, shared / _library(a).where(positive, union, 1.0), 0.0)
+    ratio: Array = xp.where(positive, shared / xp.where(positive, union, 1.0), 0.0)
+    return ratio
 
 
 def diou(a: Array, b: Array) -> Array:
-    """Return the distance-IoU of intervals (..., 2): tIoU - (centre distance / hull)^2, in (-1, 1].
+    """Return the distance-IoU of intervals (..., 2): tIoU - (centre distance / hull)^2, in [-1, 1].
 
     Zheng et al., "Distance-IoU Loss" (AAAI 2020), in one dimension.
     """
     xp = _library(a)
     hull = xp.maximum(a[..., 1], b[..., 1]) - xp.minimum(a[..., 0], b[..., 0])
     distance = (a[..., 0] + a[..., 1] - b[..., 0] - b[..., 1]) / 2
-    return tiou(a, b) - (distance / xp.where(hull > 0, hull, 1.0)) ** 2
+    value: Array = tiou(a, b) - (distance / xp.where(hull > 0, hull, 1.0)) ** 2
+    return value

@@ -1,0 +1,34 @@
+# make demo    small videos -> features -> trained head -> mAP and pictures
+# make test    the tests
+# make check   style, format, types
+# All create .venv where there is none and install into it, with the versions we test with.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.installed
+	$(BIN)/tsatal demo
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed .mypy_path/tsatal
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p tsatal
+	$(BIN)/mypy tests benchmarks
+
+$(VENV)/.installed: setup.cfg constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+# The root is the package; under this name mypy finds it.
+.mypy_path/tsatal:
+	mkdir -p .mypy_path
+	ln -s .. .mypy_path/tsatal
+
+clean:
+	rm -rf $(VENV) .mypy_path build dist *.egg-info

@@ -1,0 +1,192 @@
+"""A page laid out in pixels, which the pictures of `visualize` are drawn on.
+
+It stands on matplotlib's object interface: nothing global is touched, no window is opened. Text is
+measured before it is placed, so that nothing overlaps and nothing is cut off at the edge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
+from matplotlib.textpath import text_to_path
+
+DPI = 100
+INK, MUTED, GRID, PAPER = "#222222", "#666666", "#dddddd", "#f4f4f2"
+# Okabe and Ito's colours, which the colour-blind can tell apart; for their pale yellow, a purple.
+HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A5195")
+SMALL, NORMAL, LARGE = 8.0, 9.0, 13.0  # points
+MARGIN, LINE = 24, 17  # px: around a picture, and between lines of text
+SWATCH = 12  # px
+LONGEST_LABEL = 280  # px
+TICK_STEPS_SEC = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+FONT = "DejaVu Sans"  # matplotlib brings it along, so a picture is the same on every machine
+
+
+class Page:
+    """A white page of `width` x `height` px whose coordinates start at the top left."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width, self.height = width, height
+        self._figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+        self.whole = self._figure.add_axes((0, 0, 1, 1))
+        self.whole.set(xlim=(0, width), ylim=(height, 0))
+        self.whole.set_axis_off()
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        """Return axes that fill this rectangle (px), without spines."""
+        bottom = self.height - top - height
+        across, up = self.width, self.height
+        axes = self._figure.add_axes((left / across, bottom / up, width / across, height / up))
+        axes.set_facecolor("none")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=3, color=GRID, labelsize=SMALL, labelcolor=MUTED, pad=4)
+        axes.set_axisbelow(True)
+        return axes
+
+    def header(self, title: str, lines: Iterable[str]) -> None:
+        """Write a title, and below it the lines that say what the picture was made from."""
+        room = self.width - 2 * MARGIN
+        write(self.whole, MARGIN, MARGIN + 6, shortened(title, LARGE, room), LARGE, bold=True)
+        for k, line in enumerate(lines):
+            write(self.whole, MARGIN, MARGIN + 30 + LINE * k, line, colour=MUTED)
+
+    def swatch(self, x: float, y: float, colour: str, *, hatched: bool = False) -> None:
+        """Draw a small square of `colour` whose left is at `x` and whose middle is at `y`."""
+        fill, hatch = (PAPER, "//////") if hatched else (colour, None)
+        square = Rectangle((x, y - SWATCH / 2), SWATCH, SWATCH, facecolor=fill, edgecolor=colour)
+        square.set(linewidth=0.8, hatch=hatch)
+        self.whole.add_patch(square)
+
+    def save(self, path: str | Path) -> None:
+        """Write the page to `path` as PNG, a pixel for a pixel."""
+        self._figure.savefig(path, format="png", dpi=DPI)
+
+
+def header_height(lines: Sequence[str]) -> float:
+    """Return where what follows a header of so many lines may start, in px."""
+    return MARGIN + 34 + LINE * len(lines)
+
+
+def write(
+    axes: Axes,
+    x: float,
+    y: float,
+    words: str,
+    size: float = NORMAL,
+    *,
+    colour: str = INK,
+    align: str = "left",
+    bold: bool = False,
+) -> None:
+    """Write `words` at (x, y), vertically centred; "$" and "_" in labels mean themselves."""
+    axes.text(
+        x,
+        y,
+        words,
+        color=colour,
+        fontproperties=_font(size, bold=bold),
+        horizontalalignment=align,
+        verticalalignment="center_baseline",
+        parse_math=False,
+        zorder=5,
+    )
+
+
+def text_width(words: str, size: float = NORMAL) -> float:
+    """Return how wide `words` will be, in px."""
+    points, _, _ = text_to_path.get_text_width_height_descent(words, _font(size), ismath=False)
+    return float(points) * DPI / 72
+
+
+def shortened(words: str, size: float = NORMAL, room: float = LONGEST_LABEL) -> str:
+    """Return `words`, or as much of their start as fits into `room` px, and an ellipsis."""
+    if text_width(words, size) <= room:
+        return words
+    kept = next(n for n in range(len(words), -1, -1) if text_width(words[:n] + "…", size) <= room)
+    return words[:kept].rstrip() + "…"
+
+
+def wrapped(words: str, room: float, size: float = NORMAL) -> list[str]:
+    """Return `words` broken at blanks into lines of at most `room` px, longer words shortened."""
+    lines: list[str] = []
+    for word in words.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer, size) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(shortened(word, size, room))
+    return lines
+
+
+def flowing(labels: Iterable[str], room: float) -> list[tuple[int, float, str]]:
+    """Return (row, x, label) of legend entries set like words in a paragraph `room` px wide."""
+    places: list[tuple[int, float, str]] = []
+    row, x = 0, 0.0
+    for label in labels:
+        width = SWATCH + 6 + text_width(shortened(label)) + 20
+        if places and x + width > room:
+            row, x = row + 1, 0.0
+        places.append((row, x, label))
+        x += width
+    return places
+
+
+def tick_step(span_sec: float) -> float:
+    """Return the distance of ticks, in seconds, that puts at most a dozen on an axis."""
+    return next((s for s in TICK_STEPS_SEC if span_sec / s <= 12), span_sec / 12)
+
+
+def time_axis(axes: Axes, start_sec: float, end_sec: float, *, extent_sec: float) -> None:
+    """Make x run over these seconds, with ticks as one writes times of a video `extent_sec` long."""
+    step = tick_step(end_sec - start_sec)
+    numbers = range(math.ceil(start_sec / step), math.floor(end_sec / step + 1e-9) + 1)
+    axes.set_xlim(start_sec, end_sec)
+    axes.set_xticks([k * step for k in numbers], [_clock(k * step, extent_sec) for k in numbers])
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+
+
+def time_unit(extent_sec: float) -> str:
+    """Return how the ticks of `time_axis` are to be read."""
+    return "seconds" if extent_sec < 120 else "min:s" if extent_sec < 3600 else "h:min:s"
+
+
+def _clock(seconds: float, extent_sec: float) -> str:
+    if extent_sec < 120:
+        return f"{seconds:.4g}"
+    hours, rest = divmod(round(seconds), 3600)
+    minutes = f"{rest // 60}:{rest % 60:02d}"
+    return minutes if extent_sec < 3600 else f"{hours}:{minutes.zfill(5)}"
+
+
+def mixed(colour: str, other: str, share: float) -> str:
+    """Return `colour` with a share (0 to 1) of `other` in it."""
+    pairs = zip(to_rgb(colour), to_rgb(other), strict=True)
+    r, g, b = ((1 - share) * one + share * two for one, two in pairs)
+    return to_hex((r, g, b))
+
+
+def class_colours(labels: Sequence[str]) -> dict[str, str]:
+    """Return a colour for every label, the same in all pictures drawn with the same list.
+
+    Seven hues, then the same hues darker, then lighter; after 21 labels they repeat.
+    """
+    shades = [*HUES, *(mixed(h, "black", 0.45) for h in HUES)]
+    shades += [mixed(h, "white", 0.45) for h in HUES]
+    return {label: shades[k % len(shades)] for k, label in enumerate(labels)}
+
+
+def ink_on(fill: str) -> str:
+    """Return the text colour that reads better on `fill`."""
+    r, g, b = to_rgb(fill)
+    return INK if 0.3 * r + 0.59 * g + 0.11 * b > 0.52 else "white"
+
+
+def _font(size: float, *, bold: bool = False) -> FontProperties:
+    return FontProperties(family=FONT, size=size, weight="bold" if bold else "normal")

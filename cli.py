@@ -1,0 +1,212 @@
+"""The command line: options in, one call of `pipeline`, text out; no logic."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__
+from .errors import InputError
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+ANY = click.Path(path_type=Path)
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the network runs; auto takes CUDA where there is one.",
+)
+
+
+class _Group(click.Group):
+    """Turns a user's mistake into one clear line, and an interruption into a clean end."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (InputError, OSError) as error:
+            if ctx.params.get("debug"):
+                raise
+            raise click.ClickException(" ".join(str(error).split())) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tsatal")
+@click.option("--debug", is_flag=True, help="Show where an error came from.")
+@click.option("-q", "--quiet", is_flag=True, help="Show warnings and results only.")
+def main(debug: bool, quiet: bool) -> None:
+    """Find actions in untrimmed video: label, start, end, score.
+
+    \b
+    tsatal extract videos/ out.h5        videos to features, once
+    tsatal train --features out.h5       features to a trained head
+    tsatal evaluate                      mAP, detections and pictures of the newest run
+    """
+    logging.basicConfig(
+        level=logging.WARNING if quiet else logging.INFO, format="%(message)s", stream=sys.stderr
+    )
+
+
+@main.command()
+@click.option("--features", type=FILE, help="Feature file that `tsatal extract` wrote.")
+@click.option(
+    "--config",
+    "config_name",
+    default="paper",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A shipped configuration (see `tsatal configs`) or a YAML file.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Change one setting; may be repeated.",
+)
+@click.option("--annotations", type=FILE, help="Instead of those inside the feature file.")
+@click.option("--out", type=FOLDER, help="Folder of the run.  [default: runs/CONFIG-DATE-TIME]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, or with the newest one.")
+@DEVICE
+def train(
+    features: Path | None,
+    config_name: str,
+    overrides: tuple[str, ...],
+    annotations: Path | None,
+    out: Path | None,
+    resume: bool,
+    device: str,
+) -> None:
+    """Train a TSA + TPP head on cached features."""
+    from . import pipeline
+    from .config import load_config
+    from .runs import DATA_FILE, new_run_dir, newest_run
+
+    if resume and (features or overrides or _given("config_name")):
+        raise click.UsageError("--resume goes on under the run's own features and settings")
+    if not resume and features is None:
+        raise click.UsageError("give --features FILE.h5 (or --resume)")
+    run_dir = out or (newest_run(needs=DATA_FILE) if resume else new_run_dir(config_name))
+    common: dict[str, Any] = {"run_dir": run_dir, "annotations": annotations, "device": device}
+    try:
+        if features is None:
+            pipeline.resume(**common)
+        else:
+            pipeline.train(features, load_config(config_name, overrides), **common)
+    except KeyboardInterrupt:
+        raise click.ClickException(
+            f"stopped; go on with: tsatal train --resume --out {run_dir}"
+        ) from None
+    click.echo(f"{run_dir}\nmeasure it with: tsatal evaluate {run_dir}")
+
+
+@main.command()
+@click.argument("run", required=False, type=FOLDER)
+@click.option("--predictions", type=FILE, help="Measure this file of detections instead of a run.")
+@click.option("--annotations", type=FILE, help="Ground truth; a run finds its own.")
+@click.option("--subset", help="Videos to measure on.  [default: the test subset]")
+@click.option("--protocol", type=click.Choice(["anet", "thumos14"]), help="See docs/evaluation.md.")
+@click.option(
+    "--tiou",
+    "tious",
+    multiple=True,
+    callback=lambda _c, _p, v: _parse_tious(v),
+    metavar="T[,T]|A:STEP:B",
+    help="tIoU thresholds.  [default: 0.3:0.1:0.7]",
+)
+@click.option("--exclude", multiple=True, metavar="VIDEO", help="Leave a video out; repeatable.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the figures there; - prints them.")
+@click.option(
+    "--checkpoint",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="best was chosen by validation mAP, and flatters it on that subset.",
+)
+@click.option("--features", type=FILE, help="Other features for the run, made in the same way.")
+@click.option("--timelines", default=8, show_default=True, help="Videos to draw.")
+@click.option("--out", type=FOLDER, help="Folder for files and pictures.  [default: the run's]")
+@DEVICE
+def evaluate(
+    run: Path | None,
+    predictions: Path | None,
+    annotations: Path | None,
+    subset: str | None,
+    protocol: str | None,
+    tious: tuple[float, ...],
+    exclude: tuple[str, ...],
+    json_path: str | None,
+    checkpoint: str,
+    features: Path | None,
+    timelines: int,
+    out: Path | None,
+    device: str,
+) -> None:
+    """Measure a run (the newest where none is named), or a file of detections."""
+    from . import pipeline
+    from .runs import newest_run
+
+    common: dict[str, Any] = {
+        "annotations": annotations, "subset": subset, "protocol": protocol, "tious": tious,
+        "exclude": exclude, "timelines": timelines, "out": out,
+    }  # fmt: skip
+    if predictions is not None:
+        if run is not None or annotations is None:
+            raise click.UsageError("--predictions needs --annotations, and no RUN")
+        measured = pipeline.evaluate_predictions(predictions, **common)
+    else:
+        run = run or newest_run()
+        measured = pipeline.evaluate_run(
+            run, features=features, checkpoint=checkpoint, device=device, **common
+        )
+    to_stdout = json_path == "-"
+    click.echo(measured.evaluation.table(), err=to_stdout)
+    for path in measured.written:
+        click.echo(path, err=to_stdout)
+    if json_path:
+        text = json.dumps(measured.evaluation.to_json(), indent=1)
+        if to_stdout:
+            click.echo(text)
+        else:
+            Path(json_path).write_text(text + "\n", encoding="utf-8")
+
+
+@main.command()
+@click.argument("name", required=False)
+def configs(name: str | None) -> None:
+    """List the shipped configurations, or print one with all its settings."""
+    from .config import dump_config, load_config, shipped_configs
+
+    click.echo(dump_config(load_config(name)) if name else "\n".join(shipped_configs()))
+
+
+def _given(parameter: str) -> bool:
+    """Whether the user wrote this option, rather than leaving it at its default."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def _parse_tious(texts: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the thresholds in "0.5", "0.5,0.7" or "0.3:0.1:0.7" (start:step:stop, inclusive)."""
+    found: list[float] = []
+    for text in (part for t in texts for part in t.split(",")):
+        try:
+            numbers = [float(n) for n in text.split(":")]
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not a number or START:STEP:STOP") from None
+        if len(numbers) == 3 and numbers[1] > 0:
+            start, step, stop = numbers
+            count = int((stop - start) / step + 1e-6) + 1
+            found += [round(start + n * step, 10) for n in range(count)]
+        elif len(numbers) == 1:
+            found += numbers
+        else:
+            raise click.BadParameter(f"{text!r} is not a number or START:STEP:STOP")
+    return tuple(found)

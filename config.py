@@ -1,0 +1,222 @@
+"""Typed, frozen settings of stage two: defaults, then a YAML file, then `--set key=value`.
+
+The defaults are the preset `paper`. Only `cli` and `pipeline` import this module; the modules of
+`head/` receive plain values.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import InputError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(_Section):
+    """Which features and videos, and how training windows are drawn from them."""
+
+    streams: tuple[Literal["rgb", "flow"], ...] = Field(
+        (), description="Feature streams side by side; empty: all that the file has."
+    )
+    train_subset: str = Field("", description="Subset to train on; empty: found by name.")
+    validation_subset: str = Field(
+        "", description="Subset watched during training; empty: found by name."
+    )
+    test_subset: str = Field("", description="Subset of `evaluate`; empty: found by name.")
+    window_steps: int = Field(100, ge=2, description="Rows in a training window.")
+    windows_per_video: int = Field(12, ge=1, description="Windows of every video in one epoch.")
+    min_instance_share: float = Field(
+        0.75, gt=0, le=1, description="Share of an action that its window holds at least."
+    )
+
+
+class ModelConfig(_Section):
+    """The head."""
+
+    width: int = Field(256, ge=1, description="Channels inside the head.")
+    input_dropout: float = Field(0.2, ge=0, lt=1, description="Share of input features dropped.")
+    classes: Literal["softmax", "sigmoid"] = Field(
+        "softmax", description="Exclusive classes with background, or independent ones."
+    )
+    tsa: Literal["hard", "soft", "none"] = Field(
+        "hard", description="TSA with arg-max or expected condition matrix, or without TSA."
+    )
+    tsa_threshold: float | None = Field(
+        None, ge=0, le=1, description="None: pairs count by 1 - tIoU; else those below it count."
+    )
+    tpp: bool = Field(True, description="Whether TPP and the heads behind it are there.")
+    pyramid_levels: int = Field(3, ge=0, le=10, description="Halvings in the pyramid of TPP.")
+    dilations: tuple[int, ...] = Field((1, 2, 4), description="Dilated convolutions of TPP.")
+
+
+class LossConfig(_Section):
+    """What the losses weigh: each term with the product of its stage's and its own weight."""
+
+    pre: float = Field(1.0, ge=0, description="Weight of the pre-judgement, before TSA.")
+    refined: float = Field(1.0, ge=0, description="Weight of the heads between TSA and TPP.")
+    final: float = Field(1.0, ge=0, description="Weight of the heads behind TPP.")
+    classes: float = Field(1.0, ge=0, description="Weight of the focal loss (Eq. 5).")
+    boundary: float = Field(1.0, ge=0, description="Weight of the DIoU loss (Eq. 6).")
+    actionness: float = Field(1.0, ge=0, description="Weight of the actionness loss.")
+    focal_gamma: float = Field(2.0, ge=0, description="How much easy steps are discounted.")
+    focal_alpha: float = Field(0.5, gt=0, lt=1, description="Weight of action against background.")
+
+
+class OptimConfig(_Section):
+    """The training."""
+
+    epochs: int = Field(20, ge=1, description="Passes over the training videos.")
+    batch_size: int = Field(16, ge=1, description="Windows per optimiser step.")
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(1e-2, ge=0, description="Decay of kernels, not of biases.")
+    warmup_share: float = Field(0.1, ge=0, le=1, description="Share of steps to warm up in.")
+    clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    average_decay: float = Field(
+        0.99, ge=0, lt=1, description="Decay of the weight average, once warm."
+    )
+    seed: int = Field(0, ge=0, description="Of initialisation, dropout and sampling.")
+    log_every: int = Field(20, ge=1, description="Steps between two log lines.")
+    validate_every: int = Field(5, ge=1, description="Epochs between two validations.")
+
+
+class DecodeConfig(_Section):
+    """From scores to detections."""
+
+    window_overlap: float = Field(
+        0.5, ge=0, lt=1, description="Share of a test window that the next one covers again."
+    )
+    min_score: float = Field(0.001, ge=0, le=1, description="Candidates below it are dropped.")
+    max_candidates: int = Field(2000, ge=1, description="Candidates of a video before soft-NMS.")
+    nms_sigma: float = Field(0.5, gt=0, description="Width of soft-NMS; small suppresses more.")
+    max_detections: int = Field(200, ge=1, description="Detections of a video.")
+
+
+class EvalConfig(_Section):
+    """How detections are measured by default."""
+
+    protocol: Literal["anet", "thumos14"] = Field("anet", description="See docs/evaluation.md.")
+    tious: tuple[float, ...] = Field(
+        (0.3, 0.4, 0.5, 0.6, 0.7), min_length=1, description="tIoU thresholds."
+    )
+    exclude: tuple[str, ...] = Field((), description="Video ids left out of the evaluation.")
+
+
+class Config(_Section):
+    """Everything stage two can be told."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    decode: DecodeConfig = DecodeConfig()
+    eval: EvalConfig = EvalConfig()
+
+
+def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> Config:
+    """Return the defaults changed by a YAML file and by `section.key=value` strings.
+
+    Args:
+        name_or_path: the name of a shipped configuration, or the path of a YAML file.
+        overrides: as given to `--set`; the value is read as YAML.
+    Raises:
+        InputError: no such configuration; an unknown key (the message names the nearest one); a
+            value of the wrong type or out of range.
+    """
+    source, settings = _read(name_or_path)
+    for override in overrides:
+        _override(settings, override)
+    return parse_config(settings, source=source)
+
+
+def parse_config(settings: Mapping[str, Any], *, source: str) -> Config:
+    """Return the settings as a Config; see `load_config`."""
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as e:
+        raise InputError(f"{source}: {_explain(e)}") from None
+
+
+def dump_config(config: Config) -> str:
+    """Return the settings as YAML that `load_config` reads back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def shipped_configs() -> list[str]:
+    """Return the names of the configurations that come with the package."""
+    folder = resources.files(__package__) / "configs"
+    return sorted(f.name[: -len(".yaml")] for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def all_keys() -> list[str]:
+    """Return every key, as "section.key"."""
+    return [
+        f"{section}.{key}"
+        for section, field in Config.model_fields.items()
+        for key in type(field.default).model_fields
+    ]
+
+
+def _read(name_or_path: str) -> tuple[str, dict[str, Any]]:
+    if name_or_path in shipped_configs():
+        text = (resources.files(__package__) / "configs" / f"{name_or_path}.yaml").read_text()
+    else:
+        try:
+            text = Path(name_or_path).read_text(encoding="utf-8")
+        except OSError:
+            near = difflib.get_close_matches(name_or_path, shipped_configs(), n=1, cutoff=0)
+            raise InputError(
+                f"{name_or_path}: neither a file nor a shipped configuration "
+                f"({', '.join(shipped_configs())}); did you mean {near[0]!r}?"
+            ) from None
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError as e:
+        raise InputError(f"{name_or_path}: not YAML ({' '.join(str(e).split())})") from None
+    if settings is not None and not isinstance(settings, dict):
+        raise InputError(f"{name_or_path}: must hold sections ({', '.join(Config.model_fields)})")
+    return name_or_path, settings or {}
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not equals or not dot:
+        raise InputError(f"--set {override}: write section.key=value{_nearest(key.strip())}")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InputError(f"--set {override}: {value!r} is not a YAML value") from None
+    if not isinstance(settings.setdefault(section, {}), dict):
+        raise InputError(f"section {section!r} must hold keys")
+    settings[section][name] = parsed
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown key {key!r}{_nearest(key)}")
+        else:
+            lines.append(f"{key}: {problem['msg'].lower()}, is {problem['input']!r:.60}")
+    return "; ".join(lines)
+
+
+def _nearest(key: str) -> str:
+    """Return "; did you mean ...?" for the valid key most like `key`, in its section or another."""
+    last = key.rpartition(".")[2]
+    by_last = {k.rpartition(".")[2]: k for k in all_keys()}
+    near = difflib.get_close_matches(key, all_keys(), n=1, cutoff=0.7) or [
+        by_last[k] for k in difflib.get_close_matches(last, list(by_last), n=1, cutoff=0)
+    ]
+    return f"; did you mean {near[0]!r}?"

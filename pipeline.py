@@ -1,0 +1,422 @@
+"""Train and evaluate as functions: the only place that wires the parts together."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .annotations import (
+    AnnotatedVideo,
+    Annotations,
+    Detection,
+    class_labels,
+    load_annotations,
+    load_predictions,
+    predictions_json,
+)
+from .config import Config
+from .errors import InputError
+from .evaluation import THUMOS14_TIOUS, Evaluation, evaluate, precision_recall
+from .features import FeatureFile
+from .head.dataset import (
+    Batch,
+    batches,
+    draw_windows,
+    feature_statistics,
+    label_videos,
+)
+from .head.decode import decode_video, score_video
+from .head.losses import total_loss
+from .head.model import HeadOutput
+from .head.train import LAST, fit, seed_everything
+from .runs import (
+    RunData,
+    build_head,
+    load_head,
+    load_run_description,
+    save_run_description,
+)
+from .subsets import choose_subsets
+from .visualize import per_class_ap_figure, precision_recall_figure, timeline
+
+logger = logging.getLogger(__name__)
+
+# What must agree between the features a head was trained on and those it is used on.
+EXTRACTION_KEYS = ("extractor", "weights_sha256", "fps", "crop", "projection")
+MAX_NAMED = 5  # names in a message; the rest are counted
+STATISTICS_VIDEOS = 200  # enough for a mean and a deviation
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called "auto" (CUDA where there is one), "cpu" or "cuda".
+
+    Raises:
+        InputError: CUDA is asked for and not there.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: this torch sees no CUDA device; use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def train(
+    features: Path,
+    config: Config,
+    *,
+    run_dir: Path,
+    annotations: Path | None = None,
+    device: str = "auto",
+) -> Path:
+    """Train a head on a feature file and return the run's folder.
+
+    Raises:
+        InputError: the folder already holds a run, or the features, annotations and settings do
+            not fit together.
+    """
+    if (run_dir / LAST).exists():
+        raise InputError(f"{run_dir}: already holds a run; add --resume, or choose another --out")
+    with FeatureFile(features) as file:
+        truth = _annotations(file, annotations)
+        data = _describe(file, truth, config)
+        save_run_description(run_dir, config, data)
+        _fit(file, truth, config, data, run_dir=run_dir, device=device, resume=False)
+    return run_dir
+
+
+def resume(run_dir: Path, *, annotations: Path | None = None, device: str = "auto") -> Path:
+    """Go on with an interrupted training, under its own settings, and return its folder."""
+    config, data = load_run_description(run_dir)
+    with FeatureFile(data.features) as file:
+        truth = _annotations(file, annotations)
+        started = (run_dir / LAST).exists()
+        _fit(file, truth, config, data, run_dir=run_dir, device=device, resume=started)
+    return run_dir
+
+
+def _annotations(file: FeatureFile, path: Path | None) -> Annotations:
+    truth = load_annotations(path) if path else file.annotations()
+    if truth is None:
+        raise InputError(
+            f"{file.path}: has no annotations inside; give --annotations FILE.json, or put them "
+            f"in with `tsatal extract VIDEOS {file.path} --annotations FILE.json`"
+        )
+    return truth
+
+
+def _with_features(file: FeatureFile, truth: Annotations) -> dict[str, AnnotatedVideo]:
+    ids = set(file.video_ids)
+    return {name: video for name, video in truth.videos.items() if name in ids}
+
+
+def _in_subset(file: FeatureFile, truth: Annotations, subset: str) -> dict[str, AnnotatedVideo]:
+    """Return the videos of a subset that have features; how many have none is logged."""
+    wanted = truth.subset(subset)
+    there = {k: v for k, v in _with_features(file, truth).items() if v.subset == subset}
+    missing = [name for name in wanted if name not in there]
+    if not there:
+        raise InputError(f"{file.path}: has features of none of the {len(wanted)} {subset} videos")
+    if missing:
+        named = ", ".join(missing[:MAX_NAMED]) + (", ..." if len(missing) > MAX_NAMED else "")
+        logger.warning(
+            "%d of %d %s videos have no features and are left out: %s",
+            len(missing), len(wanted), subset, named,
+        )  # fmt: skip
+    return there
+
+
+def _describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
+    annotated = Counter(v.subset for v in _with_features(file, truth).values() if v.instances)
+    data = config.data
+    subsets = choose_subsets(
+        annotated,
+        train=data.train_subset,
+        validation=data.validation_subset,
+        test=data.test_subset,
+    )
+    streams = data.streams or file.streams()
+    videos = _in_subset(file, truth, subsets.train)
+    labels = class_labels(videos.values())
+    lengths = [np.diff(v.segments, axis=1).ravel() for v in label_videos(file, videos, labels)]
+    all_lengths = np.concatenate(lengths)
+    if all_lengths.size == 0:
+        raise InputError(f"{truth.source}: subset {subsets.train!r} has no action to learn from")
+    return RunData(
+        features=str(file.path.resolve()),
+        streams=tuple(streams),
+        labels=tuple(labels),
+        subsets=subsets,
+        width=file.width(streams),
+        reach_steps=float(max(np.median(all_lengths) / 2, 0.5)),
+        extraction=file.provenance,
+    )
+
+
+def _fit(
+    file: FeatureFile,
+    truth: Annotations,
+    config: Config,
+    data: RunData,
+    *,
+    run_dir: Path,
+    device: str,
+    resume: bool,
+) -> None:
+    """Wire data, head, loss and validation into the training loop."""
+    on = choose_device(device)
+    optim, sampling = config.optim, config.data
+    videos = label_videos(file, _in_subset(file, truth, data.subsets.train), data.labels)
+    videos = [v for v in videos if len(v.segments)]
+    validation = _in_subset(file, truth, data.subsets.validation)
+    logger.info(
+        "training on %d %s videos (%d actions, %d classes), watching %d %s videos; run %s",
+        len(videos), data.subsets.train, sum(len(v.segments) for v in videos), len(data.labels),
+        len(validation), data.subsets.validation, run_dir,
+    )  # fmt: skip
+    seed_everything(optim.seed)
+    head = build_head(config, data)
+    head.standardise_by(
+        *feature_statistics(file, videos, data.streams, max_videos=STATISTICS_VIDEOS)
+    )
+
+    def batches_of(epoch: int) -> Iterator[Batch]:
+        windows = draw_windows(
+            videos,
+            window_steps=sampling.window_steps,
+            windows_per_video=sampling.windows_per_video,
+            min_share=sampling.min_instance_share,
+            rng=np.random.default_rng([optim.seed, epoch]),
+        )
+        return batches(
+            file,
+            windows,
+            streams=data.streams,
+            window_steps=sampling.window_steps,
+            num_classes=len(data.labels),
+            batch_size=optim.batch_size,
+        )
+
+    def loss_of(output: HeadOutput, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return total_loss(
+            output,
+            batch.targets,
+            batch.valid,
+            weights=config.loss.model_dump(),
+            softmax=config.model.classes == "softmax",
+            gamma=config.loss.focal_gamma,
+            alpha=config.loss.focal_alpha,
+        )
+
+    def validate(model: nn.Module) -> float:
+        found = detect(model.eval(), file, list(validation), config, data, device=on)
+        return evaluate(
+            validation,
+            found,
+            protocol="anet",
+            tious=config.eval.tious,
+            subset=data.subsets.validation,
+        ).average_map
+
+    fit(
+        model=head.to(on),
+        batches_of=batches_of,
+        steps_per_epoch=-(-len(videos) * sampling.windows_per_video // optim.batch_size),
+        loss_of=loss_of,
+        validate=validate,
+        run_dir=run_dir,
+        resume=resume,
+        device=on,
+        **optim.model_dump(exclude={"seed", "batch_size"}),
+    )
+
+
+def detect(
+    head: nn.Module,
+    file: FeatureFile,
+    video_ids: Iterable[str],
+    config: Config,
+    data: RunData,
+    *,
+    device: torch.device,
+) -> dict[str, list[Detection]]:
+    """Return the detections of a trained head in videos of a feature file, best first."""
+    decoding = config.decode.model_dump(exclude={"window_overlap"})
+    found = {}
+    for video_id in video_ids:
+        steps = score_video(
+            head,
+            file.rows(video_id, data.streams),
+            softmax=config.model.classes == "softmax",
+            window_steps=config.data.window_steps,
+            overlap=config.decode.window_overlap,
+            batch_size=config.optim.batch_size,
+            device=device,
+        )
+        found[video_id] = decode_video(steps, file.time_axis(video_id), data.labels, **decoding)
+    return found
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An evaluation, and the files and folders that were written with it."""
+
+    evaluation: Evaluation
+    written: tuple[Path, ...]
+
+
+def evaluate_run(
+    run_dir: Path,
+    *,
+    features: Path | None = None,
+    annotations: Path | None = None,
+    subset: str | None = None,
+    protocol: str | None = None,
+    tious: Sequence[float] = (),
+    exclude: Sequence[str] = (),
+    checkpoint: str = "last",
+    timelines: int = 8,
+    out: Path | None = None,
+    device: str = "auto",
+) -> Measured:
+    """Detect in a subset with a run's head, measure, and write predictions, metrics and pictures.
+
+    Args:
+        features: another feature file than the run was trained on, made in the same way.
+        subset, protocol, tious, exclude: as the run's settings say where not given.
+        checkpoint: "last", or "best", which was chosen by its mAP on the validation subset.
+        timelines: how many videos to draw.
+        out: where to write; the run's folder where not given.
+    Raises:
+        InputError: no such run, subset or video; features of another width or extraction.
+    """
+    config, data = load_run_description(run_dir)
+    on = choose_device(device)
+    subset = subset or data.subsets.test
+    head = load_head(run_dir, checkpoint=checkpoint, device=on)
+    with FeatureFile(features or data.features) as file:
+        check_same_extraction(file, data)
+        videos = _in_subset(file, _annotations(file, annotations), subset)
+        found = detect(head, file, list(videos), config, data, device=on)
+    out = out or run_dir
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "predictions.json").write_text(predictions_json(found), encoding="utf-8")
+    left_out = exclude or [v for v in config.eval.exclude if v in videos]
+    evaluation = evaluate(
+        videos,
+        found,
+        protocol=protocol or config.eval.protocol,
+        tious=tious or config.eval.tious,
+        subset=subset,
+        exclude=left_out,
+    )
+    if checkpoint == "best" and subset == data.subsets.validation:
+        logger.warning(
+            "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
+        )
+    report = write_report(evaluation, videos, found, out, exclude=left_out, timelines=timelines)
+    return Measured(evaluation, (out / "predictions.json", *report))
+
+
+def evaluate_predictions(
+    predictions: Path,
+    *,
+    annotations: Path,
+    subset: str | None = None,
+    protocol: str | None = None,
+    tious: Sequence[float] = (),
+    exclude: Sequence[str] = (),
+    timelines: int = 8,
+    out: Path | None = None,
+) -> Measured:
+    """Measure a file of detections in the ActivityNet format; pictures where `out` is given.
+
+    Raises:
+        InputError: a file is not of its format, or there is no such subset.
+    """
+    truth = load_annotations(annotations)
+    if subset is None:
+        annotated = Counter(v.subset for v in truth.videos.values() if v.instances)
+        subset = choose_subsets(annotated).test
+    videos = truth.subset(subset)
+    found = load_predictions(predictions)
+    evaluation = evaluate(
+        videos,
+        found,
+        protocol=protocol or "anet",
+        tious=tious or THUMOS14_TIOUS,
+        subset=subset,
+        exclude=exclude,
+    )
+    if out is None:
+        return Measured(evaluation, ())
+    report = write_report(evaluation, videos, found, out, exclude=exclude, timelines=timelines)
+    return Measured(evaluation, tuple(report))
+
+
+def check_same_extraction(file: FeatureFile, data: RunData) -> None:
+    """Refuse features that were not made like those the run was trained on.
+
+    Raises:
+        InputError: a stream is missing, the width differs, or the provenance names another
+            network, weights or frame sampling; the message names the first difference.
+    """
+    width = file.width(data.streams)
+    if width != data.width:
+        raise InputError(f"{file.path}: features are {width} wide, the run needs {data.width}")
+    ours, theirs = data.extraction, file.provenance
+    differing = [k for k in EXTRACTION_KEYS if ours.get(k) != theirs.get(k)]
+    if differing:
+        k = differing[0]
+        raise InputError(
+            f"{file.path}: was extracted with {k} {theirs.get(k)!r}, "
+            f"the run was trained on {k} {ours.get(k)!r}"
+        )
+
+
+def write_report(
+    evaluation: Evaluation,
+    videos: Mapping[str, AnnotatedVideo],
+    found: Mapping[str, Sequence[Detection]],
+    out: Path,
+    *,
+    exclude: Sequence[str],
+    timelines: int,
+) -> list[Path]:
+    """Write `metrics.json` and the pictures into `out`, and return their paths.
+
+    Time lines are drawn of `timelines` videos spread evenly over those that have actions.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    metrics, per_class = out / "metrics.json", out / "per_class_ap.png"
+    curves, folder = out / "precision_recall.png", out / "timelines"
+    metrics.write_text(json.dumps(evaluation.to_json(), indent=1), encoding="utf-8")
+    per_class_ap_figure(per_class, evaluation)
+    at = min(evaluation.tious, key=lambda t: abs(t - 0.5))
+    recall_precision = precision_recall(
+        videos, found, protocol=evaluation.protocol, tiou=at, subset=evaluation.subset,
+        exclude=exclude,
+    )  # fmt: skip
+    precision_recall_figure(curves, evaluation, recall_precision, tiou=at)
+    shown = [v for v in videos.values() if v.instances and v.video_id not in exclude]
+    shown = shown[:: max(1, -(-len(shown) // timelines))] if timelines else []
+    folder.mkdir(exist_ok=True)
+    for video in shown:
+        detections = found.get(video.video_id, [])
+        ends = [i.end_sec for i in video.instances] + [d.end_sec for d in detections]
+        timeline(
+            folder / f"{video.video_id.replace('/', '_')}.png",
+            video_id=video.video_id,
+            duration_sec=video.duration_sec or max(ends),
+            truth=video.instances,
+            detections=detections,
+            labels=class_labels(videos.values()),
+        )
+    return [metrics, per_class, curves, *([folder] if shown else [])]

@@ -1,0 +1,125 @@
+"""A run's folder: what training writes, and evaluation finds again.
+
+runs/<name>/config.yaml            the resolved settings
+           /data.json              feature file, streams, labels, subsets
+           /last.pt  best.pt       checkpoints
+           /log.csv  events.*      losses and validation mAP
+           /predictions.json  metrics.json  *.png  timelines/   from `evaluate`
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .config import Config, dump_config, load_config
+from .errors import InputError
+from .head.model import TSATAL
+from .head.train import BEST, LAST, load_checkpoint
+from .subsets import Subsets
+
+RUNS = Path("runs")
+CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run was trained on.
+
+    features: absolute path of the feature file.
+    extraction: the feature file's provenance, so that features made otherwise are recognised.
+    reach_steps: half the median length of the training actions, in steps.
+    """
+
+    features: str
+    streams: tuple[str, ...]
+    labels: tuple[str, ...]
+    subsets: Subsets
+    width: int
+    reach_steps: float
+    extraction: Mapping[str, Any]
+
+
+def new_run_dir(config_name: str, *, root: Path = RUNS) -> Path:
+    """Return a folder name that does not exist yet: configuration, date and time."""
+    base = f"{Path(config_name).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    candidates = [root / base, *(root / f"{base}-{n}" for n in range(2, 1000))]
+    return next(c for c in candidates if not c.exists())
+
+
+def newest_run(*, root: Path = RUNS, needs: str = LAST) -> Path:
+    """Return the run in `root` whose file `needs` was written last.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sorted(root.glob(f"*/{needs}"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise InputError(
+            f"{root.resolve()}: holds no run; train one with `tsatal train --features FILE.h5`, "
+            "or name the folder of a run"
+        )
+    return found[-1].parent
+
+
+def save_run_description(run_dir: Path, config: Config, data: RunData) -> None:
+    """Write the settings and the description of the data into the run's folder."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    (run_dir / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
+    (run_dir / DATA_FILE).write_text(json.dumps(asdict(data), indent=1), encoding="utf-8")
+
+
+def load_run_description(run_dir: Path) -> tuple[Config, RunData]:
+    """Return the settings and the data of the run in `run_dir`.
+
+    Raises:
+        InputError: the folder does not hold a run, or a damaged one.
+    """
+    if not (run_dir / CONFIG_FILE).is_file() or not (run_dir / DATA_FILE).is_file():
+        raise InputError(f"{run_dir}: not the folder of a run ({CONFIG_FILE}, {DATA_FILE} needed)")
+    try:
+        raw = json.loads((run_dir / DATA_FILE).read_text(encoding="utf-8"))
+        raw["subsets"] = Subsets(**raw["subsets"])
+        for name in ("streams", "labels"):
+            raw[name] = tuple(raw[name])
+        data = RunData(**raw)
+    except (ValueError, TypeError, KeyError) as e:
+        raise InputError(f"{run_dir / DATA_FILE}: damaged ({e})") from None
+    return load_config(str(run_dir / CONFIG_FILE)), data
+
+
+def build_head(config: Config, data: RunData) -> TSATAL:
+    """Return the untrained head that the settings and the data ask for."""
+    return TSATAL(
+        width_in=data.width,
+        num_classes=len(data.labels),
+        softmax=config.model.classes == "softmax",
+        reach_steps=data.reach_steps,
+        **config.model.model_dump(exclude={"classes"}),
+    )
+
+
+def load_head(run_dir: Path, *, checkpoint: str, device: torch.device) -> nn.Module:
+    """Return the run's trained head, in evaluation mode: the weight average of a checkpoint.
+
+    Args:
+        checkpoint: "last" or "best".
+    Raises:
+        InputError: the run has no such checkpoint, or it does not fit the run's settings.
+    """
+    path = run_dir / (BEST if checkpoint == "best" else LAST)
+    head = build_head(*load_run_description(run_dir))
+    try:
+        head.load_state_dict(load_checkpoint(path)["average"])
+    except RuntimeError as e:
+        raise InputError(
+            f"{path}: does not fit {run_dir / CONFIG_FILE} ({str(e).splitlines()[-1].strip()})"
+        ) from None
+    return head.to(device).eval()

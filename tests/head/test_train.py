@@ -1,0 +1,216 @@
+"""The loop: schedules in closed form, resuming bit for bit, checkpoints whole or not at all."""
+
+import csv
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tsatal.errors import InputError
+from tsatal.head import train
+from tsatal.head.dataset import Batch
+from tsatal.head.targets import Targets
+
+
+def test_learning_rate_warms_up_and_follows_half_a_cosine() -> None:
+    rates = [train.learning_rate(s, peak=2.0, warmup_steps=4, total_steps=20) for s in range(20)]
+    np.testing.assert_allclose(rates[:4], [0.5, 1.0, 1.5, 2.0])
+    assert rates[4] == 2.0
+    assert rates[12] == pytest.approx(1.0)  # half way down
+    assert rates[19] == pytest.approx(1 + math.cos(math.pi * 15 / 16))
+
+
+def test_no_warmup_and_one_step() -> None:
+    assert train.learning_rate(0, peak=1.0, warmup_steps=0, total_steps=1) == 1.0
+
+
+def test_average_forgets_the_initialisation_in_a_short_training() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 1000.0)
+    average = train.averaged(model, decay=0.999)
+    nn.init.constant_(model.weight, 1.0)
+    average.update_parameters(model)  # the first update copies
+    for _ in range(5):
+        average.update_parameters(model)
+    assert weight_of(average) == pytest.approx(1.0)
+
+
+def test_average_is_the_moving_average_by_hand() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = train.averaged(model, decay=0.999)
+    values = [3.0, 5.0, 8.0]
+    for v in values:
+        nn.init.constant_(model.weight, v)
+        average.update_parameters(model)
+    expected = values[0]
+    for updates, v in enumerate(values[1:], start=1):
+        keep = (1 + updates) / (10 + updates)
+        expected = keep * expected + (1 - keep) * v
+    assert weight_of(average) == pytest.approx(expected)
+
+
+def test_biases_and_norms_do_not_decay() -> None:
+    model = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3))
+    decayed, free = train.make_optimizer(model, lr=1e-3, weight_decay=0.1).param_groups
+    assert [p.shape for p in decayed["params"]] == [(3, 2, 1)] and decayed["weight_decay"] == 0.1
+    assert len(free["params"]) == 3 and free["weight_decay"] == 0.0
+
+
+def weight_of(average: nn.Module) -> float:
+    return float(average.get_parameter("module.weight"))
+
+
+class Net(nn.Module):
+    """A model with dropout and batch-norm, so that every random state matters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Dropout(0.3), nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)
+        )
+
+    def forward(self, features: Tensor, valid: Tensor) -> Tensor:
+        return self.layers(features.flatten(0, 1))
+
+
+def batches_of(epoch: int) -> Iterator[Batch]:
+    g = torch.Generator().manual_seed(epoch)
+    for _ in range(3):
+        x = torch.randn(2, 5, 4, generator=g)
+        yield Batch(
+            x,
+            torch.ones(2, 5, dtype=torch.bool),
+            Targets(torch.zeros(2, 5, 1), torch.zeros(2, 5, 2)),
+        )
+
+
+def loss_of(output: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    loss = (output.flatten() - batch.features.sum(-1).flatten()).square().mean()
+    return loss, {"square": loss.detach()}
+
+
+def run(run_dir: Path, *, epochs: int = 4, resume: bool = False, **changes: Any) -> train.Progress:
+    run_dir.mkdir(exist_ok=True)
+    torch.manual_seed(99 if resume else 0)  # a resumed process starts from another state
+    options: dict[str, Any] = {
+        "model": Net(),
+        "batches_of": batches_of,
+        "steps_per_epoch": 3,
+        "loss_of": loss_of,
+        "validate": lambda model: 0.5,
+        "run_dir": run_dir,
+        "epochs": epochs,
+        "lr": 1e-2,
+        "weight_decay": 0.01,
+        "warmup_share": 0.1,
+        "clip_norm": 1.0,
+        "average_decay": 0.9,
+        "log_every": 2,
+        "validate_every": 2,
+        "resume": resume,
+        "device": torch.device("cpu"),
+    }
+    return train.fit(**{**options, **changes})
+
+
+def stop_after(epoch: int) -> Callable[[int], Iterator[Batch]]:
+    """Return batches that fail in the middle of `epoch`, as a killed process does."""
+
+    def batches(e: int) -> Iterator[Batch]:
+        for n, batch in enumerate(batches_of(e)):
+            if e == epoch and n == 2:
+                raise KeyboardInterrupt
+            yield batch
+
+    return batches
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+@pytest.mark.parametrize("interrupted_in", [1, 2, 3])
+def test_resumed_training_is_bit_for_bit_the_uninterrupted_one(
+    tmp_path: Path, interrupted_in: int
+) -> None:
+    run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", batches_of=stop_after(interrupted_in))
+    run(tmp_path / "cut", resume=True)
+    whole, cut = (train.load_checkpoint(tmp_path / d / train.LAST) for d in ("whole", "cut"))
+    assert same(whole, cut)
+    for name in ("step", "epoch", "loss", "validation_mAP"):
+        columns = [
+            [row[name] for row in train.read_log(tmp_path / d / "log.csv")]
+            for d in ("whole", "cut")
+        ]
+        assert columns[0] == columns[1]
+
+
+def test_log_has_one_line_per_interval_and_per_validation(tmp_path: Path) -> None:
+    run(tmp_path)
+    with open(tmp_path / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["step"]) for r in rows if r["loss"]] == [2, 4, 6, 8, 10, 12]
+    assert [(int(r["step"]), float(r["validation_mAP"])) for r in rows if r["validation_mAP"]] == [
+        (6, 0.5),
+        (12, 0.5),
+    ]
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+
+
+def test_best_is_the_checkpoint_of_the_highest_validation(tmp_path: Path) -> None:
+    scores = iter([0.3, 0.7, 0.5])
+    progress = run(tmp_path, epochs=6, validate=lambda m: next(scores))
+    assert (progress.best_map, progress.best_epoch) == (0.7, 4)
+    assert train.load_checkpoint(tmp_path / train.BEST)["progress"]["epoch"] == 4
+    assert train.load_checkpoint(tmp_path / train.LAST)["progress"]["epoch"] == 6
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_epoch(tmp_path: Path) -> None:
+    def explode(output: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        explode.calls += 1  # type: ignore[attr-defined]
+        loss, parts = loss_of(output, batch)
+        return (loss * math.nan, parts) if explode.calls > 4 else (loss, parts)  # type: ignore[attr-defined]
+
+    explode.calls = 0  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="loss is nan at step 4"):
+        run(tmp_path, loss_of=explode)
+    assert train.load_checkpoint(tmp_path / train.LAST)["progress"]["step"] == 3
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / train.LAST
+    train.save_atomically({"average": {}, "n": 1}, path)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        train.save_atomically({"average": {}, "n": 2}, path)
+    assert train.load_checkpoint(path)["n"] == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_a_damaged_or_missing_checkpoint_is_one_clear_line(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(InputError, match="x.pt"):
+        train.load_checkpoint(tmp_path / "x.pt")

@@ -1,0 +1,92 @@
+"""Settings: every shipped file loads, order of precedence, and errors that name the nearest key."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tsatal import config
+from tsatal.config import Config, dump_config, load_config
+from tsatal.errors import InputError
+
+
+@pytest.mark.parametrize("name", config.shipped_configs())
+def test_every_shipped_configuration_loads(name: str) -> None:
+    assert isinstance(load_config(name), Config)
+
+
+def test_the_defaults_are_the_preset_paper() -> None:
+    assert load_config("paper") == Config()
+
+
+def test_shipped_files_are_the_files_in_the_folder() -> None:
+    folder = Path(config.__file__).parent / "configs"
+    assert config.shipped_configs() == sorted(p.stem for p in folder.iterdir())
+    assert {"paper", "thumos14", "activitynet", "demo"} <= set(config.shipped_configs())
+
+
+def test_command_line_overrides_yaml_overrides_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("optim: {epochs: 7, batch_size: 4}\n")
+    loaded = load_config(str(path), ["optim.epochs=9", "model.dilations=[1, 3]"])
+    assert (loaded.optim.epochs, loaded.optim.batch_size) == (9, 4)
+    assert loaded.model.dilations == (1, 3)
+    assert loaded.optim.lr == Config().optim.lr
+
+
+def test_what_is_dumped_loads_again(tmp_path: Path) -> None:
+    changed = load_config("activitynet", ["data.streams=[rgb]", "eval.exclude=[a, b]"])
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_config(changed))
+    assert load_config(str(path)) == changed
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("optim.epoch=3", "unknown key 'optim.epoch'; did you mean 'optim.epochs'?"),
+        ("model.epochs=3", "did you mean 'optim.epochs'?"),
+        ("epochs=3", "write section.key=value; did you mean 'optim.epochs'?"),
+        ("optim.epochs", "write section.key=value"),
+        ("optim.epochs=many", "optim.epochs: .*integer.*'many'"),
+        ("optim.epochs=0", "optim.epochs: .*greater than or equal to 1, is 0"),
+        ("model.tsa=on", "model.tsa: .*'hard', 'soft' or 'none'"),
+        ("optim.lr=[", "not a YAML value"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_says_what_to_do(override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        load_config("paper", [override])
+    assert "\n" not in str(error.value)
+
+
+def test_a_wrong_name_lists_what_there_is() -> None:
+    with pytest.raises(InputError, match=r"papr: neither a file .*thumos14.*did you mean 'paper'"):
+        load_config("papr")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "optim: 3", "a: b: c", "optimm: {lr: 1}"])
+def test_a_file_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="bad.yaml"):
+        load_config(str(path), [])
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Config().optim.epochs = 3  # type: ignore[misc]
+
+
+def test_every_setting_has_its_sentence() -> None:
+    for name, section in Config.model_fields.items():
+        assert isinstance(section.default, BaseModel), name
+        for key, field in type(section.default).model_fields.items():
+            assert field.description and field.description.endswith("."), f"{name}.{key}"
+
+
+def test_shipped_files_only_use_known_sections() -> None:
+    for name in config.shipped_configs():
+        text = (Path(config.__file__).parent / "configs" / f"{name}.yaml").read_text()
+        assert set(yaml.safe_load(text)) <= set(Config.model_fields)

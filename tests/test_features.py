@@ -1,0 +1,164 @@
+"""The border file: what is written is read, whole or not at all, and damage is named."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from tsatal.errors import InputError
+from tsatal.features import FeatureFile, VideoFeatures, write_feature_file
+
+ANNOTATIONS = '{"database": {"v": {"subset": "training", "annotations": []}}}'
+
+
+def video(name: str = "v", steps: int = 5, **changes: Any) -> VideoFeatures:
+    rows = np.arange(steps * 4, dtype=np.float32).reshape(steps, 4)
+    options: dict[str, Any] = {
+        "streams": {"rgb": rows, "flow": rows[:, :2].astype(np.float16)},
+        "start_sec": 0.05,
+        "step_sec": 0.2,
+        "duration_sec": 1.0,
+        "details": {"source": "v.mp4", "frames": 25},
+    }
+    return VideoFeatures(name, **{**options, **changes})
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    matrix = np.eye(4, 3, dtype=np.float32)
+    count = write_feature_file(
+        path,
+        [video("b"), video("a (1).x", steps=1)],
+        provenance={"extractor": "test"},
+        annotations_text=ANNOTATIONS,
+        projections={"rgb": matrix},
+    )
+    with FeatureFile(path) as file:
+        assert count == 2 and file.video_ids == ["a (1).x", "b"]
+        assert file.provenance == {"extractor": "test"}
+        assert file.streams() == ("rgb", "flow") and file.width(("rgb", "flow")) == 6
+        truth = file.annotations()
+        assert truth is not None and list(truth.videos) == ["v"]
+        np.testing.assert_array_equal(file.projections()["rgb"], matrix)
+        axis = file.time_axis("b")
+        assert (axis.num_steps, axis.duration_sec) == (5, 1)
+        assert (axis.start_sec, axis.step_sec) == (0.05, 0.2)
+        rows = file.rows("b", ("rgb", "flow"), 1, 3)
+        assert rows.dtype == np.float32
+        np.testing.assert_array_equal(rows, [[4, 5, 6, 7, 4, 5], [8, 9, 10, 11, 8, 9]])
+        back = file.video("b")
+        assert back.details == {"source": "v.mp4", "frames": 25}
+        assert back.streams["flow"].dtype == np.float16
+
+
+def test_a_file_can_be_written_from_itself(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    write_feature_file(path, [video("a")], provenance={})
+    with FeatureFile(path) as old:
+        write_feature_file(path, [*map(old.video, old.video_ids), video("b")], provenance={})
+    with FeatureFile(path) as file:
+        assert file.video_ids == ["a", "b"]
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, failure: BaseException
+) -> None:
+    path = tmp_path / "f.h5"
+    write_feature_file(path, [video("old")], provenance={})
+
+    def videos() -> Any:
+        yield video("new")
+        raise failure
+
+    with pytest.raises(type(failure)):
+        write_feature_file(path, videos(), provenance={})
+    assert list(tmp_path.iterdir()) == [path]
+    with FeatureFile(path) as file:
+        assert file.video_ids == ["old"]
+
+
+def test_twice_the_same_id_and_streams_of_different_length_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two videos have the id 'v'"):
+        write_feature_file(tmp_path / "f.h5", [video(), video()], provenance={})
+    uneven = video(streams={"rgb": np.zeros((3, 4)), "flow": np.zeros((2, 4))})
+    with pytest.raises(InputError, match="streams differ"):
+        write_feature_file(tmp_path / "f.h5", [uneven], provenance={})
+
+
+def written(tmp_path: Path) -> Path:
+    path = tmp_path / "f.h5"
+    write_feature_file(path, [video("a"), video("b")], provenance={})
+    return path
+
+
+def test_missing_text_cut_and_foreign_files_are_one_clear_line(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    whole = path.read_bytes()
+    cases = {
+        "missing.h5": (None, "no such file"),
+        "text.h5": (b"hello", "not an HDF5 file"),
+        "cut.h5": (whole[: len(whole) // 2], "cut short|cannot be opened"),
+    }
+    for name, (content, message) in cases.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name}.*({message})"):
+            FeatureFile(tmp_path / name)
+    with h5py.File(tmp_path / "foreign.h5", "w") as f:
+        f["x"] = 1
+    with pytest.raises(InputError, match="not a tsatal-features file"):
+        FeatureFile(tmp_path / "foreign.h5")
+
+
+def test_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    with h5py.File(path, "a") as f:
+        f.attrs["version"] = 2
+    with pytest.raises(InputError, match="format version 2; this program reads 1"):
+        FeatureFile(path)
+
+
+def test_a_file_in_use_by_a_writer_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    code = f"import h5py; f = h5py.File({str(path)!r}, 'a'); print('open', flush=True); input()"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None and writer.stdout.readline() == "open\n"
+    with pytest.raises(InputError, match=r"f\.h5: in use by a program that is writing it"):
+        FeatureFile(path)
+    writer.communicate("\n")
+    FeatureFile(path).close()
+
+
+def test_what_a_video_lacks_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    with h5py.File(path, "a") as f:
+        del f["videos/b/flow"]
+        del f["videos/a"].attrs["step_sec"]
+        f["videos/b/rgb"][2, 1] = np.nan
+    with FeatureFile(path) as file:
+        assert file.streams() == ("rgb",)
+        with pytest.raises(InputError, match="b has no stream 'flow'; it has: rgb"):
+            file.rows("b", ("flow",))
+        with pytest.raises(InputError, match="a: an attribute is missing.*step_sec"):
+            file.time_axis("a")
+        with pytest.raises(InputError, match="b: has features that are NaN"):
+            file.rows("b", ("rgb",))
+        with pytest.raises(InputError, match="no video 'c'"):
+            file.rows("c", ("rgb",))
+
+
+def test_videos_of_different_width_are_refused(tmp_path: Path) -> None:
+    wide = video("w", streams={"rgb": np.zeros((5, 9), np.float32)})
+    write_feature_file(tmp_path / "f.h5", [video("v"), wide], provenance={})
+    with (
+        FeatureFile(tmp_path / "f.h5") as file,
+        pytest.raises(InputError, match="one feature width"),
+    ):
+        file.width(("rgb",))
