@@ -7,24 +7,26 @@ measured before it is placed, so that nothing overlaps and nothing is cut off at
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import text_to_path
 
 DPI = 100
 INK, MUTED, GRID, PAPER = "#222222", "#666666", "#dddddd", "#f4f4f2"
 # Okabe and Ito's colours, which the colour-blind can tell apart; for their pale yellow, a purple.
 HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A5195")
+HATCH = "//////"
 SMALL, NORMAL, LARGE = 8.0, 9.0, 13.0  # points
-MARGIN, LINE = 24, 17  # px: around a picture, and between lines of text
-SWATCH = 12  # px
-LONGEST_LABEL = 280  # px
+MARGIN, LINE = 24, 18  # px: around a page, and between lines of text
+SWATCH, SWATCH_GAP, ENTRY_GAP = 12, 6, 20  # px: in legends
+LONGEST_LABEL = 300  # px
 TICK_STEPS_SEC = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 FONT = "DejaVu Sans"  # matplotlib brings it along, so a picture is the same on every machine
 
@@ -35,12 +37,12 @@ class Page:
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
         self._figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-        self.whole = self._figure.add_axes((0, 0, 1, 1))
-        self.whole.set(xlim=(0, width), ylim=(height, 0))
-        self.whole.set_axis_off()
+        self._whole = self._figure.add_axes((0, 0, 1, 1))
+        self._whole.set(xlim=(0, width), ylim=(height, 0))
+        self._whole.set_axis_off()
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Return axes that fill this rectangle (px), without spines."""
+        """Return axes that fill this rectangle, transparent and without a frame."""
         bottom = self.height - top - height
         across, up = self.width, self.height
         axes = self._figure.add_axes((left / across, bottom / up, width / across, height / up))
@@ -50,28 +52,52 @@ class Page:
         axes.set_axisbelow(True)
         return axes
 
-    def header(self, title: str, lines: Iterable[str]) -> None:
-        """Write a title, and below it the lines that say what the picture was made from."""
-        room = self.width - 2 * MARGIN
-        write(self.whole, MARGIN, MARGIN + 6, shortened(title, LARGE, room), LARGE, bold=True)
-        for k, line in enumerate(lines):
-            write(self.whole, MARGIN, MARGIN + 30 + LINE * k, line, colour=MUTED)
+    def write(
+        self,
+        x: float,
+        y: float,
+        words: str,
+        size: float = NORMAL,
+        *,
+        colour: str = INK,
+        align: str = "left",
+    ) -> None:
+        """Write `words` at this place of the page, as `write` does."""
+        write(self._whole, x, y, words, size, colour=colour, align=align)
+
+    def header(self, title: str, caption: str) -> None:
+        """Write a title, and below it, in as many lines as it takes, what the picture shows."""
+        title = shortened(title, LARGE, self.width - 2 * MARGIN, bold=True)
+        write(self._whole, MARGIN, MARGIN + 6, title, LARGE, bold=True)
+        for k, line in enumerate(_wrapped(caption, self.width - 2 * MARGIN)):
+            self.write(MARGIN, MARGIN + 32 + LINE * k, line, colour=MUTED)
 
     def swatch(self, x: float, y: float, colour: str, *, hatched: bool = False) -> None:
         """Draw a small square of `colour` whose left is at `x` and whose middle is at `y`."""
-        fill, hatch = (PAPER, "//////") if hatched else (colour, None)
-        square = Rectangle((x, y - SWATCH / 2), SWATCH, SWATCH, facecolor=fill, edgecolor=colour)
-        square.set(linewidth=0.8, hatch=hatch)
-        self.whole.add_patch(square)
+        square = Rectangle((x, y - SWATCH / 2), SWATCH, SWATCH, edgecolor=colour, linewidth=0.8)
+        square.set(facecolor=PAPER if hatched else colour, hatch=HATCH if hatched else None)
+        self._whole.add_patch(square)
+
+    def legend(self, top: float, colours: Mapping[str, str], *, hatched: Collection[str]) -> None:
+        """Draw a legend over the whole width; `legend_height` says how high it is."""
+        for row, x, label in _flowing(colours, self.width - 2 * MARGIN):
+            y = top + LINE * (row + 0.5)
+            self.swatch(MARGIN + x, y, colours[label], hatched=label in hatched)
+            self.write(MARGIN + x + SWATCH + SWATCH_GAP, y, shortened(label))
 
     def save(self, path: str | Path) -> None:
         """Write the page to `path` as PNG, a pixel for a pixel."""
         self._figure.savefig(path, format="png", dpi=DPI)
 
 
-def header_height(lines: Sequence[str]) -> float:
-    """Return where what follows a header of so many lines may start, in px."""
-    return MARGIN + 34 + LINE * len(lines)
+def header_height(caption: str, width: float) -> float:
+    """Return where what follows a page's header may start, in px."""
+    return MARGIN + 28 + LINE * len(_wrapped(caption, width - 2 * MARGIN))
+
+
+def legend_height(labels: Iterable[str], width: float) -> float:
+    """Return the height of a page's legend in px; 0 without labels."""
+    return LINE * (1 + max((row for row, _, _ in _flowing(labels, width - 2 * MARGIN)), default=-1))
 
 
 def write(
@@ -85,7 +111,7 @@ def write(
     align: str = "left",
     bold: bool = False,
 ) -> None:
-    """Write `words` at (x, y), vertically centred; "$" and "_" in labels mean themselves."""
+    """Write `words` at (x, y), vertically centred; "$" and "_" in them mean themselves."""
     axes.text(
         x,
         y,
@@ -99,43 +125,33 @@ def write(
     )
 
 
-def text_width(words: str, size: float = NORMAL) -> float:
+@lru_cache(maxsize=10_000)
+def text_width(words: str, size: float = NORMAL, *, bold: bool = False) -> float:
     """Return how wide `words` will be, in px."""
-    points, _, _ = text_to_path.get_text_width_height_descent(words, _font(size), ismath=False)
-    return float(points) * DPI / 72
+    font = _font(size, bold=bold)
+    width, _, _ = _renderer().get_text_width_height_descent(words, font, ismath=False)
+    return float(width)
 
 
-def shortened(words: str, size: float = NORMAL, room: float = LONGEST_LABEL) -> str:
-    """Return `words`, or as much of their start as fits into `room` px, and an ellipsis."""
-    if text_width(words, size) <= room:
-        return words
-    kept = next(n for n in range(len(words), -1, -1) if text_width(words[:n] + "…", size) <= room)
-    return words[:kept].rstrip() + "…"
+def shortened(
+    words: str, size: float = NORMAL, room: float = LONGEST_LABEL, *, bold: bool = False
+) -> str:
+    """Return `words`, or where they are wider than `room` px, their start and end around a "…"."""
+    short, kept = words, len(words)
+    while kept and text_width(short, size, bold=bold) > room:
+        kept -= 1
+        head = math.ceil(kept * 0.6)
+        short = words[:head].rstrip() + "…" + words[len(words) - kept + head :].lstrip()
+    return short
 
 
-def wrapped(words: str, room: float, size: float = NORMAL) -> list[str]:
-    """Return `words` broken at blanks into lines of at most `room` px, longer words shortened."""
-    lines: list[str] = []
-    for word in words.split(" "):
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size) <= room:
-            lines[-1] = longer
-        else:
-            lines.append(shortened(word, size, room))
-    return lines
-
-
-def flowing(labels: Iterable[str], room: float) -> list[tuple[int, float, str]]:
-    """Return (row, x, label) of legend entries set like words in a paragraph `room` px wide."""
-    places: list[tuple[int, float, str]] = []
-    row, x = 0, 0.0
-    for label in labels:
-        width = SWATCH + 6 + text_width(shortened(label)) + 20
-        if places and x + width > room:
-            row, x = row + 1, 0.0
-        places.append((row, x, label))
-        x += width
-    return places
+def time_axis(axes: Axes, start_sec: float, end_sec: float, *, extent_sec: float) -> None:
+    """Make x run over these seconds; the ticks are written to suit a video `extent_sec` long."""
+    step = tick_step(end_sec - start_sec)
+    numbers = range(math.ceil(start_sec / step), math.floor(end_sec / step + 1e-9) + 1)
+    axes.set_xlim(start_sec, end_sec)
+    axes.set_xticks([k * step for k in numbers], [clock(k * step, extent_sec) for k in numbers])
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
 
 
 def tick_step(span_sec: float) -> float:
@@ -143,21 +159,8 @@ def tick_step(span_sec: float) -> float:
     return next((s for s in TICK_STEPS_SEC if span_sec / s <= 12), span_sec / 12)
 
 
-def time_axis(axes: Axes, start_sec: float, end_sec: float, *, extent_sec: float) -> None:
-    """Make x run over these seconds, with ticks as one writes times of a video `extent_sec` long."""
-    step = tick_step(end_sec - start_sec)
-    numbers = range(math.ceil(start_sec / step), math.floor(end_sec / step + 1e-9) + 1)
-    axes.set_xlim(start_sec, end_sec)
-    axes.set_xticks([k * step for k in numbers], [_clock(k * step, extent_sec) for k in numbers])
-    axes.grid(axis="x", color=GRID, linewidth=0.8)
-
-
-def time_unit(extent_sec: float) -> str:
-    """Return how the ticks of `time_axis` are to be read."""
-    return "seconds" if extent_sec < 120 else "min:s" if extent_sec < 3600 else "h:min:s"
-
-
-def _clock(seconds: float, extent_sec: float) -> str:
+def clock(seconds: float, extent_sec: float) -> str:
+    """Return an instant of a video `extent_sec` long, as `clock_unit` says."""
     if extent_sec < 120:
         return f"{seconds:.4g}"
     hours, rest = divmod(round(seconds), 3600)
@@ -165,11 +168,9 @@ def _clock(seconds: float, extent_sec: float) -> str:
     return minutes if extent_sec < 3600 else f"{hours}:{minutes.zfill(5)}"
 
 
-def mixed(colour: str, other: str, share: float) -> str:
-    """Return `colour` with a share (0 to 1) of `other` in it."""
-    pairs = zip(to_rgb(colour), to_rgb(other), strict=True)
-    r, g, b = ((1 - share) * one + share * two for one, two in pairs)
-    return to_hex((r, g, b))
+def clock_unit(extent_sec: float) -> str:
+    """Return how the instants of a video `extent_sec` long are written."""
+    return "seconds" if extent_sec < 120 else "min:s" if extent_sec < 3600 else "h:min:s"
 
 
 def class_colours(labels: Sequence[str]) -> dict[str, str]:
@@ -182,10 +183,47 @@ def class_colours(labels: Sequence[str]) -> dict[str, str]:
     return {label: shades[k % len(shades)] for k, label in enumerate(labels)}
 
 
+def mixed(colour: str, other: str, share: float) -> str:
+    """Return `colour` with a share (0 to 1) of `other` in it."""
+    pairs = zip(to_rgb(colour), to_rgb(other), strict=True)
+    r, g, b = ((1 - share) * one + share * two for one, two in pairs)
+    return to_hex((r, g, b))
+
+
 def ink_on(fill: str) -> str:
     """Return the text colour that reads better on `fill`."""
     r, g, b = to_rgb(fill)
     return INK if 0.3 * r + 0.59 * g + 0.11 * b > 0.52 else "white"
+
+
+def _wrapped(words: str, room: float) -> list[str]:
+    """Return `words` broken at blanks into lines of at most `room` px, longer words shortened."""
+    lines: list[str] = []
+    for word in words.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(shortened(word, NORMAL, room))
+    return lines
+
+
+def _flowing(labels: Iterable[str], room: float) -> list[tuple[int, float, str]]:
+    """Return (row, x, label) of legend entries set like words in a paragraph `room` px wide."""
+    places: list[tuple[int, float, str]] = []
+    row, x = 0, 0.0
+    for label in labels:
+        width = SWATCH + SWATCH_GAP + text_width(shortened(label))
+        if places and x + width > room:
+            row, x = row + 1, 0.0
+        places.append((row, x, label))
+        x += width + ENTRY_GAP
+    return places
+
+
+@cache
+def _renderer() -> RendererAgg:
+    return RendererAgg(1, 1, DPI)
 
 
 def _font(size: float, *, bold: bool = False) -> FontProperties:
