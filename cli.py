@@ -55,6 +55,90 @@ def main(debug: bool, quiet: bool) -> None:
 
 
 @main.command()
+@click.argument("videos", type=ANY)
+@click.argument("out", type=FILE)
+@click.option(
+    "--annotations",
+    type=FILE,
+    help="ActivityNet-style JSON to embed.  [default: annotations.json inside VIDEOS]",
+)
+@click.option(
+    "--weights",
+    default="kinetics",
+    show_default=True,
+    metavar="kinetics|random|PATH",
+    help="Downloaded once; random is for tests: its features are untrained.",
+)
+@click.option("--weights-sha256", metavar="HEX", help="Refuse weights with another digest.")
+@click.option("--fps", default=10.0, show_default=True, help="Frames per second to look at.")
+@click.option("--resize", default=128, show_default=True, help="Shorter side of a frame, pixels.")
+@click.option("--crop", default=112, show_default=True, help="Side of the centred square, pixels.")
+@click.option("--segment", default=128, show_default=True, help="Frames per pass of the network.")
+@click.option(
+    "--context",
+    default=18,
+    show_default=True,
+    help="Frames seen beyond a segment; 18 is exact, 0 the paper's cut.",
+)
+@click.option(
+    "--projection",
+    default="orthogonal",
+    show_default=True,
+    metavar="orthogonal|FILE",
+    help="From 2048 to 512; FILE is .npy, or a feature file to share the matrix of.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of random weights and projection.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="What the network computes in; auto is bfloat16 on CUDA, float32 on CPU.",
+)
+@click.option(
+    "--store",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="What rows are stored in.",
+)
+@click.option("--overwrite", is_flag=True, help="Start the file anew.")
+@click.option("--strict", is_flag=True, help="Stop at the first video that fails.")
+@DEVICE
+@click.pass_context
+def extract(
+    context_: click.Context,
+    videos: Path,
+    out: Path,
+    annotations: Path | None,
+    overwrite: bool,
+    strict: bool,
+    **settings: Any,
+) -> None:
+    """Turn VIDEOS (a file, a folder, or a .txt list) into features in OUT.
+
+    Run it again to add new videos: those already in OUT are left alone. Interrupted, it keeps
+    the finished ones.
+    """
+    from . import pipeline
+    from .extract.settings import ExtractSettings
+
+    summary = pipeline.extract(
+        videos,
+        out,
+        ExtractSettings(**settings),
+        annotations=annotations,
+        overwrite=overwrite,
+        strict=strict,
+    )
+    click.echo(summary.text())
+    if summary.interrupted:
+        context_.exit(130)
+    if summary.failed:
+        context_.exit(1)
+
+
+@main.command()
 @click.option("--features", type=FILE, help="Feature file that `tsatal extract` wrote.")
 @click.option(
     "--config",
@@ -176,6 +260,25 @@ def evaluate(
             click.echo(text)
         else:
             Path(json_path).write_text(text + "\n", encoding="utf-8")
+
+
+@main.command()
+@click.option(
+    "--out", type=FOLDER, default="demo", show_default=True, help="Folder for everything it makes."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the videos and the training.")
+@DEVICE
+def demo(out: Path, seed: int, device: str) -> None:
+    """Make small videos, extract, train and evaluate, in a few minutes, with nothing else."""
+    from . import pipeline
+
+    measured = pipeline.demo(out, seed=seed, device=device)
+    click.echo(measured.evaluation.table())
+    click.echo(
+        "Features came from a network with random weights: real ones need --weights kinetics."
+    )
+    for path in measured.written:
+        click.echo(path)
 
 
 @main.command()

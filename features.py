@@ -142,7 +142,7 @@ class FeatureFile:
             raise InputError(
                 f"{self.path}: one feature width is needed, found {by_width or 'none'}"
             )
-        return next(iter(by_width))
+        return int(next(iter(by_width)))
 
     def rows(
         self, video_id: str, streams: Sequence[str], start: int = 0, stop: int | None = None

@@ -1,11 +1,10 @@
-"""Train and evaluate as functions: the only place that wires the parts together."""
+"""Extract, train and evaluate as functions: the only place that wires the parts together."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,37 +21,93 @@ from .annotations import (
     load_predictions,
     predictions_json,
 )
-from .config import Config
+from .config import Config, load_config
+from .demo import write_demo_videos
 from .errors import InputError
-from .evaluation import THUMOS14_TIOUS, Evaluation, evaluate, precision_recall
+from .evaluation import THUMOS14_TIOUS, Evaluation, evaluate
+from .extract.extractor import Summary, extract_videos
+from .extract.settings import ExtractSettings
+from .extract.sources import find_videos
 from .features import FeatureFile
 from .head.dataset import (
     Batch,
     batches,
     draw_windows,
-    feature_statistics,
+    feature_scale,
     label_videos,
 )
 from .head.decode import decode_video, score_video
 from .head.losses import total_loss
 from .head.model import HeadOutput
 from .head.train import LAST, fit, seed_everything
+from .report import write_report
 from .runs import (
     RunData,
     build_head,
     load_head,
     load_run_description,
+    new_run_dir,
     save_run_description,
 )
 from .subsets import choose_subsets
-from .visualize import per_class_ap_figure, precision_recall_figure, timeline
 
 logger = logging.getLogger(__name__)
 
 # What must agree between the features a head was trained on and those it is used on.
 EXTRACTION_KEYS = ("extractor", "weights_sha256", "fps", "crop", "projection")
 MAX_NAMED = 5  # names in a message; the rest are counted
-STATISTICS_VIDEOS = 200  # enough for a mean and a deviation
+SCALE_VIDEOS = 200  # enough to know how large features are
+
+
+def extract(
+    videos: Path,
+    out: Path,
+    settings: ExtractSettings,
+    *,
+    annotations: Path | None = None,
+    overwrite: bool = False,
+    strict: bool = False,
+    show_progress: bool = True,
+) -> Summary:
+    """Extract the features of a video, a folder or a list of videos into a feature file.
+
+    Args:
+        annotations: embedded in the file; by default `annotations.json` inside the folder.
+        overwrite, strict, show_progress: see `extract.extractor.extract_videos`.
+    Raises:
+        InputError: nothing to extract, annotations of another form, or settings that cannot work.
+    """
+    if annotations is None and (videos / "annotations.json").is_file():
+        annotations = videos / "annotations.json"
+    truth = load_annotations(annotations) if annotations else None
+    paths = find_videos(videos)
+    if truth:
+        _report_unmatched({p.stem for p in paths}, truth)
+    return extract_videos(
+        paths,
+        out,
+        settings,
+        annotations_text=truth.text if truth else None,
+        overwrite=overwrite,
+        strict=strict,
+        show_progress=show_progress,
+    )
+
+
+def _report_unmatched(video_ids: set[str], truth: Annotations) -> None:
+    """Log how videos and annotations miss each other; a wrong folder shows here first."""
+    unknown = sorted(video_ids - set(truth.videos))
+    absent = len(set(truth.videos) - video_ids)
+    logger.info(
+        "annotations of %d videos from %s, %d of them without a video here",
+        len(truth.videos), truth.source, absent,
+    )  # fmt: skip
+    if unknown:
+        logger.warning("%d videos have no annotations: %s", len(unknown), _some(unknown))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
 
 
 def choose_device(name: str) -> torch.device:
@@ -125,10 +180,9 @@ def _in_subset(file: FeatureFile, truth: Annotations, subset: str) -> dict[str, 
     if not there:
         raise InputError(f"{file.path}: has features of none of the {len(wanted)} {subset} videos")
     if missing:
-        named = ", ".join(missing[:MAX_NAMED]) + (", ..." if len(missing) > MAX_NAMED else "")
         logger.warning(
             "%d of %d %s videos have no features and are left out: %s",
-            len(missing), len(wanted), subset, named,
+            len(missing), len(wanted), subset, _some(missing),
         )  # fmt: skip
     return there
 
@@ -183,9 +237,7 @@ def _fit(
     )  # fmt: skip
     seed_everything(optim.seed)
     head = build_head(config, data)
-    head.standardise_by(
-        *feature_statistics(file, videos, data.streams, max_videos=STATISTICS_VIDEOS)
-    )
+    head.divide_features_by(feature_scale(file, videos, data.streams, max_videos=SCALE_VIDEOS))
 
     def batches_of(epoch: int) -> Iterator[Batch]:
         windows = draw_windows(
@@ -381,42 +433,16 @@ def check_same_extraction(file: FeatureFile, data: RunData) -> None:
         )
 
 
-def write_report(
-    evaluation: Evaluation,
-    videos: Mapping[str, AnnotatedVideo],
-    found: Mapping[str, Sequence[Detection]],
-    out: Path,
-    *,
-    exclude: Sequence[str],
-    timelines: int,
-) -> list[Path]:
-    """Write `metrics.json` and the pictures into `out`, and return their paths.
+def demo(out: Path, *, seed: int, device: str) -> Measured:
+    """Write small videos into `out`, extract, train and evaluate; all of it stays there.
 
-    Time lines are drawn of `timelines` videos spread evenly over those that have actions.
+    A second call finds videos and features there and trains again.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    metrics, per_class = out / "metrics.json", out / "per_class_ap.png"
-    curves, folder = out / "precision_recall.png", out / "timelines"
-    metrics.write_text(json.dumps(evaluation.to_json(), indent=1), encoding="utf-8")
-    per_class_ap_figure(per_class, evaluation)
-    at = min(evaluation.tious, key=lambda t: abs(t - 0.5))
-    recall_precision = precision_recall(
-        videos, found, protocol=evaluation.protocol, tiou=at, subset=evaluation.subset,
-        exclude=exclude,
-    )  # fmt: skip
-    precision_recall_figure(curves, evaluation, recall_precision, tiou=at)
-    shown = [v for v in videos.values() if v.instances and v.video_id not in exclude]
-    shown = shown[:: max(1, -(-len(shown) // timelines))] if timelines else []
-    folder.mkdir(exist_ok=True)
-    for video in shown:
-        detections = found.get(video.video_id, [])
-        ends = [i.end_sec for i in video.instances] + [d.end_sec for d in detections]
-        timeline(
-            folder / f"{video.video_id.replace('/', '_')}.png",
-            video_id=video.video_id,
-            duration_sec=video.duration_sec or max(ends),
-            truth=video.instances,
-            detections=detections,
-            labels=class_labels(videos.values()),
-        )
-    return [metrics, per_class, curves, *([folder] if shown else [])]
+    videos, features = out / "videos", out / "features.h5"
+    if not (videos / "annotations.json").exists():
+        logger.info("writing videos of moving shapes into %s", videos)
+        write_demo_videos(videos, seed=seed)
+    extract(videos, features, ExtractSettings(weights="random", device=device))
+    run_dir = new_run_dir("demo", root=out / "runs")
+    train(features, load_config("demo", [f"optim.seed={seed}"]), run_dir=run_dir, device=device)
+    return evaluate_run(run_dir, device=device)

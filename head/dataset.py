@@ -189,21 +189,10 @@ def pad_rows(rows: Sequence[np.ndarray], steps: int) -> tuple[Tensor, Tensor]:
     return features, valid
 
 
-def feature_statistics(
+def feature_scale(
     file: FeatureFile, videos: Sequence[LabelledVideo], streams: Sequence[str], *, max_videos: int
-) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation, (D,) each, over the rows of evenly spread videos.
-
-    A feature that never changes has a deviation of 1, so that it stays finite and harmless.
-    """
+) -> float:
+    """Return the root mean square of all features of evenly spread videos; 1 if all are zero."""
     chosen = videos[:: math.ceil(len(videos) / max_videos)]
-    count, total, squares = 0, 0.0, 0.0
-    for video in chosen:
-        rows = file.rows(video.video_id, streams).astype(np.float64)
-        count += len(rows)
-        total = total + rows.sum(0)
-        squares = squares + (rows**2).sum(0)
-    mean = total / max(count, 1)
-    std = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 0))
-    std = np.where(std > 1e-6 * np.abs(mean).max(initial=0), std, 1.0)
-    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
+    squares = [np.mean(file.rows(v.video_id, streams).astype(np.float64) ** 2) for v in chosen]
+    return math.sqrt(float(np.mean(squares))) or 1.0

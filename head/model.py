@@ -148,10 +148,8 @@ class TSATAL(nn.Module):
     ) -> None:
         super().__init__()
         self.softmax = softmax
-        self.feature_mean: Tensor
-        self.feature_std: Tensor
-        self.register_buffer("feature_mean", torch.zeros(width_in))
-        self.register_buffer("feature_std", torch.ones(width_in))
+        self.feature_scale: Tensor
+        self.register_buffer("feature_scale", torch.ones(()))
         heads: dict[str, Any] = {
             "num_logits": num_classes + softmax,
             "softmax": softmax,
@@ -171,13 +169,13 @@ class TSATAL(nn.Module):
             )
             self.final_heads = StepHeads(width, **heads, actionness=True)
 
-    def standardise_by(self, mean: Tensor, std: Tensor) -> None:
-        """Fix the mean and deviation, (D,) each, by which features are standardised on entry.
+    def divide_features_by(self, scale: float) -> None:
+        """Fix what features are divided by on entry: extractors differ by orders of magnitude.
 
-        Extractors differ by orders of magnitude in scale and offset; the head should not care.
+        One number, no offset: zero must stay "absent" for the dropout of pooled post-ReLU
+        features, and what is common to all steps leaves in the first batch norm.
         """
-        self.feature_mean.copy_(mean)
-        self.feature_std.copy_(std.clamp(min=1e-6))
+        self.feature_scale.fill_(scale)
 
     def forward(self, features: Tensor, valid: Tensor) -> HeadOutput:
         """Return the predictions of all stages.
@@ -190,8 +188,7 @@ class TSATAL(nn.Module):
         """
         if features.shape[:2] != valid.shape:
             raise ValueError(f"features {tuple(features.shape)}, valid {tuple(valid.shape)}")
-        x = (features - self.feature_mean) / self.feature_std
-        y = self.embed(self.dropout(x), valid)
+        y = self.embed(self.dropout(features / self.feature_scale), valid)
         pre = None
         if self.pre_heads is not None and self.tsa is not None:
             pre = self.pre_heads(y, valid)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from tsatal.annotations import AnnotatedVideo, Instance
 from tsatal.features import FeatureFile, VideoFeatures, write_feature_file
@@ -119,8 +118,8 @@ def test_batches_hold_the_rows_of_their_windows_and_targets_move_along(file: Fea
     assert batch.targets.intervals[0, 0].tolist() == [-5, 5]
 
 
-def test_feature_statistics(file: FeatureFile) -> None:
+def test_feature_scale_is_the_root_mean_square(file: FeatureFile) -> None:
     videos = dataset.label_videos(file, annotated(("a", 1.0, 2.0)), ["a"])
-    mean, std = dataset.feature_statistics(file, videos, ("rgb",), max_videos=10)
-    torch.testing.assert_close(mean, torch.full((4,), 149.5))
-    torch.testing.assert_close(std, torch.full((4,), float(np.arange(300).std())))
+    expected = np.sqrt(np.mean(np.arange(300.0) ** 2))
+    scale = dataset.feature_scale(file, videos, ("rgb",), max_videos=10)
+    assert scale == pytest.approx(expected)

@@ -1,0 +1,47 @@
+"""What several tests share: a small feature file whose actions are plain to see."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tsatal.features import VideoFeatures, write_feature_file
+
+LABELS = ("jump", "run")
+STEP_SEC = 0.5
+
+
+def _write(
+    path: Path, *, videos: int = 6, steps: int = 60, width: int = 8, flow: bool = False
+) -> Path:
+    """Write videos in which feature `n` rises while action `n` goes on; every third validates."""
+    rng = np.random.default_rng(0)
+    made, database = [], {}
+    for number in range(videos):
+        rows = rng.normal(0, 0.1, (steps, width)).astype(np.float32)
+        actions = []
+        for n, first in enumerate(range(5, steps - 12, 18)):
+            label = (number + n) % len(LABELS)
+            rows[first : first + 8, label] += 1
+            seconds = [(first - 0.5) * STEP_SEC, (first + 7.5) * STEP_SEC]
+            actions.append({"label": LABELS[label], "segment": seconds})
+        streams = {"rgb": rows, **({"flow": rows[:, :5] * 2} if flow else {})}
+        name = f"video_{number}"
+        made.append(VideoFeatures(name, streams, 0.0, STEP_SEC, steps * STEP_SEC))
+        subset = "validation" if number % 3 == 2 else "training"
+        database[name] = {
+            "subset": subset,
+            "duration": steps * STEP_SEC,
+            "annotations": actions,
+        }
+    annotations = json.dumps({"database": database})
+    write_feature_file(path, made, provenance={"extractor": "toy"}, annotations_text=annotations)
+    return path
+
+
+@pytest.fixture(scope="session")
+def write_toy() -> Callable[..., Path]:
+    """Return a function that writes the small feature file and returns its path."""
+    return _write

@@ -1,0 +1,168 @@
+"""Train and evaluate as functions, on small feature files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+
+from tsatal import pipeline, runs
+from tsatal.annotations import load_predictions
+from tsatal.config import load_config
+from tsatal.errors import InputError
+from tsatal.head.train import load_checkpoint
+
+WriteToy = Callable[..., Path]
+
+SMALL = [
+    "model.width=16",
+    "data.window_steps=20",
+    "optim.epochs=2",
+    "optim.log_every=2",
+    "optim.validate_every=1",
+]
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory, write_toy: WriteToy) -> Path:
+    return write_toy(tmp_path_factory.mktemp("toy") / "f.h5", flow=True)
+
+
+def train(features: Path, run_dir: Path, *settings: str) -> Path:
+    config = load_config("paper", [*SMALL, *settings])
+    return pipeline.train(features, config, run_dir=run_dir, device="cpu")
+
+
+def test_it_learns(features: Path, tmp_path: Path) -> None:
+    run = train(features, tmp_path / "run", "optim.epochs=20", "optim.lr=0.005")
+    evaluation = pipeline.evaluate_run(run, device="cpu").evaluation
+    assert evaluation.subset == "validation" and set(evaluation.per_class) == {"jump", "run"}
+    assert evaluation.average_map > 0.9
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["model.tsa=soft", "model.tsa=none", "model.tpp=false", "model.classes=sigmoid",
+     "model.tsa_threshold=0.5", "data.streams=[rgb]", "data.streams=[flow]"],
+)  # fmt: skip
+def test_every_switch_trains_and_evaluates(features: Path, tmp_path: Path, setting: str) -> None:
+    run = train(features, tmp_path / "run", setting)
+    assert 0 <= pipeline.evaluate_run(run, device="cpu").evaluation.average_map <= 1
+
+
+def test_streams_are_used_side_by_side(features: Path, tmp_path: Path) -> None:
+    assert runs.load_run_description(train(features, tmp_path / "a"))[1].width == 8 + 5
+    flow = train(features, tmp_path / "b", "data.streams=[flow]")
+    assert runs.load_run_description(flow)[1].width == 5
+
+
+def test_same_seed_same_weights_other_seed_others(features: Path, tmp_path: Path) -> None:
+    weights = [
+        load_checkpoint(train(features, tmp_path / name, f"optim.seed={seed}") / "last.pt")[
+            "average"
+        ]
+        for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    ]
+    key = "embed.conv.weight"
+    assert weights[0][key].equal(weights[1][key]) and not weights[0][key].equal(weights[2][key])
+
+
+def test_a_run_is_resumed_under_its_own_settings(features: Path, tmp_path: Path) -> None:
+    whole = train(features, tmp_path / "whole", "optim.epochs=3")
+    cut = train(features, tmp_path / "cut", "optim.epochs=3")
+    (cut / "last.pt").unlink()  # killed before the first checkpoint
+    pipeline.resume(cut, device="cpu")
+    a, b = (load_checkpoint(d / "last.pt")["average"] for d in (whole, cut))
+    assert all(a[k].equal(b[k]) for k in a)
+
+
+def test_a_folder_with_a_run_is_not_overwritten(features: Path, tmp_path: Path) -> None:
+    train(features, tmp_path / "run")
+    with pytest.raises(InputError, match="already holds a run; add --resume"):
+        train(features, tmp_path / "run")
+
+
+def test_what_evaluate_writes(features: Path, tmp_path: Path) -> None:
+    run = train(features, tmp_path / "run")
+    measured = pipeline.evaluate_run(run, tious=(0.5,), timelines=1, device="cpu")
+    names = {p.name for p in measured.written}
+    assert names == {
+        "predictions.json", "metrics.json", "per_class_ap.png", "precision_recall.png", "timelines",
+    }  # fmt: skip
+    assert len(list((run / "timelines").glob("*.png"))) == 1
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["mAP"].keys() == {"0.5"} and metrics["num_videos"] == 2
+    assert set(load_predictions(run / "predictions.json")) == {"video_2", "video_5"}
+
+
+def test_predictions_of_a_run_measure_the_same_from_their_file(
+    features: Path, tmp_path: Path
+) -> None:
+    run = train(features, tmp_path / "run")
+    of_run = pipeline.evaluate_run(run, device="cpu").evaluation
+    truth = tmp_path / "truth.json"
+    with h5py.File(features) as file:
+        truth.write_text(file["annotations"].asstr()[()])
+    of_file = pipeline.evaluate_predictions(run / "predictions.json", annotations=truth).evaluation
+    assert of_file.to_json() == of_run.to_json()
+
+
+def test_best_on_its_own_validation_subset_says_so(
+    features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = train(features, tmp_path / "run")
+    pipeline.evaluate_run(run, checkpoint="best", timelines=0, device="cpu")
+    assert "flatters" in caplog.text
+
+
+def test_features_made_otherwise_are_refused(
+    features: Path, tmp_path: Path, write_toy: WriteToy
+) -> None:
+    run = train(features, tmp_path / "run", "data.streams=[rgb]")
+    other = write_toy(tmp_path / "other.h5")
+    assert pipeline.evaluate_run(run, features=other, device="cpu")
+    with h5py.File(other, "a") as file:
+        file.attrs["provenance"] = json.dumps({"extractor": "toy", "fps": 25})
+    with pytest.raises(InputError, match="fps 25, the run was trained on fps None"):
+        pipeline.evaluate_run(run, features=other, device="cpu")
+    wide = write_toy(tmp_path / "wide.h5", width=9)
+    with pytest.raises(InputError, match="9 wide, the run needs 8"):
+        pipeline.evaluate_run(run, features=wide, device="cpu")
+
+
+def test_wrong_subsets_list_what_there_is(features: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'tset'; there are: 'training' \(4 videos\), 'valid"):
+        train(features, tmp_path / "a", "data.train_subset=tset")
+    assert not (tmp_path / "a").exists()
+    run = train(features, tmp_path / "b")
+    with pytest.raises(InputError, match=r"no video is in subset 'tset'; there are: training \(4"):
+        pipeline.evaluate_run(run, subset="tset", device="cpu")
+
+
+def test_annotated_videos_without_features_are_counted(
+    features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    few = tmp_path / "few.h5"
+    few.write_bytes(features.read_bytes())
+    with h5py.File(few, "a") as file:
+        del file["videos/video_0"], file["videos/video_5"]
+    run = train(few, tmp_path / "run")
+    assert "1 of 4 training videos have no features and are left out: video_0" in caplog.text
+    assert pipeline.evaluate_run(run, device="cpu").evaluation.num_videos == 1
+
+
+def test_no_annotations_anywhere_says_where_they_go(features: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.h5"
+    bare.write_bytes(features.read_bytes())
+    with h5py.File(bare, "a") as file:
+        del file["annotations"]
+    with pytest.raises(InputError, match="has no annotations inside; give --annotations"):
+        train(bare, tmp_path / "run")
+
+
+def test_cuda_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(InputError, match="use --device cpu"):
+        pipeline.choose_device("cuda")
+    assert pipeline.choose_device("auto").type == "cpu"

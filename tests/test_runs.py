@@ -1,0 +1,59 @@
+"""A run's folder: names, the newest one, and damage that is named."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tsatal import runs
+from tsatal.config import Config
+from tsatal.errors import InputError
+from tsatal.subsets import Subsets
+
+
+def description() -> runs.RunData:
+    return runs.RunData(
+        features="/data/f.h5",
+        streams=("rgb", "flow"),
+        labels=("a", "b"),
+        subsets=Subsets("training", "validation", "test"),
+        width=12,
+        reach_steps=3.5,
+        extraction={"extractor": "x"},
+    )
+
+
+def test_description_round_trip(tmp_path: Path) -> None:
+    config = Config()
+    runs.save_run_description(tmp_path / "r", config, description())
+    assert runs.load_run_description(tmp_path / "r") == (config, description())
+
+
+def test_new_runs_never_share_a_folder(tmp_path: Path) -> None:
+    first = runs.new_run_dir("configs/mine.yaml", root=tmp_path)
+    first.mkdir()
+    second = runs.new_run_dir("configs/mine.yaml", root=tmp_path)
+    assert first != second and first.name.startswith("mine-")
+
+
+def test_newest_is_by_its_checkpoint(tmp_path: Path) -> None:
+    for age, name in ((100, "b"), (300, "c"), (200, "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "last.pt").touch()
+        os.utime(tmp_path / name / "last.pt", (10_000 - age, 10_000 - age))
+    (tmp_path / "unfinished").mkdir()
+    assert runs.newest_run(root=tmp_path).name == "b"
+
+
+def test_no_run_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="tsatal train --features"):
+        runs.newest_run(root=tmp_path / "runs")
+
+
+def test_other_folders_and_damaged_runs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not the folder of a run"):
+        runs.load_run_description(tmp_path)
+    runs.save_run_description(tmp_path, Config(), description())
+    (tmp_path / "data.json").write_text('{"features": 3}')
+    with pytest.raises(InputError, match="data.json: damaged"):
+        runs.load_run_description(tmp_path)
