@@ -6,12 +6,15 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from .extract.extractor import Summary
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -131,7 +134,7 @@ def extract(
         overwrite=overwrite,
         strict=strict,
     )
-    click.echo(summary.text())
+    click.echo(_account(summary))
     if summary.interrupted:
         context_.exit(130)
     if summary.failed:
@@ -288,6 +291,22 @@ def configs(name: str | None) -> None:
     from .config import dump_config, load_config, shipped_configs
 
     click.echo(dump_config(load_config(name)) if name else "\n".join(shipped_configs()))
+
+
+def _account(summary: Summary) -> str:
+    """Return what became of the videos, a line each for those that want attention."""
+    counts = (
+        f"{summary.out}: {len(summary.done)} done ({summary.video_sec:.0f} s of video), "
+        f"{len(summary.already)} already there, {len(summary.failed)} failed, "
+        f"{len(summary.partial)} partial"
+    )
+    lines = [f"failed: {reason}" for reason in summary.failed.values()]
+    lines += [f"partial: {reason}" for reason in summary.partial.values()]
+    if summary.failed:
+        lines.append(f"failures are listed in {summary.out}.failed.json")
+    if summary.interrupted:
+        lines.append("interrupted; the finished videos are kept, and the same command goes on")
+    return "\n".join([*lines, counts])
 
 
 def _given(parameter: str) -> bool:

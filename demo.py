@@ -47,7 +47,7 @@ ACTIONS: dict[str, Callable[[float], Pose]] = {
 
 
 def write_demo_videos(
-    folder: Path, *, training: int = 16, validation: int = 6, duration_sec: float = 20.0, seed: int
+    folder: Path, *, training: int = 16, validation: int = 4, duration_sec: float = 16.0, seed: int
 ) -> list[Path]:
     """Write encoded videos and their `annotations.json` into `folder`; return the videos' paths.
 
@@ -77,11 +77,11 @@ def write_demo_videos(
 def _schedule(duration_sec: float, rng: np.random.Generator) -> list[tuple[str, float, float]]:
     """Return actions (label, start, end) with pauses between them."""
     actions = []
-    now = float(rng.uniform(1.0, 2.5))
-    while now < duration_sec - 3.0:
+    now = float(rng.uniform(0.6, 1.8))
+    while now < duration_sec - 2.5:
         end = min(now + float(rng.uniform(2.0, 4.0)), duration_sec - 0.5)
         actions.append((str(rng.choice(sorted(ACTIONS))), round(now, 2), round(end, 2)))
-        now = end + float(rng.uniform(1.2, 2.5))
+        now = end + float(rng.uniform(0.8, 1.8))
     return actions
 
 

@@ -1,0 +1,129 @@
+"""The command line: the three lines on encoded video, and what a mistake prints."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+from click.testing import CliRunner, Result
+
+from tsatal import demo
+from tsatal.cli import main
+
+SMALL = ["--set", "model.width=16", "--set", "optim.epochs=1", "--set", "data.window_steps=20"]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory, write_toy: Callable[..., Path]) -> Path:
+    return write_toy(tmp_path_factory.mktemp("toy") / "f.h5")
+
+
+def test_the_three_lines_on_encoded_video_from_another_folder(tmp_path: Path) -> None:
+    """Installed, as a user runs it; every stage real, only small."""
+    videos = demo.write_demo_videos(
+        tmp_path / "videos", training=2, validation=1, duration_sec=7.0, seed=0
+    )
+    (tmp_path / "videos" / "broken.mp4").write_text("not a video")
+
+    def tsatal(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tsatal", *arguments],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    extraction = ("extract", "videos/", "out.h5", "--weights", "random", "--device", "cpu")
+    first = tsatal(*extraction)
+    assert first.returncode == 1  # one video failed, the others are there
+    assert "3 done" in first.stdout and "broken.mp4" in first.stdout + first.stderr
+    (tmp_path / "videos" / "broken.mp4").unlink()
+    again = tsatal(*extraction)
+    assert again.returncode == 0 and "3 already there" in again.stdout
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert sorted(file["videos"]) == sorted(p.stem for p in videos)
+        rows = file[f"videos/{videos[0].stem}/rgb"]
+        assert rows.shape == (35, 512)  # 7 s at one row every 0.2 s
+    trained = tsatal("train", "--features", "out.h5", *SMALL)
+    assert trained.returncode == 0, trained.stderr
+    evaluated = tsatal("evaluate", "--json", "-")
+    assert evaluated.returncode == 0, evaluated.stderr
+    metrics = json.loads(evaluated.stdout)
+    assert metrics["num_videos"] == 1 and 0 <= metrics["average_mAP"] <= 1
+    [run_dir] = (tmp_path / "runs").iterdir()
+    assert (run_dir / "predictions.json").exists() and list(run_dir.glob("timelines/*.png"))
+
+
+def test_evaluate_prints_what_was_measured(features: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run("-q", "train", "--features", features, "--out", out, *SMALL).exit_code == 0
+    result = run("evaluate", out, "--protocol", "thumos14", "--tiou", "0.4,0.6", "--timelines", 1)
+    assert result.exit_code == 0, result.output
+    for said in ("thumos14", "validation", "2 videos", "6 instances", "0.4", "0.6", "jump", "run"):
+        assert said in result.output
+
+
+def test_predictions_are_measured_without_a_run(tmp_path: Path) -> None:
+    truth = {"v": {"subset": "test", "annotations": [{"label": "a", "segment": [0, 4]}]}}
+    found = {"v": [{"label": "a", "segment": [0, 3], "score": 0.5}]}
+    (tmp_path / "a.json").write_text(json.dumps({"database": truth}))
+    (tmp_path / "p.json").write_text(json.dumps({"results": found}))
+    result = run(
+        "evaluate", "--predictions", tmp_path / "p.json", "--annotations", tmp_path / "a.json",
+        "--subset", "test", "--tiou", "0.7:0.1:0.8", "--json", tmp_path / "m.json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((tmp_path / "m.json").read_text())
+    assert metrics["mAP"] == {"0.7": 1.0, "0.8": 0.0} and metrics["average_mAP"] == 0.5
+
+
+def test_resume_goes_on_with_the_newest_run(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("train", "--features", features, *SMALL).exit_code == 0
+    [run_dir] = (tmp_path / "runs").iterdir()
+    (run_dir / "last.pt").unlink()
+    result = run("train", "--resume")
+    assert result.exit_code == 0 and str(run_dir.relative_to(tmp_path)) in result.output
+    assert (run_dir / "last.pt").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["train", "--features", "missing.h5"], "missing.h5: no such file"),
+        (["train"], "give --features"),
+        (["train", "--resume", "--features", "x.h5"], "under the run's own"),
+        (["train", "--features", "x.h5", "--config", "papr"], "did you mean 'paper'"),
+        (["train", "--features", "x.h5", "--set", "optim.epoch=1"], "did you mean 'optim.epochs'"),
+        (["evaluate"], "holds no run"),
+        (["evaluate", "nowhere"], "nowhere: not the folder of a run"),
+        (["evaluate", "--predictions", "p.json"], "--predictions needs --annotations"),
+        (["evaluate", "--tiou", "half"], "'half' is not a number"),
+        (["evaluate", "--protocol", "coco"], "'anet', 'thumos14'"),
+        (["extract", "nowhere", "out.h5", "--weights", "random"], "nowhere"),
+        (["extract", ".", "out.h5", "--weights", "random"], "no video"),
+        (["configs", "papr"], "did you mean 'paper'"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_no_traceback(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code != 0
+    assert message in result.output and "Traceback" not in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_configs_prints_every_setting() -> None:
+    assert "paper" in run("configs").output.split()
+    assert "min_instance_share: 0.75" in run("configs", "activitynet").output
