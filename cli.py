@@ -108,9 +108,7 @@ def main(debug: bool, quiet: bool) -> None:
 @click.option("--overwrite", is_flag=True, help="Start the file anew.")
 @click.option("--strict", is_flag=True, help="Stop at the first video that fails.")
 @DEVICE
-@click.pass_context
 def extract(
-    context_: click.Context,
     videos: Path,
     out: Path,
     annotations: Path | None,
@@ -136,9 +134,9 @@ def extract(
     )
     click.echo(_account(summary))
     if summary.interrupted:
-        context_.exit(130)
+        click.get_current_context().exit(130)
     if summary.failed:
-        context_.exit(1)
+        click.get_current_context().exit(1)
 
 
 @main.command()

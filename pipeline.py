@@ -13,11 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from .annotations import (
-    AnnotatedVideo,
     Annotations,
     Detection,
     class_labels,
-    load_annotations,
     load_predictions,
     predictions_json,
 )
@@ -25,6 +23,7 @@ from .config import Config, load_config
 from .demo import write_demo_videos
 from .errors import InputError
 from .evaluation import THUMOS14_TIOUS, Evaluation, evaluate
+from .extract.backbone import choose_device
 from .extract.extractor import Summary, extract_videos
 from .extract.settings import ExtractSettings
 from .extract.sources import find_videos
@@ -44,18 +43,22 @@ from .report import write_report
 from .runs import (
     RunData,
     build_head,
+    check_same_extraction,
     load_head,
     load_run_description,
     new_run_dir,
     save_run_description,
 )
-from .subsets import choose_subsets
+from .subsets import (
+    choose_subsets,
+    find_annotations,
+    some_names,
+    videos_in_subset,
+    videos_with_features,
+)
 
 logger = logging.getLogger(__name__)
 
-# What must agree between the features a head was trained on and those it is used on.
-EXTRACTION_KEYS = ("extractor", "weights_sha256", "fps", "crop", "projection")
-MAX_NAMED = 5  # names in a message; the rest are counted
 SCALE_VIDEOS = 200  # enough to know how large features are
 
 
@@ -103,24 +106,7 @@ def _report_unmatched(video_ids: set[str], truth: Annotations) -> None:
         len(truth.videos), truth.source, absent,
     )  # fmt: skip
     if unknown:
-        logger.warning("%d videos have no annotations: %s", len(unknown), _some(unknown))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device called "auto" (CUDA where there is one), "cpu" or "cuda".
-
-    Raises:
-        InputError: CUDA is asked for and not there.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: this torch sees no CUDA device; use --device cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+        logger.warning("%d videos have no annotations: %s", len(unknown), some_names(unknown))
 
 
 def train(
@@ -140,7 +126,7 @@ def train(
     if (run_dir / LAST).exists():
         raise InputError(f"{run_dir}: already holds a run; add --resume, or choose another --out")
     with FeatureFile(features) as file:
-        truth = _annotations(file, annotations)
+        truth = find_annotations(file, annotations)
         data = _describe(file, truth, config)
         save_run_description(run_dir, config, data)
         _fit(file, truth, config, data, run_dir=run_dir, device=device, resume=False)
@@ -151,44 +137,14 @@ def resume(run_dir: Path, *, annotations: Path | None = None, device: str = "aut
     """Go on with an interrupted training, under its own settings, and return its folder."""
     config, data = load_run_description(run_dir)
     with FeatureFile(data.features) as file:
-        truth = _annotations(file, annotations)
+        truth = find_annotations(file, annotations)
         started = (run_dir / LAST).exists()
         _fit(file, truth, config, data, run_dir=run_dir, device=device, resume=started)
     return run_dir
 
 
-def _annotations(file: FeatureFile, path: Path | None) -> Annotations:
-    truth = load_annotations(path) if path else file.annotations()
-    if truth is None:
-        raise InputError(
-            f"{file.path}: has no annotations inside; give --annotations FILE.json, or put them "
-            f"in with `tsatal extract VIDEOS {file.path} --annotations FILE.json`"
-        )
-    return truth
-
-
-def _with_features(file: FeatureFile, truth: Annotations) -> dict[str, AnnotatedVideo]:
-    ids = set(file.video_ids)
-    return {name: video for name, video in truth.videos.items() if name in ids}
-
-
-def _in_subset(file: FeatureFile, truth: Annotations, subset: str) -> dict[str, AnnotatedVideo]:
-    """Return the videos of a subset that have features; how many have none is logged."""
-    wanted = truth.subset(subset)
-    there = {k: v for k, v in _with_features(file, truth).items() if v.subset == subset}
-    missing = [name for name in wanted if name not in there]
-    if not there:
-        raise InputError(f"{file.path}: has features of none of the {len(wanted)} {subset} videos")
-    if missing:
-        logger.warning(
-            "%d of %d %s videos have no features and are left out: %s",
-            len(missing), len(wanted), subset, _some(missing),
-        )  # fmt: skip
-    return there
-
-
 def _describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
-    annotated = Counter(v.subset for v in _with_features(file, truth).values() if v.instances)
+    annotated = Counter(v.subset for v in videos_with_features(file, truth).values() if v.instances)
     data = config.data
     subsets = choose_subsets(
         annotated,
@@ -197,7 +153,7 @@ def _describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
         test=data.test_subset,
     )
     streams = data.streams or file.streams()
-    videos = _in_subset(file, truth, subsets.train)
+    videos = videos_in_subset(file, truth, subsets.train)
     labels = class_labels(videos.values())
     lengths = [np.diff(v.segments, axis=1).ravel() for v in label_videos(file, videos, labels)]
     all_lengths = np.concatenate(lengths)
@@ -225,11 +181,11 @@ def _fit(
     resume: bool,
 ) -> None:
     """Wire data, head, loss and validation into the training loop."""
-    on = choose_device(device)
+    on = torch.device(choose_device(device))
     optim, sampling = config.optim, config.data
-    videos = label_videos(file, _in_subset(file, truth, data.subsets.train), data.labels)
+    videos = label_videos(file, videos_in_subset(file, truth, data.subsets.train), data.labels)
     videos = [v for v in videos if len(v.segments)]
-    validation = _in_subset(file, truth, data.subsets.validation)
+    validation = videos_in_subset(file, truth, data.subsets.validation)
     logger.info(
         "training on %d %s videos (%d actions, %d classes), watching %d %s videos; run %s",
         len(videos), data.subsets.train, sum(len(v.segments) for v in videos), len(data.labels),
@@ -350,12 +306,12 @@ def evaluate_run(
         InputError: no such run, subset or video; features of another width or extraction.
     """
     config, data = load_run_description(run_dir)
-    on = choose_device(device)
+    on = torch.device(choose_device(device))
     subset = subset or data.subsets.test
     head = load_head(run_dir, checkpoint=checkpoint, device=on)
     with FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
-        videos = _in_subset(file, _annotations(file, annotations), subset)
+        videos = videos_in_subset(file, find_annotations(file, annotations), subset)
         found = detect(head, file, list(videos), config, data, device=on)
     out = out or run_dir
     out.mkdir(parents=True, exist_ok=True)
@@ -411,26 +367,6 @@ def evaluate_predictions(
         return Measured(evaluation, ())
     report = write_report(evaluation, videos, found, out, exclude=exclude, timelines=timelines)
     return Measured(evaluation, tuple(report))
-
-
-def check_same_extraction(file: FeatureFile, data: RunData) -> None:
-    """Refuse features that were not made like those the run was trained on.
-
-    Raises:
-        InputError: a stream is missing, the width differs, or the provenance names another
-            network, weights or frame sampling; the message names the first difference.
-    """
-    width = file.width(data.streams)
-    if width != data.width:
-        raise InputError(f"{file.path}: features are {width} wide, the run needs {data.width}")
-    ours, theirs = data.extraction, file.provenance
-    differing = [k for k in EXTRACTION_KEYS if ours.get(k) != theirs.get(k)]
-    if differing:
-        k = differing[0]
-        raise InputError(
-            f"{file.path}: was extracted with {k} {theirs.get(k)!r}, "
-            f"the run was trained on {k} {ours.get(k)!r}"
-        )
 
 
 def demo(out: Path, *, seed: int, device: str) -> Measured:

@@ -21,10 +21,13 @@ from torch import nn
 
 from .config import Config, dump_config, load_config
 from .errors import InputError
+from .features import FeatureFile
 from .head.model import TSATAL
 from .head.train import BEST, LAST, load_checkpoint
 from .subsets import Subsets
 
+# What must agree between the features a head was trained on and those it is used on.
+EXTRACTION_KEYS = ("extractor", "weights", "fps", "resize", "crop", "context", "projection")
 RUNS = Path("runs")
 CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
 
@@ -123,3 +126,27 @@ def load_head(run_dir: Path, *, checkpoint: str, device: torch.device) -> nn.Mod
             f"{path}: does not fit {run_dir / CONFIG_FILE} ({str(e).splitlines()[-1].strip()})"
         ) from None
     return head.to(device).eval()
+
+
+def check_same_extraction(file: FeatureFile, data: RunData) -> None:
+    """Refuse features that were not made like those the run was trained on.
+
+    Raises:
+        InputError: a stream is missing, the width differs, or the provenance names another
+            network, weights or frame sampling; the message names the first difference.
+    """
+    width = file.width(data.streams)
+    if width != data.width:
+        raise InputError(f"{file.path}: features are {width} wide, the run needs {data.width}")
+    for key in EXTRACTION_KEYS:
+        ours, theirs = _digest(data.extraction.get(key)), _digest(file.provenance.get(key))
+        if ours != theirs:
+            raise InputError(
+                f"{file.path}: was extracted with {key} {theirs}, "
+                f"the run was trained on {key} {ours}"
+            )
+
+
+def _digest(value: object) -> object:
+    """Return a value of the provenance, or its digest where it is a file that has one."""
+    return value.get("sha256", value) if isinstance(value, Mapping) else value

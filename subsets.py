@@ -1,11 +1,19 @@
-"""Which subset of a data set is trained on, which is watched, and which is tested on."""
+"""Which videos of a feature file are trained on, which are watched, and which are tested on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from .annotations import AnnotatedVideo, Annotations
 from .errors import InputError
+from .features import FeatureFile
+
+logger = logging.getLogger(__name__)
+
+MAX_NAMED = 5  # names in a message; the rest are counted
 
 
 @dataclass(frozen=True)
@@ -56,3 +64,46 @@ def choose_subsets(
             f"name it with --set data.{missing}_subset=NAME"
         )
     return Subsets(train, validation, test)
+
+
+def find_annotations(file: FeatureFile, path: Path | None) -> Annotations:
+    """Return the annotations in `path`, or else those inside the feature file.
+
+    Raises:
+        InputError: there are none.
+    """
+    truth = load_annotations(path) if path else file.annotations()
+    if truth is None:
+        raise InputError(
+            f"{file.path}: has no annotations inside; give --annotations FILE.json, or put them "
+            f"in with `tsatal extract VIDEOS {file.path} --annotations FILE.json`"
+        )
+    return truth
+
+
+def videos_with_features(file: FeatureFile, truth: Annotations) -> dict[str, AnnotatedVideo]:
+    """Return the annotated videos that have features, in the annotations' order."""
+    ids = set(file.video_ids)
+    return {name: video for name, video in truth.videos.items() if name in ids}
+
+
+def videos_in_subset(
+    file: FeatureFile, truth: Annotations, subset: str
+) -> dict[str, AnnotatedVideo]:
+    """Return the videos of a subset that have features; how many have none is logged."""
+    wanted = truth.subset(subset)
+    there = {k: v for k, v in videos_with_features(file, truth).items() if v.subset == subset}
+    missing = [name for name in wanted if name not in there]
+    if not there:
+        raise InputError(f"{file.path}: has features of none of the {len(wanted)} {subset} videos")
+    if missing:
+        logger.warning(
+            "%d of %d %s videos have no features and are left out: %s",
+            len(missing), len(wanted), subset, some_names(missing),
+        )  # fmt: skip
+    return there
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Return the first few names, for a message."""
+    return ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
