@@ -16,6 +16,7 @@ from .annotations import (
     Annotations,
     Detection,
     class_labels,
+    load_annotations,
     load_predictions,
     predictions_json,
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .annotations import AnnotatedVideo, Annotations
+from .annotations import AnnotatedVideo, Annotations, load_annotations
 from .errors import InputError
 from .features import FeatureFile
 
