@@ -1,0 +1,138 @@
+"""The backbone as it runs: batch norm folded into the convolutions, activations fused to them.
+
+At inference a batch norm is a scale and a shift per channel, so it can live in the weights of the
+convolution before it. On CPU, oneDNN then adds the shortcut and applies the ReLU while a result
+is still in cache; with channels-last memory this takes 0.4 of the stock network's time.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+
+class FoldedConv(nn.Module):
+    """A convolution with its batch norm inside, then optionally an addition and a ReLU."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, conv: nn.Conv3d, norm: nn.BatchNorm3d) -> None:
+        super().__init__()
+        weight, bias = fold(conv, norm)
+        self.register_buffer("weight", weight.to(memory_format=torch.channels_last_3d))
+        self.register_buffer("bias", bias)
+        self.stride = [int(s) for s in conv.stride]
+        self.padding = [int(p) for p in conv.padding]
+
+    def forward(self, x: Tensor, *, relu: bool = True, add: Tensor | None = None) -> Tensor:
+        """Return the convolved `x`, plus `add`, rectified; `add` is overwritten.
+
+        Args:
+            x: (B, C_in, T, H, W) float, channels last.
+            relu: whether to end with a ReLU; an addition always does.
+            add: what to add before the ReLU, of the result's shape and dtype.
+        """
+        if x.device.type == "cpu" and fused_convolution_works():
+            return self._fused(x, relu, add)
+        y = F.conv3d(x, self.weight, self.bias, self.stride, self.padding)
+        if add is not None:
+            y += add
+        return y.relu_() if relu or add is not None else y
+
+    def _fused(self, x: Tensor, relu: bool, add: Tensor | None) -> Tensor:
+        layer = (x, self.weight, self.bias, self.padding, self.stride, [1, 1, 1], 1)
+        ops = torch.ops.mkldnn
+        y: Tensor
+        if add is None:
+            y = ops._convolution_pointwise(*layer, "relu" if relu else "none", [], "")
+        else:
+            y = ops._convolution_pointwise_.binary(add, *layer, "add", 1.0, "relu", [], "")
+        return y
+
+
+class FoldedBlock(nn.Module):
+    """A residual bottleneck block made of folded convolutions."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        branch = block.branch2
+        self.a = FoldedConv(branch.conv_a, branch.norm_a)
+        self.b = FoldedConv(branch.conv_b, branch.norm_b)
+        self.c = FoldedConv(branch.conv_c, branch.norm_c)
+        has_shortcut = block.branch1_conv is not None
+        self.shortcut = FoldedConv(block.branch1_conv, block.branch1_norm) if has_shortcut else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output, (B, C, T, H, W); `x` may be overwritten."""
+        y = self.b(self.a(x))
+        shortcut = x if self.shortcut is None else self.shortcut(x, relu=False)
+        out: Tensor = self.c(y, add=shortcut)
+        return out
+
+
+class FoldedResNet(nn.Module):
+    """pytorchvideo's ResNet without its head, for inference; see `backbone.build_i3d`."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        stem, *stages = net.blocks
+        self.stem = FoldedConv(stem.conv, stem.norm)
+        self.pool = stem.pool
+        self.stages = nn.Sequential(*(_fold_stage(s) for s in stages))
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return spatially averaged features, (B, T // 2, D), of clips (B, C, T, H, W)."""
+        y: Tensor = self.stages(self.pool(self.stem(x)))
+        return y.mean(dim=(3, 4)).transpose(1, 2)  # (B, D, T') -> (B, T', D)
+
+
+def fold(conv: nn.Conv3d, norm: Any) -> tuple[Tensor, Tensor]:
+    """Return the weight and bias of the convolution that does `norm(conv(x))` in one step."""
+    if conv.groups != 1 or conv.bias is not None or set(conv.dilation) != {1}:
+        raise ValueError("only plain convolutions without bias are folded")
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)  # (C_out,)
+    weight = conv.weight * scale.view(-1, 1, 1, 1, 1)
+    return weight.detach(), (norm.bias - norm.running_mean * scale).detach()
+
+
+@functools.cache
+def fused_convolution_works() -> bool:
+    """Return whether this build of torch has oneDNN's fused 3-D convolution, by trying it.
+
+    The operators are those that torch's own compiler emits; they are not public, so any
+    difference from the plain operations means that the plain ones are used.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 8, 4, 6, 6, generator=generator)
+    layer = FoldedConv(nn.Conv3d(8, 8, 1, bias=False), nn.BatchNorm3d(8).eval())
+    x = x.to(memory_format=torch.channels_last_3d)
+    expected = F.conv3d(x, layer.weight, layer.bias)
+    try:
+        with torch.inference_mode():
+            plain, added = layer._fused(x, False, None), layer._fused(x, True, x.clone())
+        works = torch.allclose(plain, expected, atol=1e-5) and torch.allclose(
+            added, (expected + x).relu(), atol=1e-5
+        )
+    except (RuntimeError, AttributeError, TypeError) as e:
+        log.debug("fused convolution: %s", e)
+        works = False
+    if not works:
+        log.info("this torch has no fused 3-D convolution; plain ones are used")
+    return works
+
+
+def _fold_stage(stage: Any) -> nn.Module:
+    blocks = getattr(stage, "res_blocks", None)
+    if blocks is not None:
+        return nn.Sequential(*(FoldedBlock(b) for b in blocks))
+    pooling: nn.Module = stage
+    return pooling

@@ -1,0 +1,93 @@
+"""The frozen fully connected layer behind the backbone: 2048 values to 512.
+
+The paper reduces by a fully connected layer that it does not train. A semi-orthogonal matrix keeps
+distances and angles as well as chance allows and needs no data; PCA keeps the most variance of
+the videos that it was fitted on. Rows are multiplied without centring: a shift of all rows by one
+vector is taken up by the bias of whatever comes next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..features import FeatureFile
+
+GRID = 2.0**20  # entries are rounded to this, so that LAPACKs that differ in the last bit agree
+
+
+def orthogonal_projection(inputs: int, outputs: int, *, seed: int = 0) -> np.ndarray:
+    """Return a random matrix (inputs, outputs) float32 with orthonormal columns (to 1e-5).
+
+    The same seed gives the same matrix on every machine: NumPy's generator is specified, signs are
+    fixed, and rounding hides the last bits in which linear algebra libraries differ.
+    """
+    normal = np.random.Generator(np.random.PCG64(seed)).standard_normal((inputs, outputs))
+    q, r = np.linalg.qr(normal)
+    q *= np.sign(np.diag(r))
+    return (np.round(q * GRID) / GRID).astype(np.float32)
+
+
+def fit_pca(rows: Iterable[np.ndarray], outputs: int) -> tuple[np.ndarray, float]:
+    """Return the principal directions of rows, and the share of their variance that is kept.
+
+    One pass over a covariance of float64, so memory does not grow with the number of rows.
+
+    Args:
+        rows: arrays (t, D), D at least `outputs`.
+        outputs: number of directions.
+    Returns:
+        A matrix (D, outputs) float32, by falling variance, the largest entry of each column
+        positive; and a number in [0, 1].
+    Raises:
+        InputError: fewer rows than directions.
+    """
+    count, total, squares = 0, np.zeros(1), np.zeros(1)
+    for part in rows:
+        part = part.astype(np.float64)
+        count, total, squares = count + len(part), total + part.sum(0), squares + part.T @ part
+    if count <= outputs:
+        raise InputError(
+            f"PCA to {outputs} values needs more rows than that; the sample has {count}"
+        )
+    mean = total / count
+    values, vectors = np.linalg.eigh(squares / count - np.outer(mean, mean))
+    values, vectors = values[::-1].clip(min=0), vectors[:, ::-1][:, :outputs]
+    largest = np.take_along_axis(vectors, abs(vectors).argmax(0)[None], axis=0)
+    share = values[:outputs].sum() / max(values.sum(), np.finfo(float).tiny)
+    return (vectors * np.sign(largest)).astype(np.float32), float(share)
+
+
+def load_projection(path: str | Path, stream: str = "rgb") -> np.ndarray:
+    """Return the matrix (inputs, outputs) float32 in a `.npy` file or a feature file.
+
+    Raises:
+        InputError: neither, or the feature file has no projection for that stream.
+    """
+    path = Path(path)
+    if path.suffix == ".npy":
+        return _load_npy(path)
+    with FeatureFile(path) as file:
+        matrices = file.projections()
+    if stream not in matrices:
+        raise InputError(f"{path}: stores no projection of the stream {stream!r}")
+    return np.asarray(matrices[stream], dtype=np.float32)
+
+
+def matrix_sha256(matrix: np.ndarray) -> str:
+    """Return the SHA-256 digest of a matrix's values, in hexadecimal."""
+    return hashlib.sha256(matrix.astype("<f4").tobytes()).hexdigest()
+
+
+def _load_npy(path: Path) -> np.ndarray:
+    try:
+        matrix: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as e:
+        raise InputError(f"{path}: no NumPy file with a matrix ({e})") from None
+    if matrix.ndim != 2 or not np.isfinite(matrix).all():
+        raise InputError(f"{path}: a matrix of finite numbers is needed, is {matrix.shape}")
+    return matrix.astype(np.float32)

@@ -1,0 +1,96 @@
+"""Which videos to extract: from a file, a folder or a list to ids, paths and fingerprints."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+
+# fmt: off
+VIDEO_EXTENSIONS = frozenset((
+    ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
+    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+))
+# fmt: on
+
+
+def find_videos(path: str | Path) -> list[Path]:
+    """Return the videos that `path` stands for, sorted (a list keeps its order).
+
+    Args:
+        path: one video; a folder, searched recursively by extension, hidden files and folders
+            left out; or a `.txt` file with one path per line, relative to its own folder, where
+            empty lines and lines that start with `#` do not count.
+    Raises:
+        InputError: nothing is there, or no video is in it. Whether a listed path exists and can
+            be decoded is found out when it is extracted, so that one bad line stops nothing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if _is_video(p, path))
+        needed = f"files named {' '.join(sorted(VIDEO_EXTENSIONS))}"
+    elif path.suffix.lower() == ".txt":
+        found, needed = _read_list(path), "one path per line"
+    else:
+        found, needed = [path], "a video"
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if not found:
+        raise InputError(f"{path}: holds no videos ({needed} would be taken)")
+    return found
+
+
+def assign_ids(videos: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return the path of every video id (its stem), and why others got none.
+
+    Two files with one stem would be one video in the feature file, so the first keeps the id
+    and the others are reported, under their file names. The same path twice counts once.
+    """
+    ids: dict[str, Path] = {}
+    refused: dict[str, str] = {}
+    for video in dict.fromkeys(videos):
+        if not _is_text(video.name):
+            refused[ascii(str(video))] = f"{video!a}: its name is not valid text; rename it"
+            continue
+        first = ids.setdefault(video.stem, video)
+        if first != video:
+            refused[str(video)] = (
+                f"{video}: has the id {video.stem!r} of {first}; rename one of them"
+            )
+    return ids, refused
+
+
+def fingerprint(path: Path) -> str:
+    """Return what changes when the file's content does: size and modification time, as JSON.
+
+    Raises:
+        OSError: the file is not there.
+    """
+    stat = os.stat(path)
+    return json.dumps({"size": stat.st_size, "mtime_ns": stat.st_mtime_ns})
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:  # bytes that no encoding explains
+        return False
+    return True
+
+
+def _is_video(path: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.suffix.lower() in VIDEO_EXTENSIONS and not hidden and path.is_file()
+
+
+def _read_list(path: Path) -> list[Path]:
+    if not path.exists():
+        return []
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file in UTF-8; one path per line is needed") from None
+    return [path.parent / line for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,88 @@
+"""Encoded videos whose pictures say which one they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from torch import nn
+
+from tsatal.extract.backbone import random_i3d
+
+BITS = 10
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+
+VideoWriter = Callable[..., Path]
+
+
+def numbered_picture(number: int, width: int, height: int) -> np.ndarray:
+    """Ten stripes across the central square, black or white: the number in binary."""
+    side = min(width, height)
+    image = np.full((height, width, 3), 128, np.uint8)
+    stripe = side * 3 // 4 // BITS
+    left = (width - stripe * BITS) // 2
+    for bit in range(BITS):
+        image[:, left + bit * stripe : left + (bit + 1) * stripe] = 235 * (number >> bit & 1)
+    return image
+
+
+def read_number(frame: np.ndarray) -> int:
+    """The number in a decoded 112-pixel crop of a picture 128 high."""
+    stripe = 128 * 3 // 4 // BITS
+    left = (112 - stripe * BITS) // 2
+    centres = [left + bit * stripe + stripe // 2 for bit in range(BITS)]
+    bright = frame[40:72, :, 1].mean(0)
+    return sum(int(bright[c] > 118) << bit for bit, c in enumerate(centres))
+
+
+@pytest.fixture
+def write_video(tmp_path: Path) -> VideoWriter:
+    def write(
+        name: str,
+        stamps: Sequence[int],
+        *,
+        unit: Fraction = Fraction(1, 30000),
+        size: tuple[int, int] = (160, 128),
+        codec: str = "libx264",
+        pix_fmt: str = "yuv420p",
+        rate: Fraction = Fraction(30),
+        images: Sequence[np.ndarray] | None = None,
+    ) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream: Any = container.add_stream(codec, rate=rate)
+            stream.width, stream.height = size
+            stream.pix_fmt = pix_fmt
+            stream.codec_context.time_base = unit
+            stream.time_base = unit
+            if codec == "libx264":
+                stream.options = {"crf": "12", "preset": "ultrafast", "bf": "0"}
+            for number, stamp in enumerate(stamps):
+                image = images[number] if images else numbered_picture(number, *size)
+                picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pix_fmt)
+                picture.pts, picture.time_base = stamp, unit
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def live_net() -> nn.Module:
+    """A narrow stock network with random weights, every branch of it alive."""
+    return random_i3d(0, width=16)
+
+
+@pytest.fixture
+def bad_videos() -> Path:
+    folder = SHARED / "bad"
+    if not folder.exists():
+        pytest.skip("the collection of bad files (../shared/data/bad) is not here")
+    return folder

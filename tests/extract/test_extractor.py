@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from tsatal.errors import InputError
+from tsatal.extract import extractor
+from tsatal.extract.backbone import Backbone
+from tsatal.extract.extractor import Summary, extract_videos
+from tsatal.extract.settings import ExtractSettings
+from tsatal.extract.sources import find_videos
+from tsatal.extract.video import read_frames
+from tsatal.features import FeatureFile
+
+from .conftest import VideoWriter
+
+SETTINGS = ExtractSettings(weights="random", width=16, device="cpu")
+
+
+class Averages:
+    """A stand-in for the network: every pair of frames gives its mean colour, many times over."""
+
+    def rows(self, frames: np.ndarray) -> np.ndarray:
+        pairs = frames[: max(len(frames) // 2, 1) * 2 : 2].astype(np.float32)
+        rows: np.ndarray = pairs.mean(axis=(1, 2)).repeat(700, axis=1)[:, :2048] / 255
+        return rows
+
+
+@pytest.fixture(autouse=True)
+def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extractor, "load_backbone", lambda *args, **kwargs: Averages())
+
+
+@pytest.fixture
+def folder(write_video: VideoWriter, tmp_path: Path) -> Path:
+    for name, frames in (("a", 90), ("b", 33), ("c", 3)):
+        write_video(f"videos/{name}.mp4", range(0, 1000 * frames, 1000))
+    return tmp_path / "videos"
+
+
+def run(
+    folder: Path,
+    out: Path,
+    settings: ExtractSettings = SETTINGS,
+    *,
+    overwrite: bool = False,
+    strict: bool = False,
+) -> Summary:
+    return extract_videos(
+        find_videos(folder),
+        out,
+        settings,
+        overwrite=overwrite,
+        strict=strict,
+        show_progress=False,
+    )
+
+
+def content(path: Path) -> dict[str, object]:
+    with FeatureFile(path) as file:
+        return {
+            v: (file.rows(v, ["rgb"]).tobytes(), file.time_axis(v), file.details(v))
+            for v in file.video_ids
+        }
+
+
+def test_videos_become_rows_with_instants(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sub" / "out.h5"
+    summary = run(folder, out)
+    assert summary.done == ["a", "b", "c"] and not summary.failed and not summary.partial
+    assert summary.video_sec == pytest.approx(3.0 + 1.1 + 0.1)
+    with FeatureFile(out) as file:
+        axis = file.time_axis("a")
+        assert (axis.num_steps, axis.start_sec, axis.step_sec) == (15, 0.05, 0.2)
+        assert axis.duration_sec == pytest.approx(3.0)
+        assert file.time_axis("b").num_steps == 5 and file.time_axis("c").num_steps == 1
+        assert file.width(["rgb"]) == 16
+        assert file.projections()["rgb"].shape == (2048, 16)
+        assert file.provenance["weights"] == {"name": "random", "seed": 0}
+        assert file.details("a")["source"] == "a.mp4" and file.details("a")["frames"] == 30
+    assert sorted(p.name for p in out.parent.iterdir()) == ["out.h5"]
+
+
+def test_rows_are_the_networks_rows_projected(
+    folder: Path, tmp_path: Path, live_net: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole way with a real network, against decoding, network and matrix by hand."""
+    backbone = Backbone(live_net)
+    monkeypatch.setattr(extractor, "load_backbone", lambda *args, **kwargs: backbone)
+    monkeypatch.setattr(extractor, "BACKBONE_WIDTH", 512)
+    settings = ExtractSettings(weights="random", width=16, crop=32, resize=32, segment=10)
+    run(folder, tmp_path / "out.h5", settings)
+    frames = np.stack(list(read_frames(folder / "a.mp4", resize=32, crop=32)))
+    with FeatureFile(tmp_path / "out.h5") as file:
+        expected = backbone.rows(frames) @ file.projections()["rgb"]
+        np.testing.assert_allclose(file.rows("a", ["rgb"]), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_running_again_adds_what_is_new_and_counts_what_is_there(
+    folder: Path, tmp_path: Path, write_video: VideoWriter
+) -> None:
+    out = tmp_path / "out.h5"
+    run(folder, out)
+    before, stamp = content(out), out.stat().st_mtime_ns
+    again = run(folder, out)
+    assert (again.done, again.already) == ([], ["a", "b", "c"])
+    assert out.stat().st_mtime_ns == stamp
+    write_video("videos/d.mp4", range(0, 9000, 1000))
+    more = run(folder, out)
+    assert (more.done, more.already) == (["d"], ["a", "b", "c"])
+    after = content(out)
+    assert {k: after[k] for k in before} == before and "d" in after
+
+
+def test_a_video_that_changed_is_extracted_again(
+    folder: Path, tmp_path: Path, write_video: VideoWriter
+) -> None:
+    run(folder, tmp_path / "out.h5")
+    write_video("videos/b.mp4", range(0, 60000, 1000))
+    summary = run(folder, tmp_path / "out.h5")
+    assert (summary.done, summary.already) == (["b"], ["a", "c"])
+    with FeatureFile(tmp_path / "out.h5") as file:
+        assert file.time_axis("b").num_steps == 10
+
+
+def test_other_settings_are_refused_unless_overwritten(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    run(folder, out)
+    other = ExtractSettings(weights="random", width=16, fps=5)
+    with pytest.raises(InputError, match="fps is 5.* here, 10.0 there"):
+        run(folder, out, other)
+    with pytest.raises(InputError, match="weights is"):
+        run(folder, out, ExtractSettings(weights="random", width=16, seed=1))
+    (folder / "c.mp4").unlink()
+    assert run(folder, out, other, overwrite=True).done == ["a", "b"]
+    assert list(content(out)) == ["a", "b"]
+
+
+def test_one_unreadable_video_never_stops_the_rest(
+    folder: Path, tmp_path: Path, write_video: VideoWriter
+) -> None:
+    (folder / "aa.mp4").write_bytes(b"")
+    write_video("videos/sub/a.mp4", [0])
+    videos = [*find_videos(folder), folder / "gone.mp4"]
+    summary = extract_videos(videos, tmp_path / "out.h5", SETTINGS, show_progress=False)
+    assert sorted(summary.done) == ["a", "b", "c"]
+    assert "0 bytes" in summary.failed["aa"] and "cannot be opened" in summary.failed["gone"]
+    assert "has the id 'a'" in summary.failed[str(folder / "sub" / "a.mp4")]
+    listed = json.loads((tmp_path / "out.h5.failed.json").read_text())
+    assert listed == summary.failed
+    (folder / "aa.mp4").unlink()
+    assert not extract_videos([folder / "b.mp4"], tmp_path / "out.h5", SETTINGS).failed
+    assert not (tmp_path / "out.h5.failed.json").exists()
+
+
+def test_only_failures_leave_no_file(tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_bytes(b"")
+    summary = extract_videos([tmp_path / "v.mp4"], tmp_path / "out.h5", SETTINGS)
+    assert list(summary.failed) == ["v"] and not (tmp_path / "out.h5").exists()
+
+
+def test_strict_stops_at_the_first_failure_and_keeps_what_is_done(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "aa.mp4").write_bytes(b"")
+    summary = run(folder, tmp_path / "out.h5", strict=True)
+    assert summary.done == ["a"] and list(summary.failed) == ["aa"]
+    assert list(content(tmp_path / "out.h5")) == ["a"]
+
+
+def test_a_network_that_gives_no_numbers_is_a_failure(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Averages, "rows", lambda self, f: np.full((64, 2048), np.nan))
+    summary = run(folder, tmp_path / "out.h5")
+    assert set(summary.failed) == {"a", "b", "c"} and "not finite" in summary.failed["a"]
+
+
+def test_partial_videos_are_done_and_reported(bad_videos: Path, tmp_path: Path) -> None:
+    summary = extract_videos(find_videos(bad_videos), tmp_path / "out.h5", SETTINGS)
+    assert sorted(summary.done) == ["bitrot", "cut_in_half", "one_frame", "rotated", "vfr"]
+    assert sorted(summary.failed) == ["audio_only", "cut_download", "empty", "text"]
+    assert sorted(summary.partial) == ["bitrot", "cut_in_half"]
+    with FeatureFile(tmp_path / "out.h5") as file:
+        assert file.details("cut_in_half")["missing_sec"] == pytest.approx(3.27, abs=0.05)
+        assert file.time_axis("one_frame").num_steps == 1
+
+
+def test_annotations_are_embedded_kept_and_replaced(folder: Path, tmp_path: Path) -> None:
+    out, texts = tmp_path / "out.h5", []
+    for text in ('{"database": {}}', None, '{"database":   {}}'):
+        extract_videos(find_videos(folder), out, SETTINGS, annotations_text=text)
+        with FeatureFile(out) as file:
+            annotations = file.annotations()
+        texts.append(annotations.text if annotations else None)
+    assert texts == ['{"database": {}}', '{"database": {}}', '{"database":   {}}']
+
+
+def test_half_precision_is_stored_when_asked(folder: Path, tmp_path: Path) -> None:
+    settings = ExtractSettings(weights="random", width=16, store="float16")
+    run(folder, tmp_path / "out.h5", settings)
+    with FeatureFile(tmp_path / "out.h5") as file:
+        assert file.video("a").streams["rgb"].dtype == np.float16
+
+
+def test_a_projection_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", np.zeros((2048, 8), np.float32))
+    settings = ExtractSettings(weights="random", width=16, projection=str(tmp_path / "m.npy"))
+    with pytest.raises(InputError, match=r"is \(2048, 8\), must be \(2048, 16\)"):
+        run(folder, tmp_path / "out.h5", settings)
+
+
+SLOW_RUN = """
+import sys, time
+from pathlib import Path
+from tsatal.extract import extractor
+from tsatal.extract.settings import ExtractSettings
+from tsatal.extract.sources import find_videos
+
+class Slow:
+    def rows(self, frames):
+        time.sleep(0.3)
+        pairs = frames[: max(len(frames) // 2, 1) * 2 : 2].astype("float32")
+        return pairs.mean(axis=(1, 2)).repeat(700, axis=1)[:, :2048] / 255
+
+extractor.load_backbone = lambda *args, **kwargs: Slow()
+settings = ExtractSettings(weights="random", width=16, device="cpu")
+out = Path(sys.argv[2])
+summary = extractor.extract_videos(find_videos(sys.argv[1]), out, settings, show_progress=False)
+sys.exit(130 if summary.interrupted else 0)
+"""
+
+
+def start_and_stop(folder: Path, out: Path, how: int) -> int:
+    """Run in a process of its own, send `how` after the first finished video."""
+    process = subprocess.Popen([sys.executable, "-c", SLOW_RUN, str(folder), str(out)])
+    parts = out.with_name(out.name + ".parts")
+    deadline = time.monotonic() + 60
+    while not list(parts.glob("*.h5")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, how)
+    return process.wait(timeout=20)
+
+
+def test_killed_in_the_middle_the_same_file_comes_out_in_the_end(
+    folder: Path, tmp_path: Path
+) -> None:
+    run(folder, tmp_path / "whole.h5")
+    out = tmp_path / "out.h5"
+    assert start_and_stop(folder, out, signal.SIGKILL) == -signal.SIGKILL
+    assert not out.exists()
+    summary = run(folder, out)
+    assert "a" in summary.already and "a" not in summary.done
+    assert sorted(summary.already + summary.done) == ["a", "b", "c"]
+    assert content(out) == content(tmp_path / "whole.h5")
+    assert not out.with_name("out.h5.parts").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_in_the_middle_the_finished_videos_are_in_the_file(
+    folder: Path, tmp_path: Path, how: int
+) -> None:
+    out = tmp_path / "out.h5"
+    assert start_and_stop(folder, out, how) == 130
+    assert "a" in content(out) and "c" not in content(out)
+    assert run(folder, out).done[-1] == "c"

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tsatal.extract import folded
+from tsatal.extract.backbone import build_i3d
+from tsatal.extract.folded import FoldedConv, FoldedResNet, fold, fused_convolution_works
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+def clip(frames: int = 20, side: int = 48) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(1, 3, frames, side, side, generator=generator)
+    return x.to(memory_format=torch.channels_last_3d)
+
+
+def shaken(net: nn.Module) -> nn.Module:
+    """The network with batch norms whose every number matters."""
+    generator = torch.Generator().manual_seed(2)
+    for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm3d)):
+        norm.weight.data.uniform_(0.5, 1.5, generator=generator)
+        norm.bias.data.uniform_(-0.2, 0.2, generator=generator)
+    return net
+
+
+def test_folding_is_exact(live_net: nn.Module) -> None:
+    """In float64 nothing but a wrong formula can differ."""
+    net = shaken(copy.deepcopy(live_net)).double()
+    x = clip(8, 32).double()
+    with torch.inference_mode():
+        stock = net(x).mean(dim=(3, 4)).transpose(1, 2)
+        ours = _plain(FoldedResNet(net), x)
+    assert relative(ours, stock) < 1e-12
+
+
+def _plain(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folded, "fused_convolution_works", lambda: False)
+        return net(x)  # type: ignore[no-any-return]
+
+
+def test_fused_and_plain_networks_equal_the_stock_network(live_net: nn.Module) -> None:
+    ours = FoldedResNet(live_net)
+    with torch.inference_mode():
+        stock = live_net(clip()).mean(dim=(3, 4)).transpose(1, 2)
+        assert ours(clip()).shape == (1, 10, 512)
+        assert relative(ours(clip()), stock) < 1e-5
+        assert relative(_plain(ours, clip()), stock) < 1e-5
+
+
+def test_the_networks_input_is_left_alone(live_net: nn.Module) -> None:
+    ours = FoldedResNet(live_net)
+    x = clip()
+    before = x.clone()
+    with torch.inference_mode():
+        ours(x)
+    assert torch.equal(x, before)
+
+
+def test_threads_change_nothing(live_net: nn.Module) -> None:
+    ours, threads = FoldedResNet(live_net), torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            with torch.inference_mode():
+                results.append(ours(clip()))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*results)
+
+
+def test_bfloat16_stays_near_float32(live_net: nn.Module) -> None:
+    with torch.inference_mode():
+        exact = FoldedResNet(live_net)(clip())
+        rough = FoldedResNet(live_net).bfloat16()(clip().bfloat16()).float()
+    assert relative(rough, exact) < 0.03
+
+
+def test_without_the_fused_operators_plain_ones_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*args: object) -> None:
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(FoldedConv, "_fused", missing)
+    fused_convolution_works.cache_clear()
+    try:
+        assert not fused_convolution_works()
+    finally:
+        fused_convolution_works.cache_clear()
+
+
+def test_a_convolution_that_cannot_be_folded_is_refused() -> None:
+    with pytest.raises(ValueError, match="plain convolutions"):
+        fold(nn.Conv3d(4, 4, 1, groups=2, bias=False), nn.BatchNorm3d(4))
+
+
+def test_flow_has_two_channels() -> None:
+    net = FoldedResNet(build_i3d(2, width=8))
+    with torch.inference_mode():
+        assert net(torch.zeros(1, 2, 4, 32, 32)).shape == (1, 2, 256)
