@@ -44,7 +44,7 @@ class ModelConfig(_Section):
     """The head."""
 
     width: int = Field(256, ge=1, description="Channels inside the head.")
-    input_dropout: float = Field(0.2, ge=0, lt=1, description="Share of input features dropped.")
+    input_dropout: float = Field(0.5, ge=0, lt=1, description="Share of input features dropped.")
     classes: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="Exclusive classes with background, or independent ones."
     )
