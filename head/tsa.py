@@ -112,6 +112,7 @@ class TemporalSelfAttention(nn.Module):
         self.to_key = nn.Linear(width, width)
         self.to_value = nn.Linear(width, width)
         self.to_out = nn.Linear(width, width, bias=False)
+        nn.init.zeros_(self.to_out.weight)  # refinement begins as no change
 
     def forward(
         self, y: Tensor, valid: Tensor, *, probabilities: Tensor, intervals: Tensor

@@ -82,9 +82,22 @@ def inputs(steps: int, width: int = 8, classes: int = 3) -> tuple[Tensor, Tensor
     return y, valid, p, torch.stack([t - d[..., 0], t + d[..., 1]], -1)
 
 
-def test_module_computes_g_v_by_hand() -> None:
+def trained(width: int, *, soft: bool = False) -> tsa.TemporalSelfAttention:
+    """Return a module whose output layer has left its zero initialisation."""
+    module = tsa.TemporalSelfAttention(width, soft=soft)
+    torch.nn.init.normal_(module.to_out.weight)
+    return module
+
+
+def test_refinement_begins_as_no_change() -> None:
     y, valid, p, intervals = inputs(6)
     module = tsa.TemporalSelfAttention(8)
+    assert torch.equal(module(y, valid, probabilities=p, intervals=intervals), y)
+
+
+def test_module_computes_g_v_by_hand() -> None:
+    y, valid, p, intervals = inputs(6)
+    module = trained(8)
     q, k, v = (
         (y @ layer.weight.T + layer.bias).sigmoid()
         for layer in (module.to_query, module.to_key, module.to_value)
@@ -100,14 +113,14 @@ def test_module_computes_g_v_by_hand() -> None:
 def test_a_video_of_background_keeps_its_features() -> None:
     y, valid, _, intervals = inputs(6)
     background = torch.tensor([1.0, 0, 0, 0]).expand(2, 6, 4)
-    module = tsa.TemporalSelfAttention(8)
+    module = trained(8)
     assert torch.equal(module(y, valid, probabilities=background, intervals=intervals), y)
 
 
 @pytest.mark.parametrize("soft", [False, True])
 def test_order_of_steps_does_not_matter(soft: bool) -> None:
     y, valid, p, intervals = inputs(12)
-    module = tsa.TemporalSelfAttention(8, soft=soft)
+    module = trained(8, soft=soft)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     out = module(y, valid, probabilities=p, intervals=intervals)
     shuffled = module(y[:, order], valid, probabilities=p[:, order], intervals=intervals[:, order])
@@ -119,7 +132,7 @@ def test_soft_matrix_is_learned_through_and_the_hard_one_and_b_are_not() -> None
     for soft in (True, False):
         logits = p.log().requires_grad_()
         where = intervals.clone().requires_grad_()
-        module = tsa.TemporalSelfAttention(8, soft=soft)
+        module = trained(8, soft=soft)
         out = module(y, valid, probabilities=logits.softmax(-1), intervals=where)
         out.square().sum().backward()
         assert where.grad is None
