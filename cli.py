@@ -14,7 +14,7 @@ from . import __version__
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from .extract.extractor import Summary
+    from .extract.work import Summary
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -76,7 +76,11 @@ def main(debug: bool, quiet: bool) -> None:
 @click.option("--fps", default=10.0, show_default=True, help="Frames per second to look at.")
 @click.option("--resize", default=128, show_default=True, help="Shorter side of a frame, pixels.")
 @click.option("--crop", default=112, show_default=True, help="Side of the centred square, pixels.")
-@click.option("--segment", default=128, show_default=True, help="Frames per pass of the network.")
+@click.option(
+    "--segment",
+    type=int,
+    help="Frames per pass of the network.  [default: 512; the paper's 128 without context]",
+)
 @click.option(
     "--context",
     default=18,
@@ -87,8 +91,22 @@ def main(debug: bool, quiet: bool) -> None:
     "--projection",
     default="orthogonal",
     show_default=True,
-    metavar="orthogonal|FILE",
-    help="From 2048 to 512; FILE is .npy, or a feature file to share the matrix of.",
+    metavar="orthogonal|pca|FILE",
+    help="From 2048 to 512; pca is fitted on a sample of VIDEOS; FILE is .npy, or a feature "
+    "file to share the matrix of.",
+)
+@click.option("--flow", is_flag=True, help="Extract a second stream, of optical flow.")
+@click.option(
+    "--flow-method",
+    type=click.Choice(["dis", "tvl1"]),
+    default="dis",
+    show_default=True,
+    help="tvl1 needs opencv-contrib-python, and over a hundred times as long.",
+)
+@click.option(
+    "--flow-weights",
+    metavar="random|PATH",
+    help="For the second stream.  [default: the first one's, averaged over colour]",
 )
 @click.option("--seed", default=0, show_default=True, help="Of random weights and projection.")
 @click.option(
@@ -107,6 +125,11 @@ def main(debug: bool, quiet: bool) -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Start the file anew.")
 @click.option("--strict", is_flag=True, help="Stop at the first video that fails.")
+@click.option(
+    "--ray",
+    metavar="local|auto|ADDRESS",
+    help="Run on a Ray cluster: one of this machine's own, the one it is part of, or another.",
+)
 @DEVICE
 def extract(
     videos: Path,
@@ -114,12 +137,14 @@ def extract(
     annotations: Path | None,
     overwrite: bool,
     strict: bool,
+    ray: str | None,
     **settings: Any,
 ) -> None:
     """Turn VIDEOS (a file, a folder, or a .txt list) into features in OUT.
 
     Run it again to add new videos: those already in OUT are left alone. Interrupted, it keeps
-    the finished ones.
+    the finished ones. Started several times at once, here or on other machines that share OUT's
+    folder, the processes share the videos.
     """
     from . import pipeline
     from .extract.settings import ExtractSettings
@@ -131,6 +156,7 @@ def extract(
         annotations=annotations,
         overwrite=overwrite,
         strict=strict,
+        ray=ray,
     )
     click.echo(_account(summary))
     if summary.interrupted:
@@ -156,6 +182,11 @@ def extract(
     metavar="SECTION.KEY=VALUE",
     help="Change one setting; may be repeated.",
 )
+@click.option(
+    "--streams",
+    metavar="rgb|flow|rgb,flow",
+    help="Same as --set data.streams=[...].  [default: all in the file]",
+)
 @click.option("--annotations", type=FILE, help="Instead of those inside the feature file.")
 @click.option("--out", type=FOLDER, help="Folder of the run.  [default: runs/CONFIG-DATE-TIME]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or with the newest one.")
@@ -164,6 +195,7 @@ def train(
     features: Path | None,
     config_name: str,
     overrides: tuple[str, ...],
+    streams: str | None,
     annotations: Path | None,
     out: Path | None,
     resume: bool,
@@ -174,6 +206,8 @@ def train(
     from .config import load_config
     from .runs import DATA_FILE, new_run_dir, newest_run
 
+    if streams:
+        overrides = (*overrides, f"data.streams=[{streams}]")
     if resume and (features or overrides or _given("config_name")):
         raise click.UsageError("--resume goes on under the run's own features and settings")
     if not resume and features is None:
@@ -293,9 +327,10 @@ def configs(name: str | None) -> None:
 
 def _account(summary: Summary) -> str:
     """Return what became of the videos, a line each for those that want attention."""
+    elsewhere = f"{len(summary.elsewhere)} by other processes, " if summary.elsewhere else ""
     counts = (
         f"{summary.out}: {len(summary.done)} done ({summary.video_sec:.0f} s of video), "
-        f"{len(summary.already)} already there, {len(summary.failed)} failed, "
+        f"{len(summary.already)} already there, {elsewhere}{len(summary.failed)} failed, "
         f"{len(summary.partial)} partial"
     )
     lines = [f"failed: {reason}" for reason in summary.failed.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,9 +26,11 @@ from .demo import write_demo_videos
 from .errors import InputError
 from .evaluation import THUMOS14_TIOUS, Evaluation, evaluate
 from .extract.backbone import choose_device
-from .extract.extractor import Summary, extract_videos
+from .extract.cluster import connect
+from .extract.extractor import Engine, ThisProcess, extract_videos
 from .extract.settings import ExtractSettings
 from .extract.sources import find_videos
+from .extract.work import Summary
 from .features import FeatureFile
 from .head.dataset import (
     Batch,
@@ -72,12 +75,14 @@ def extract(
     overwrite: bool = False,
     strict: bool = False,
     show_progress: bool = True,
+    ray: str | None = None,
 ) -> Summary:
     """Extract the features of a video, a folder or a list of videos into a feature file.
 
     Args:
         annotations: embedded in the file; by default `annotations.json` inside the folder.
         overwrite, strict, show_progress: see `extract.extractor.extract_videos`.
+        ray: the cluster to run on, see `extract.cluster.connect`; None runs in this process.
     Raises:
         InputError: nothing to extract, annotations of another form, or settings that cannot work.
     """
@@ -87,15 +92,21 @@ def extract(
     paths = find_videos(videos)
     if truth:
         _report_unmatched({p.stem for p in paths}, truth)
-    return extract_videos(
-        paths,
-        out,
-        settings,
-        annotations_text=truth.text if truth else None,
-        overwrite=overwrite,
-        strict=strict,
-        show_progress=show_progress,
-    )
+    with _engine(ray) as engine:
+        return extract_videos(
+            paths,
+            out,
+            settings,
+            annotations_text=truth.text if truth else None,
+            overwrite=overwrite,
+            strict=strict,
+            show_progress=show_progress,
+            engine=engine,
+        )
+
+
+def _engine(ray: str | None) -> contextlib.AbstractContextManager[Engine]:
+    return connect(ray) if ray else contextlib.nullcontext(ThisProcess())
 
 
 def _report_unmatched(video_ids: set[str], truth: Annotations) -> None:

@@ -11,13 +11,14 @@ import importlib.util
 import logging
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .flow import SCALE, STILL
 from .folded import FoldedResNet
 from .weights import Weights, load_state
 
@@ -27,6 +28,7 @@ STRIDE_FRAMES = 2  # frames per row
 REACH_FRAMES = 18  # whole rows of context that one row can see, on either side, in frames
 MEAN, STD = 0.45, 0.225  # what the Kinetics checkpoint was trained with, on every channel
 BRANCH_SCALE = 0.3  # of residual branches with random weights, see `random_i3d`
+STREAM_CHANNELS = {"rgb": 3, "flow": 2}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -63,27 +65,38 @@ class Backbone:
 def normalise(frames: Tensor) -> Tensor:
     """Return frames (N, H, W, C) uint8 as a clip (1, C, N, H, W) float32 of about unit spread.
 
+    Two channels are flow in the 8 bits of `flow.encode`, three are colours.
+
     The permuted view is channels-last memory already; nothing is copied but the conversion.
     """
-    clip = frames.permute(3, 0, 1, 2)[None]
-    return clip.float().div_(255).sub_(MEAN).div_(STD)
+    clip = frames.permute(3, 0, 1, 2)[None].float()
+    if frames.shape[3] == STREAM_CHANNELS["flow"]:
+        return clip.sub_(STILL).div_(SCALE)  # [-1, 1], as I3D's flow network is trained
+    return clip.div_(255).sub_(MEAN).div_(STD)
 
 
-def load_backbone(
-    weights: Weights, *, channels: int = 3, device: str = "cpu", dtype: str = "float32"
-) -> Backbone:
-    """Return the network with `weights`, ready to run.
+def load_backbones(
+    weights: Mapping[str, Weights], *, device: str = "cpu", dtype: str = "float32"
+) -> dict[str, Backbone]:
+    """Return the network of every stream (`rgb`, `flow`) with its weights, ready to run.
 
     Raises:
-        InputError: the checkpoint cannot be read or does not fit.
+        InputError: a checkpoint cannot be read or does not fit.
     """
-    if weights.path is None:
+    if any(w.path is None for w in weights.values()):
         log.warning("RANDOM WEIGHTS: the features will be those of an untrained network")
-        net = random_i3d(weights.seed, channels=channels)
-    else:
-        net = build_i3d(channels)
-        load_state(net, weights.path)
-    return Backbone(net.eval(), device=device, dtype=dtype)
+    return {
+        stream: Backbone(_load(w, STREAM_CHANNELS[stream]), device=device, dtype=dtype)
+        for stream, w in weights.items()
+    }
+
+
+def _load(weights: Weights, channels: int) -> nn.Module:
+    if weights.path is None:
+        return random_i3d(weights.seed, channels=channels)
+    net = build_i3d(channels)
+    load_state(net, weights.path)
+    return net.eval()
 
 
 def choose_device(device: str) -> str:

@@ -7,45 +7,31 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import InputError
 from ..features import VideoFeatures
-from .backbone import Backbone, choose_device, choose_dtype, load_backbone
-from .parts import Parts, embedded_annotations, read_existing, write_failures
+from .backbone import Backbone, choose_device, choose_dtype, load_backbones
+from .parts import Parts, embedded_annotations, write_failures
+from .pca import pca_file, pca_report
 from .prefetch import FrameStream, read_ahead
-from .progress import Progress
 from .projection import load_projection, matrix_sha256, orthogonal_projection
 from .settings import ExtractSettings, make_provenance
+from .sharing import Left, Share, join
 from .sources import assign_ids, fingerprint
-from .stitch import cut_segments
-from .video import VideoError, probe_duration
+from .stitch import stitched_rows
+from .video import VideoError
 from .weights import Weights, resolve_weights
+from .work import Advance, Results, Summary, Videos, Work
 
 log = logging.getLogger(__name__)
 
 BACKBONE_WIDTH = 2048
-
-
-@dataclass
-class Summary:
-    """What became of the videos: ids of those done now and done before, reasons for the others.
-
-    `failed` and `partial` say why, by video id (by path where a video has no id of its own);
-    a partial video is also done. `interrupted` means that some were not tried.
-    """
-
-    out: Path
-    done: list[str] = field(default_factory=list)
-    already: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    partial: dict[str, str] = field(default_factory=dict)
-    video_sec: float = 0.0
-    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,54 +39,61 @@ class Recipe:
     """Everything that decides what the rows will be, before the network itself is loaded."""
 
     settings: ExtractSettings
-    weights: Weights
-    projection: np.ndarray  # (2048, width) float32
+    weights: Mapping[str, Weights]  # of every stream
+    projections: Mapping[str, np.ndarray]  # of every stream, (2048, width) float32
     device: str
     dtype: str
     provenance: Mapping[str, Any]
 
-    def backbone(self) -> Backbone:
-        """Return the network, ready to run.
+    def backbones(self) -> dict[str, Backbone]:
+        """Return the network of every stream, ready to run.
 
         Raises:
-            InputError: the checkpoint cannot be read or does not fit.
+            InputError: a checkpoint cannot be read or does not fit.
         """
-        return load_backbone(self.weights, device=self.device, dtype=self.dtype)
+        return load_backbones(self.weights, device=self.device, dtype=self.dtype)
 
 
-def prepare(settings: ExtractSettings) -> Recipe:
+def prepare(settings: ExtractSettings, *, device: str | None = None) -> Recipe:
     """Return settings with everything found out that they leave open.
 
+    Args:
+        settings: how to extract.
+        device: `cpu` or `cuda`, where another machine than this one has it.
     Raises:
         InputError: no such device, weights or projection, or a projection that does not fit.
     """
-    device = choose_device(settings.device)
+    device = device or choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
-    weights = resolve_weights(settings.weights, seed=settings.seed, sha256=settings.weights_sha256)
-    matrix = _projection(settings)
-    provenance = make_provenance(
-        settings,
-        weights=weights.identity(),
-        projection={"kind": Path(settings.projection).name, "sha256": matrix_sha256(matrix)},
-        dtype=dtype,
-        device=device,
-    )
-    return Recipe(settings, weights, matrix, device, dtype, provenance)
+    weights = _weights(settings)
+    matrices = _projections(settings)
+    identity = {
+        stream: {
+            "weights": weights[stream].identity(),
+            "projection": {"sha256": matrix_sha256(matrix)},
+        }
+        for stream, matrix in matrices.items()
+    }
+    flow = {"method": settings.flow_method, **identity["flow"]} if settings.flow else None
+    provenance = make_provenance(settings, **identity["rgb"], flow=flow, dtype=dtype, device=device)
+    if settings.projection != "orthogonal" and (pca := pca_report(settings.projection)):
+        provenance["pca"] = pca
+    return Recipe(settings, weights, matrices, device, dtype, provenance)
 
 
 def extract_video(
     stream: FrameStream,
-    backbone: Backbone,
+    backbones: Mapping[str, Backbone],
     recipe: Recipe,
     *,
     video_id: str | None = None,
     advance: Callable[[float], None] = lambda seconds: None,
 ) -> VideoFeatures:
-    """Return one video's rows, (T, width), T = max(frames // 2, 1).
+    """Return one video's rows of every stream, (T, width), T = max(frames // 2, 1).
 
     Args:
         stream: the video's frames; its report is complete afterwards.
-        backbone: the network.
+        backbones: the network of every stream.
         recipe: what it was made from.
         video_id: by default the file's stem.
         advance: called with the seconds of video that were just done.
@@ -108,18 +101,20 @@ def extract_video(
         VideoError: no frame can be decoded, or the network's output is not finite.
     """
     settings, source = recipe.settings, fingerprint_or_fail(stream.path)
-    rows = []
-    for segment in cut_segments(stream, segment=settings.segment, context=settings.context):
-        kept = backbone.rows(segment.frames)[segment.keep] @ recipe.projection
-        rows.append(kept.astype(settings.store))
-        advance(len(kept) * settings.step_sec)
-    features = np.concatenate(rows)  # (T, width)
-    if not np.isfinite(features).all():
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in settings.streams}
+    for piece in stitched_rows(
+        stream, backbones, segment=settings.pass_frames, context=settings.context
+    ):
+        for name, seen in piece.items():
+            rows[name].append((seen @ recipe.projections[name]).astype(settings.store))
+        advance(len(piece["rgb"]) * settings.step_sec)
+    features = {name: np.concatenate(parts) for name, parts in rows.items()}  # (T, width)
+    if not all(np.isfinite(f).all() for f in features.values()):
         raise VideoError(f"{stream.path}: the network's output is not finite")
     report = stream.report
     return VideoFeatures(
         video_id=video_id or stream.path.stem,
-        streams={"rgb": features},
+        streams=features,
         start_sec=settings.start_sec,
         step_sec=settings.step_sec,
         duration_sec=report.decoded_sec,
@@ -133,6 +128,57 @@ def extract_video(
     )
 
 
+class Engine(Protocol):
+    """What runs the network: this process, or a cluster."""
+
+    def device(self, wanted: str) -> str:
+        """Return `cpu` or `cuda` for `auto`, `cpu` or `cuda[:index]`.
+
+        Raises:
+            InputError: an unknown name, or CUDA where there is none.
+        """
+
+    def extract(self, videos: Videos, advance: Advance, *, recipe: Recipe) -> Results:
+        """Yield every video's rows, or why there are none, as they are finished.
+
+        Args:
+            videos: the next is asked for only when it is about to be started.
+            advance: called with the seconds of video that were just done.
+            recipe: how to extract.
+        Raises:
+            InputError: a network cannot be loaded.
+        """
+
+
+class ThisProcess:
+    """The engine that runs the network here, one video after the other, and loads it once.
+
+    Args:
+        backbones: the network of every stream, where it is loaded already.
+    """
+
+    def __init__(self, backbones: Mapping[str, Backbone] | None = None) -> None:
+        self._backbones = backbones
+
+    def device(self, wanted: str) -> str:
+        """Return `cpu` or `cuda`; see `Engine`."""
+        return choose_device(wanted)
+
+    def extract(self, videos: Videos, advance: Advance, *, recipe: Recipe) -> Results:
+        """Yield every video's rows, or why there are none; see `Engine`."""
+        self._backbones = self._backbones or recipe.backbones()
+        with contextlib.closing(read_ahead(videos, recipe.settings)) as streams:
+            for video_id, stream in streams:
+                result: VideoFeatures | VideoError
+                try:
+                    result = extract_video(
+                        stream, self._backbones, recipe, video_id=video_id, advance=advance
+                    )
+                except VideoError as e:
+                    result = e
+                yield video_id, result
+
+
 def extract_videos(
     videos: Sequence[Path],
     out: str | Path,
@@ -142,11 +188,13 @@ def extract_videos(
     overwrite: bool = False,
     strict: bool = False,
     show_progress: bool = True,
+    engine: Engine | None = None,
 ) -> Summary:
     """Extract what is not yet in the feature file, add it, and return what became of each video.
 
     Ctrl-C and SIGTERM end it early, with the finished videos in the file. A video that fails is
-    reported, listed in `OUT.h5.failed.json`, and tried again the next time.
+    reported, listed in `OUT.h5.failed.json`, and tried again the next time. Several processes
+    that are given the same to do share the videos (see `sharing`); each returns when all are done.
 
     Args:
         videos: their paths, see `sources.find_videos`.
@@ -156,25 +204,26 @@ def extract_videos(
         overwrite: whether to start the file anew, also where its settings differ.
         strict: whether to stop at the first video that fails.
         show_progress: a bar, or lines in the log where there is no terminal.
+        engine: what runs the network; by default this process.
     Raises:
         InputError: the settings cannot work, the file was made with others, or cannot be written.
     """
-    out = Path(out)
-    recipe = prepare(settings)
-    parts = Parts(out, recipe.provenance)
-    there = {} if overwrite else read_existing(out, recipe.provenance)
-    there.update({video_id: source for video_id, (_, source) in parts.find().items()})
+    out, engine = Path(out), engine or ThisProcess()
+    settings = _with_pca(settings, videos, out, overwrite=overwrite)
+    recipe = prepare(settings, device=engine.device(settings.device))
     ids, refused = assign_ids(videos)
-    summary = Summary(out, failed=refused)
-    _warn(refused)
-    todo = _todo(ids, there, summary)
-    if todo and not (strict and summary.failed):
-        with _sigterm_interrupts():
-            try:
-                _extract_each(todo, recipe, parts, summary, strict=strict, shown=show_progress)
-            except KeyboardInterrupt:
-                summary.interrupted = True
-    _put_together(parts, summary, annotations_text, recipe, overwrite)
+    summary = Summary(out)
+    summary.fail(refused)
+    with join(Parts(out, recipe.provenance), overwrite=overwrite) as share:
+        left = _left(ids, share.finished(), summary)
+        if left and not (strict and summary.failed):
+            with _sigterm_interrupts():
+                try:
+                    work = Work(share, left, summary, strict=strict, shown=show_progress)
+                    work.run(partial(engine.extract, recipe=recipe))
+                except KeyboardInterrupt:
+                    summary.interrupted = True
+        _put_together(share, summary, annotations_text, recipe)
     return summary
 
 
@@ -190,10 +239,45 @@ def fingerprint_or_fail(path: Path) -> str:
         raise VideoError(f"{path}: cannot be opened ({e.strerror})") from None
 
 
-def _projection(settings: ExtractSettings) -> np.ndarray:
+def _with_pca(
+    settings: ExtractSettings, videos: Sequence[Path], out: Path, *, overwrite: bool
+) -> ExtractSettings:
+    """Return the settings with a file in the place of `pca`."""
+    if settings.projection != "pca":
+        return settings
+
+    def load() -> dict[str, Backbone]:
+        device = choose_device(settings.device)
+        dtype = choose_dtype(settings.dtype, device)
+        return load_backbones(_weights(settings), device=device, dtype=dtype)
+
+    path = pca_file(videos, out, settings, load, overwrite=overwrite)
+    return replace(settings, projection=str(path))
+
+
+def _weights(settings: ExtractSettings) -> dict[str, Weights]:
+    rgb = resolve_weights(settings.weights, seed=settings.seed, sha256=settings.weights_sha256)
+    if not settings.flow:
+        return {"rgb": rgb}
+    flow = (
+        resolve_weights(settings.flow_weights, seed=settings.seed) if settings.flow_weights else rgb
+    )
+    if flow.path == rgb.path and rgb.path is not None:
+        log.warning(
+            "flow runs on the RGB weights with their first layer averaged over colour: no weights "
+            "of this network for flow are published; your own are taken by --flow-weights"
+        )
+    return {"rgb": rgb, "flow": flow}
+
+
+def _projections(settings: ExtractSettings) -> dict[str, np.ndarray]:
+    return {stream: _projection(settings, stream) for stream in settings.streams}
+
+
+def _projection(settings: ExtractSettings, stream: str) -> np.ndarray:
     if settings.projection == "orthogonal":
         return orthogonal_projection(BACKBONE_WIDTH, settings.width, seed=settings.seed)
-    matrix = load_projection(settings.projection)
+    matrix = load_projection(settings.projection, stream)
     if matrix.shape != (BACKBONE_WIDTH, settings.width):
         raise InputError(
             f"projection {settings.projection}: is {matrix.shape}, "
@@ -202,89 +286,46 @@ def _projection(settings: ExtractSettings) -> np.ndarray:
     return matrix
 
 
-def _todo(
-    ids: Mapping[str, Path], there: Mapping[str, str], summary: Summary
-) -> list[tuple[str, Path]]:
+def _left(ids: Mapping[str, Path], there: Mapping[str, str], summary: Summary) -> Left:
     """Return the videos to extract; count those that are there and those that are not to be had."""
-    todo = []
+    left = {}
     for video_id, path in ids.items():
         try:
             source = fingerprint_or_fail(path)
         except VideoError as e:
-            summary.failed[video_id] = str(e)
-            _warn({video_id: str(e)})
+            summary.fail({video_id: str(e)})
             continue
         if there.get(video_id) == source:
             summary.already.append(video_id)
             continue
         if video_id in there:
             log.info("%s: has changed since it was extracted; extracting it again", path)
-        todo.append((video_id, path))
-    return todo
-
-
-def _extract_each(
-    todo: Sequence[tuple[str, Path]],
-    recipe: Recipe,
-    parts: Parts,
-    summary: Summary,
-    *,
-    strict: bool,
-    shown: bool,
-) -> None:
-    backbone = recipe.backbone()
-    lengths = {video_id: probe_duration(path) for video_id, path in todo}
-    progress = Progress(len(todo), sum(lengths.values()), shown=shown)
-    streams = read_ahead(todo, recipe.settings)
-    with contextlib.closing(progress), contextlib.closing(streams):
-        for video_id, stream in streams:
-            before = progress.done_sec
-            try:
-                video = extract_video(
-                    stream, backbone, recipe, video_id=video_id, advance=progress.advance
-                )
-                parts.write(video)
-                _count(video, stream, summary)
-            except VideoError as e:
-                summary.failed[video_id] = str(e)
-                _warn({video_id: str(e)})
-                if strict:
-                    return
-            progress.advance(max(lengths[video_id] - (progress.done_sec - before), 0.0))
-            progress.finish_video()
-
-
-def _count(video: VideoFeatures, stream: FrameStream, summary: Summary) -> None:
-    summary.done.append(video.video_id)
-    summary.video_sec += video.duration_sec
-    if stream.report.partial:
-        summary.partial[video.video_id] = f"{stream.path}: {stream.report.partial}"
-        _warn({video.video_id: summary.partial[video.video_id]})
+        left[video_id] = path, source
+    return left
 
 
 def _put_together(
-    parts: Parts,
-    summary: Summary,
-    annotations_text: str | None,
-    recipe: Recipe,
-    overwrite: bool,
+    share: Share, summary: Summary, annotations_text: str | None, recipe: Recipe
 ) -> None:
-    """Write the feature file if there is anything new to put into it, and the list of failures."""
-    relabelled = annotations_text is not None and (
-        summary.out.exists() and annotations_text != embedded_annotations(summary.out)
-    )
-    if parts.find() or (relabelled and not overwrite):
-        parts.assemble(
-            annotations_text=annotations_text,
-            projections={"rgb": recipe.projection},
-            fresh=overwrite,
+    """Write the feature file if there is anything new to put into it, and the list of failures.
+
+    A process that was interrupted leaves that to the others, if there are any: of several that
+    are interrupted at once, to the last one.
+    """
+    if summary.interrupted:
+        share.leave()
+    with share.alone():
+        if summary.interrupted and share.others():
+            return
+        fresh, out = share.replacing(), summary.out
+        relabelled = annotations_text is not None and (
+            out.exists() and annotations_text != embedded_annotations(out)
         )
-    write_failures(summary.out, summary.failed)
-
-
-def _warn(reasons: Mapping[str, str]) -> None:
-    for reason in reasons.values():
-        log.warning("%s", reason)
+        if not share.parts.empty() or (relabelled and not fresh):
+            share.parts.assemble(
+                annotations_text=annotations_text, projections=recipe.projections, fresh=fresh
+            )
+        write_failures(out, summary.failed)
 
 
 @contextlib.contextmanager

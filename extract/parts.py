@@ -40,26 +40,44 @@ class Parts:
         Raises:
             InputError: it cannot be written, for instance because the disk is full.
         """
-        name = hashlib.sha256(video.video_id.encode()).hexdigest()[:24]  # ids can be too long
+        path = self.path(video.video_id)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_feature_file(self.folder / f"{name}.h5", [video], provenance=self.provenance)
+            write_feature_file(path, [video], provenance=self.provenance)
         except OSError as e:
             raise InputError(f"{self.folder}: cannot be written ({e}); {_KEPT}") from None
+
+    def path(self, video_id: str) -> Path:
+        """Return where the part of a video is, or would be."""
+        return self.folder / f"{part_name(video_id)}.h5"
 
     def find(self) -> dict[str, tuple[Path, str]]:
         """Return path and source fingerprint of every part that counts, by video id."""
         found = {}
         for path in sorted(self.folder.glob("*.h5")):
-            with contextlib.suppress(InputError), FeatureFile(path) as file:
-                if differing_setting(self.provenance, file.provenance) is None:
-                    found.update({k: (path, v) for k, v in fingerprints(file).items()})
+            found.update({k: (path, v) for k, v in self._read(path).items()})
         return found
+
+    def empty(self) -> bool:
+        """Return whether there is no part that counts."""
+        return not any(self._read(path) for path in self.folder.glob("*.h5"))
+
+    def source(self, video_id: str) -> str | None:
+        """Return the source fingerprint of a video's part, None without one that counts."""
+        return self._read(self.path(video_id)).get(video_id)
+
+    def _read(self, path: Path) -> dict[str, str]:
+        with contextlib.suppress(InputError), FeatureFile(path) as file:
+            if differing_setting(self.provenance, file.provenance) is None:
+                return fingerprints(file)
+        return {}
 
     def assemble(
         self, *, annotations_text: str | None, projections: Mapping[str, np.ndarray], fresh: bool
     ) -> None:
         """Put the parts into the feature file and remove them.
+
+        One process at a time may do so (`Share.alone`); others may write parts meanwhile.
 
         Args:
             annotations_text: to embed; None keeps what is embedded.
@@ -68,6 +86,7 @@ class Parts:
         Raises:
             InputError: it cannot be written; the old file and the parts are still there.
         """
+        found = {path: file_identity(path) for path in self.folder.glob("*.h5")}
         parts = {video_id: path for video_id, (path, _) in self.find().items()}
         with contextlib.ExitStack() as stack:
             old = None
@@ -84,11 +103,17 @@ class Parts:
                 )
             except OSError as e:
                 raise InputError(f"{self.out}: cannot be written ({e}); {_KEPT}") from None
-        self._clear()
+        self._clear(found)
 
-    def _clear(self) -> None:
-        """Remove the parts, and what killed runs left half-written."""
-        for left in [*self.folder.glob("*.h5"), *self.folder.glob(".*.tmp")]:
+    def _clear(self, found: Mapping[Path, str]) -> None:
+        """Remove the parts that were found, and what killed runs left half-written.
+
+        What another process has written since they were found is not in the file, and stays.
+        """
+        for left, identity in found.items():
+            if file_identity(left) == identity:
+                left.unlink(missing_ok=True)
+        for left in self.folder.glob("*.pca"):  # the feature file holds the matrix now
             left.unlink(missing_ok=True)
         for left in self.out.parent.glob(f".{self.out.name}.*.tmp"):
             left.unlink(missing_ok=True)
@@ -97,6 +122,24 @@ class Parts:
 
 
 _KEPT = "finished videos are kept, and the same command goes on from there"
+
+
+def part_name(video_id: str) -> str:
+    """Return the name of a video's part and claim; ids can be too long for a file's name."""
+    return hashlib.sha256(video_id.encode()).hexdigest()[:24]
+
+
+def file_identity(path: Path) -> str:
+    """Return what is another once a file has been replaced; empty where there is none.
+
+    The file is opened, because only that makes a network filesystem ask its server.
+    """
+    try:
+        with path.open("rb") as file:
+            stat = os.fstat(file.fileno())
+    except FileNotFoundError:
+        return ""
+    return f"{stat.st_ino} {stat.st_mtime_ns} {stat.st_size}"
 
 
 def read_existing(out: Path, provenance: Mapping[str, Any]) -> dict[str, str]:

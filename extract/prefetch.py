@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .flow import with_flow
 from .settings import ExtractSettings
 from .video import DecodeReport, VideoError, read_frames
 
@@ -35,7 +36,7 @@ class FrameStream:
         threading.Thread(target=self._decode, name=f"decode {path.name}", daemon=True).start()
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield the frames, (crop, crop, 3) uint8 each."""
+        """Yield the frames, (crop, crop, 3) uint8 each; with flow, (crop, crop, 5)."""
         while (frame := self._frames.get()) is not None:
             if isinstance(frame, VideoError):
                 raise frame
@@ -48,13 +49,16 @@ class FrameStream:
     def _decode(self) -> None:
         chosen = self._settings
         try:
-            for frame in read_frames(
+            frames = read_frames(
                 self.path,
                 fps=chosen.fps,
                 resize=chosen.resize,
                 crop=chosen.crop,
                 report=self.report,
-            ):
+            )
+            if chosen.flow:
+                frames = with_flow(frames, method=chosen.flow_method)
+            for frame in frames:
                 if not self._put(frame):
                     return
             self._put(None)

@@ -12,6 +12,7 @@ import torch
 
 from ..errors import InputError
 from .backbone import REACH_FRAMES, STRIDE_FRAMES
+from .flow import check_method
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,14 @@ class ExtractSettings:
     fps: float = 10.0  # frames per second that are looked at (the paper's)
     resize: int = 128  # shorter side of a frame, pixels
     crop: int = 112  # side of the centred square, pixels (the paper's)
-    segment: int = 128  # frames per pass of the network (the paper's)
+    segment: int | None = None  # frames per pass of the network; None: see `pass_frames`
     context: int = REACH_FRAMES  # frames seen on both sides; 18 is exact, 0 is the paper's cut
     weights: str = "kinetics"  # kinetics, random, or the path of a checkpoint
     weights_sha256: str | None = None  # the digest that the checkpoint must have
-    projection: str = "orthogonal"  # orthogonal, or a .npy or feature file that holds a matrix
+    projection: str = "orthogonal"  # orthogonal, pca, or a .npy or feature file with a matrix
+    flow: bool = False  # whether there is a second stream, of optical flow
+    flow_method: str = "dis"  # dis, or tvl1 where opencv-contrib is installed
+    flow_weights: str | None = None  # a checkpoint of its own; None adapts the first stream's
     width: int = 512  # values per row (the paper's)
     seed: int = 0  # of random weights and of the orthogonal projection
     device: str = "auto"  # auto, cpu or cuda
@@ -42,14 +46,30 @@ class ExtractSettings:
         _require(self.crop >= 32, "crop", self.crop, "at least 32")
         _require(self.resize >= self.crop, "resize", self.resize, f"at least crop ({self.crop})")
         even = f"a multiple of {STRIDE_FRAMES}"
-        _require(
-            self.segment > 0 and self.segment % STRIDE_FRAMES == 0, "segment", self.segment, even
-        )
+        if self.segment is not None:
+            fits = self.segment > 0 and self.segment % STRIDE_FRAMES == 0
+            _require(fits, "segment", self.segment, even)
         _require(
             self.context >= 0 and self.context % STRIDE_FRAMES == 0, "context", self.context, even
         )
+        if self.flow:
+            check_method(self.flow_method)
         _require(1 <= self.width <= 2048, "width", self.width, "from 1 to 2048")
         _require(self.store in ("float32", "float16"), "store", self.store, "float32 or float16")
+
+    @property
+    def pass_frames(self) -> int:
+        """Return the frames per pass, context not counted: as chosen, or by the context.
+
+        With full context every cut gives the same rows, and a longer pass spends less on context;
+        without, the cut decides the rows, and 128 is the paper's.
+        """
+        return self.segment or (512 if self.context >= REACH_FRAMES else 128)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Return the names of the streams."""
+        return ("rgb", "flow") if self.flow else ("rgb",)
 
     @property
     def start_sec(self) -> float:
@@ -67,6 +87,7 @@ def make_provenance(
     *,
     weights: Mapping[str, Any],
     projection: Mapping[str, Any],
+    flow: Mapping[str, Any] | None,
     dtype: str,
     device: str,
 ) -> dict[str, Any]:
@@ -76,16 +97,20 @@ def make_provenance(
         settings: of the extraction.
         weights: identity of the backbone's weights.
         projection: identity of the projection matrix.
+        flow: method, weights and projection of the second stream; None without one.
         dtype: what `auto` came to.
         device: likewise.
     """
-    chosen = ("fps", "resize", "crop", "segment", "context", "width", "store")
+    chosen = ("fps", "resize", "crop", "context", "width", "store")
+    exact = settings.context >= REACH_FRAMES
     return {
         "extractor": "i3d_r50",
         **{name: getattr(settings, name) for name in chosen},
+        "segment": None if exact else settings.pass_frames,
         "dtype": dtype,
         "weights": dict(weights),
         "projection": dict(projection),
+        "flow": dict(flow) if flow else None,
         "made_with": {
             "device": device,
             "python": platform.python_version(),

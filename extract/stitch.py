@@ -6,12 +6,14 @@ of the uncut video; only as many frames as one segment needs are ever held in me
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from .backbone import STRIDE_FRAMES
+from .backbone import STRIDE_FRAMES, Backbone
+
+CHANNELS = {"rgb": slice(0, 3), "flow": slice(3, 5)}  # of a frame, see flow.with_flow
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,20 @@ def cut_segments(frames: Iterable[np.ndarray], *, segment: int, context: int) ->
         start += segment
         drop = max(start - context - first, 0)
         held, first = held[drop:], first + drop
+
+
+def stitched_rows(
+    frames: Iterable[np.ndarray], backbones: Mapping[str, Backbone], *, segment: int, context: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the rows of every stream, (t, 2048) float32, segment after segment.
+
+    Arguments are those of `cut_segments`, and the network of every stream that is wanted.
+    """
+    for piece in cut_segments(frames, segment=segment, context=context):
+        yield {
+            name: backbone.rows(piece.frames[..., CHANNELS[name]])[piece.keep]
+            for name, backbone in backbones.items()
+        }
 
 
 def _segment(frames: list[np.ndarray], offset: int, segment: int) -> Segment:

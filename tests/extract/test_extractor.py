@@ -15,10 +15,11 @@ from torch import nn
 from tsatal.errors import InputError
 from tsatal.extract import extractor
 from tsatal.extract.backbone import Backbone
-from tsatal.extract.extractor import Summary, extract_videos
+from tsatal.extract.extractor import extract_videos
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
 from tsatal.extract.video import read_frames
+from tsatal.extract.work import Summary
 from tsatal.features import FeatureFile
 
 from .conftest import VideoWriter
@@ -37,7 +38,7 @@ class Averages:
 
 @pytest.fixture(autouse=True)
 def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extractor, "load_backbone", lambda *args, **kwargs: Averages())
+    monkeypatch.setattr(extractor, "load_backbones", lambda *a, **k: {"rgb": Averages()})
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_rows_are_the_networks_rows_projected(
 ) -> None:
     """The whole way with a real network, against decoding, network and matrix by hand."""
     backbone = Backbone(live_net)
-    monkeypatch.setattr(extractor, "load_backbone", lambda *args, **kwargs: backbone)
+    monkeypatch.setattr(extractor, "load_backbones", lambda *a, **k: {"rgb": backbone})
     monkeypatch.setattr(extractor, "BACKBONE_WIDTH", 512)
     settings = ExtractSettings(weights="random", width=16, crop=32, resize=32, segment=10)
     run(folder, tmp_path / "out.h5", settings)
@@ -232,7 +233,7 @@ class Slow:
         pairs = frames[: max(len(frames) // 2, 1) * 2 : 2].astype("float32")
         return pairs.mean(axis=(1, 2)).repeat(700, axis=1)[:, :2048] / 255
 
-extractor.load_backbone = lambda *args, **kwargs: Slow()
+extractor.load_backbones = lambda *a, **k: {"rgb": Slow()}
 settings = ExtractSettings(weights="random", width=16, device="cpu")
 out = Path(sys.argv[2])
 summary = extractor.extract_videos(find_videos(sys.argv[1]), out, settings, show_progress=False)

@@ -42,7 +42,9 @@ def test_parts_of_other_settings_and_broken_parts_do_not_count(tmp_path: Path) -
     Parts(tmp_path / "out.h5", {**MADE, "fps": 25.0}).write(video("a"))
     parts = Parts(tmp_path / "out.h5", MADE)
     (parts.folder / "x.h5").write_bytes(b"half a file")
-    assert parts.find() == {}
+    assert parts.find() == {} and parts.empty() and parts.source("a") is None
+    parts.write(video("b", source="two"))
+    assert not parts.empty() and parts.source("b") == "two"
 
 
 def test_assembly_adds_replaces_and_clears(tmp_path: Path) -> None:
@@ -52,7 +54,7 @@ def test_assembly_adds_replaces_and_clears(tmp_path: Path) -> None:
     parts.write(video("a", 1))
     assemble(parts, annotations_text=ANNOTATIONS)
     (parts.folder).mkdir()
-    (parts.folder / ".x.h5.1.tmp").write_bytes(b"left by a killed run")
+    (tmp_path / ".out.h5.1.tmp").write_bytes(b"left by a killed run")
     parts.write(video("b", 2))
     parts.write(video("c", 2))
     assemble(parts)

@@ -12,7 +12,8 @@ from tsatal.extract.settings import ExtractSettings, differing_setting, make_pro
 def provenance(settings: ExtractSettings, **changes: object) -> dict[str, object]:
     given = {
         "weights": {"name": "random", "seed": 0},
-        "projection": {"kind": "orthogonal", "sha256": "12"},
+        "projection": {"sha256": "12"},
+        "flow": None,
         "dtype": "float32",
         "device": "cpu",
     }
