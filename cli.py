@@ -356,7 +356,7 @@ def _parse_tious(texts: tuple[str, ...]) -> tuple[float, ...]:
             numbers = [float(n) for n in text.split(":")]
         except ValueError:
             raise click.BadParameter(f"{text!r} is not a number or START:STEP:STOP") from None
-        if len(numbers) == 3 and numbers[1] > 0:
+        if len(numbers) == 3 and numbers[1] > 0 and numbers[0] <= numbers[2]:
             start, step, stop = numbers
             count = int((stop - start) / step + 1e-6) + 1
             found += [round(start + n * step, 10) for n in range(count)]

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +140,8 @@ def train(
     with FeatureFile(features) as file:
         truth = find_annotations(file, annotations)
         data = _describe(file, truth, config)
+        if annotations:
+            data = replace(data, annotations=str(annotations.resolve()))
         save_run_description(run_dir, config, data)
         _fit(file, truth, config, data, run_dir=run_dir, device=device, resume=False)
     return run_dir
@@ -149,7 +151,7 @@ def resume(run_dir: Path, *, annotations: Path | None = None, device: str = "aut
     """Go on with an interrupted training, under its own settings, and return its folder."""
     config, data = load_run_description(run_dir)
     with FeatureFile(data.features) as file:
-        truth = find_annotations(file, annotations)
+        truth = find_annotations(file, data.annotations_for(None, annotations))
         started = (run_dir / LAST).exists()
         _fit(file, truth, config, data, run_dir=run_dir, device=device, resume=started)
     return run_dir
@@ -323,7 +325,8 @@ def evaluate_run(
     head = load_head(run_dir, checkpoint=checkpoint, device=on)
     with FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
-        videos = videos_in_subset(file, find_annotations(file, annotations), subset)
+        truth = find_annotations(file, data.annotations_for(features, annotations))
+        videos = videos_in_subset(file, truth, subset)
         found = detect(head, file, list(videos), config, data, device=on)
     out = out or run_dir
     out.mkdir(parents=True, exist_ok=True)
@@ -364,7 +367,14 @@ def evaluate_predictions(
     truth = load_annotations(annotations)
     if subset is None:
         annotated = Counter(v.subset for v in truth.videos.values() if v.instances)
-        subset = choose_subsets(annotated).test
+        try:
+            subset = choose_subsets(annotated).test
+        except InputError:
+            there = ", ".join(annotated) or "none"
+            raise InputError(
+                f"{annotations}: cannot tell the test subset by name; name it with --subset; "
+                f"with actions there are: {there}"
+            ) from None
     videos = truth.subset(subset)
     found = load_predictions(predictions)
     evaluation = evaluate(

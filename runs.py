@@ -39,6 +39,7 @@ class RunData:
     features: absolute path of the feature file.
     extraction: the feature file's provenance, so that features made otherwise are recognised.
     reach_steps: half the median length of the training actions, in steps.
+    annotations: absolute path of the annotations, where not those inside the feature file.
     """
 
     features: str
@@ -48,6 +49,18 @@ class RunData:
     width: int
     reach_steps: float
     extraction: Mapping[str, Any]
+    annotations: str | None = None
+
+    def annotations_for(self, features: Path | None, given: Path | None) -> Path | None:
+        """Return the file of ground truth; None for that inside the feature file.
+
+        Args:
+            features: a feature file to use instead of the run's own; it brings its own truth.
+            given: annotations to use instead of any other.
+        """
+        if given or features or self.annotations is None:
+            return given
+        return Path(self.annotations)
 
 
 def new_run_dir(config_name: str, *, root: Path = RUNS) -> Path:

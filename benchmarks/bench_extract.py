@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -34,6 +35,7 @@ from tsatal.extract.stitch import cut_segments
 from tsatal.extract.video import read_frames
 
 SETTINGS = ExtractSettings(weights="random", device="cpu")
+PAPER_SEGMENT = 128  # frames
 SLEEP_SEC = 0.35
 
 
@@ -107,7 +109,7 @@ def repeat_video(source: Path, path: Path, times: int) -> Path:
 
 def compare_networks(repeats: int) -> None:
     """(a)"""
-    net, frames = random_i3d(0), noise(SETTINGS.pass_frames + 2 * SETTINGS.context)
+    net, frames = random_i3d(0), noise(PAPER_SEGMENT + 2 * SETTINGS.context)
     ours = Backbone(net)
 
     @torch.inference_mode()
@@ -168,11 +170,12 @@ class Sleeping:
 
 def compare_overlap(repeats: int, video: Path, out: Path) -> None:
     """(d)"""
-    segments = -(-sum(1 for _ in read_frames(video)) // SETTINGS.pass_frames)
+    settings = replace(SETTINGS, segment=PAPER_SEGMENT)
+    segments = -(-sum(1 for _ in read_frames(video)) // PAPER_SEGMENT)
 
     def extract() -> None:
         engine = ThisProcess({"rgb": Sleeping()})  # type: ignore[dict-item]
-        extract_videos([video], out, SETTINGS, overwrite=True, show_progress=False, engine=engine)
+        extract_videos([video], out, settings, overwrite=True, show_progress=False, engine=engine)
 
     def decode() -> None:
         for _ in read_frames(video):

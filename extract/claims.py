@@ -269,7 +269,11 @@ def _open_new(path: Path) -> int:
         try:
             return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileNotFoundError:  # no folder, or another process has just removed it
-            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except FileExistsError as e:  # removed meanwhile, or a link on the way leads nowhere
+                if any(p.is_symlink() and not p.exists() for p in path.parents):
+                    raise NotADirectoryError(e.errno, "a link on the way leads nowhere") from None
 
 
 def _read(path: Path) -> Claim | None:

@@ -54,6 +54,8 @@ class ExtractSettings:
         )
         if self.flow:
             check_method(self.flow_method)
+        elif self.flow_weights is not None:
+            raise InputError(f"flow_weights {self.flow_weights!r} are of no use without flow")
         _require(1 <= self.width <= 2048, "width", self.width, "from 1 to 2048")
         _require(self.store in ("float32", "float16"), "store", self.store, "float32 or float16")
 

@@ -108,6 +108,7 @@ def test_resume_goes_on_with_the_newest_run(
         (["evaluate", "nowhere"], "nowhere: not the folder of a run"),
         (["evaluate", "--predictions", "p.json"], "--predictions needs --annotations"),
         (["evaluate", "--tiou", "half"], "'half' is not a number"),
+        (["evaluate", "--tiou", "0.7:0.1:0.3"], "'0.7:0.1:0.3' is not a number"),
         (["evaluate", "--protocol", "coco"], "'anet', 'thumos14'"),
         (["extract", "nowhere", "out.h5", "--weights", "random"], "nowhere"),
         (["extract", ".", "out.h5", "--weights", "random"], "no video"),

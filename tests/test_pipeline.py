@@ -159,3 +159,26 @@ def test_no_annotations_anywhere_says_where_they_go(features: Path, tmp_path: Pa
         del file["annotations"]
     with pytest.raises(InputError, match="has no annotations inside; give --annotations"):
         train(bare, tmp_path / "run")
+
+
+def test_a_run_keeps_the_annotations_that_it_was_given(features: Path, tmp_path: Path) -> None:
+    with h5py.File(features) as file:
+        own = file["annotations"].asstr()[()]
+    given = tmp_path / "given.json"
+    given.write_text(own.replace('"jump"', '"leap"'))
+    config = load_config("paper", SMALL)
+    run = pipeline.train(
+        features, config, run_dir=tmp_path / "run", annotations=given, device="cpu"
+    )
+    assert set(pipeline.evaluate_run(run, device="cpu").evaluation.per_class) == {"leap", "run"}
+    (run / "last.pt").unlink()
+    pipeline.resume(run, device="cpu")
+
+
+def test_predictions_without_a_subset_ask_for_the_right_option(tmp_path: Path) -> None:
+    truth, found = tmp_path / "a.json", tmp_path / "p.json"
+    video = {"subset": "mine", "annotations": [{"label": "run", "segment": [1, 2]}]}
+    truth.write_text(json.dumps({"database": {"v": video}}))
+    found.write_text('{"results": {}}')
+    with pytest.raises(InputError, match="--subset; with actions there are: mine"):
+        pipeline.evaluate_predictions(found, annotations=truth)

@@ -193,3 +193,9 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with Claims(tmp_path / "file" / "c") as claims, pytest.raises(InputError, match="written"):
         claims.take("v")
+
+
+def test_a_link_that_leads_nowhere_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with Claims(tmp_path / "link" / "parts") as claims, pytest.raises(InputError, match="nowhere"):
+        claims.take("video")

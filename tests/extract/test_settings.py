@@ -74,3 +74,8 @@ def test_other_weights_differ() -> None:
         "weights is name=random seed=0 here, name=kinetics sha256=abababababababab there"
     )
     assert "unknown there" in str(differing_setting(theirs, {}))
+
+
+def test_flow_weights_without_flow_are_refused() -> None:
+    with pytest.raises(InputError, match="flow_weights 'random' are of no use without flow"):
+        ExtractSettings(flow_weights="random")
