@@ -166,7 +166,11 @@ def extract(
 
 
 @main.command()
-@click.option("--features", type=FILE, help="Feature file that `tsatal extract` wrote.")
+@click.option(
+    "--features",
+    type=FILE,
+    help="Feature file that `tsatal extract` wrote; with --resume, where it is now.",
+)
 @click.option(
     "--config",
     "config_name",
@@ -208,15 +212,15 @@ def train(
 
     if streams:
         overrides = (*overrides, f"data.streams=[{streams}]")
-    if resume and (features or overrides or _given("config_name")):
-        raise click.UsageError("--resume goes on under the run's own features and settings")
+    if resume and (overrides or _given("config_name")):
+        raise click.UsageError("--resume goes on under the run's own settings")
     if not resume and features is None:
         raise click.UsageError("give --features FILE.h5 (or --resume)")
     run_dir = out or (newest_run(needs=DATA_FILE) if resume else new_run_dir(config_name))
     common: dict[str, Any] = {"run_dir": run_dir, "annotations": annotations, "device": device}
     try:
-        if features is None:
-            pipeline.resume(**common)
+        if resume or features is None:
+            pipeline.resume(features=features, **common)
         else:
             pipeline.train(features, load_config(config_name, overrides), **common)
     except KeyboardInterrupt:
@@ -250,7 +254,9 @@ def train(
     help="best was chosen by validation mAP, and flatters it on that subset.",
 )
 @click.option("--features", type=FILE, help="Other features for the run, made in the same way.")
-@click.option("--timelines", default=8, show_default=True, help="Videos to draw.")
+@click.option(
+    "--timelines", type=click.IntRange(min=0), default=8, show_default=True, help="Videos to draw."
+)
 @click.option("--out", type=FOLDER, help="Folder for files and pictures.  [default: the run's]")
 @DEVICE
 def evaluate(
@@ -356,7 +362,7 @@ def _parse_tious(texts: tuple[str, ...]) -> tuple[float, ...]:
             numbers = [float(n) for n in text.split(":")]
         except ValueError:
             raise click.BadParameter(f"{text!r} is not a number or START:STEP:STOP") from None
-        if len(numbers) == 3 and numbers[1] > 0 and numbers[0] <= numbers[2]:
+        if len(numbers) == 3 and numbers[1] >= 0.001 and numbers[0] <= numbers[2]:
             start, step, stop = numbers
             count = int((stop - start) / step + 1e-6) + 1
             found += [round(start + n * step, 10) for n in range(count)]

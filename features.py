@@ -98,7 +98,10 @@ class FeatureFile:
         """Return the embedded annotations, or None where the file has none."""
         if "annotations" not in self._file:
             return None
-        text = self._file["annotations"].asstr()[()]
+        try:
+            text = self._file["annotations"].asstr()[()]
+        except (OSError, UnicodeDecodeError) as e:
+            raise InputError(f"{self.path}: its annotations are damaged ({e})") from None
         return parse_annotations(text, source=f"{self.path} (embedded annotations)")
 
     def projections(self) -> dict[str, np.ndarray]:
@@ -152,7 +155,10 @@ class FeatureFile:
         Raises:
             InputError: no such video or stream, or a value that is not finite.
         """
-        parts = [self._stream(video_id, s)[start:stop] for s in streams]
+        try:
+            parts = [self._stream(video_id, s)[start:stop] for s in streams]
+        except OSError as e:
+            raise InputError(f"{self.path}: {video_id}: damaged ({e})") from None
         rows = np.concatenate(parts, axis=1, dtype=np.float32)
         if not np.isfinite(rows).all():
             raise InputError(f"{self.path}: {video_id}: has features that are NaN or infinite")
@@ -248,7 +254,10 @@ def _write_video(videos: h5py.Group, video: VideoFeatures) -> None:
 
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
-        raise InputError(f"{path}: no such file; `tsatal extract VIDEOS {path}` would write it")
+        raise InputError(
+            f"{path}: no such file; `tsatal extract VIDEOS {path.name}` writes one, and "
+            "--features names one elsewhere"
+        )
     try:
         return h5py.File(path, "r")
     except BlockingIOError:

@@ -56,7 +56,8 @@ from .runs import (
 from .subsets import (
     choose_subsets,
     find_annotations,
-    some_names,
+    report_unmatched,
+    subset_to_test,
     videos_in_subset,
     videos_with_features,
 )
@@ -91,7 +92,7 @@ def extract(
     truth = load_annotations(annotations) if annotations else None
     paths = find_videos(videos)
     if truth:
-        _report_unmatched({p.stem for p in paths}, truth)
+        report_unmatched({p.stem for p in paths}, truth)
     with _engine(ray) as engine:
         return extract_videos(
             paths,
@@ -107,18 +108,6 @@ def extract(
 
 def _engine(ray: str | None) -> contextlib.AbstractContextManager[Engine]:
     return connect(ray) if ray else contextlib.nullcontext(ThisProcess())
-
-
-def _report_unmatched(video_ids: set[str], truth: Annotations) -> None:
-    """Log how videos and annotations miss each other; a wrong folder shows here first."""
-    unknown = sorted(video_ids - set(truth.videos))
-    absent = len(set(truth.videos) - video_ids)
-    logger.info(
-        "annotations of %d videos from %s, %d of them without a video here",
-        len(truth.videos), truth.source, absent,
-    )  # fmt: skip
-    if unknown:
-        logger.warning("%d videos have no annotations: %s", len(unknown), some_names(unknown))
 
 
 def train(
@@ -147,10 +136,21 @@ def train(
     return run_dir
 
 
-def resume(run_dir: Path, *, annotations: Path | None = None, device: str = "auto") -> Path:
-    """Go on with an interrupted training, under its own settings, and return its folder."""
+def resume(
+    run_dir: Path,
+    *,
+    features: Path | None = None,
+    annotations: Path | None = None,
+    device: str = "auto",
+) -> Path:
+    """Go on with an interrupted training, under its own settings, and return its folder.
+
+    Args:
+        features: where the feature file is now, if it has moved.
+    """
     config, data = load_run_description(run_dir)
-    with FeatureFile(data.features) as file:
+    with FeatureFile(features or data.features) as file:
+        check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(None, annotations))
         started = (run_dir / LAST).exists()
         _fit(file, truth, config, data, run_dir=run_dir, device=device, resume=started)
@@ -158,7 +158,8 @@ def resume(run_dir: Path, *, annotations: Path | None = None, device: str = "aut
 
 
 def _describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
-    annotated = Counter(v.subset for v in videos_with_features(file, truth).values() if v.instances)
+    there = videos_with_features(file, truth)
+    annotated = Counter(v.subset for v in there.values() if v.instances)
     data = config.data
     subsets = choose_subsets(
         annotated,
@@ -167,7 +168,7 @@ def _describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
         test=data.test_subset,
     )
     streams = data.streams or file.streams()
-    videos = videos_in_subset(file, truth, subsets.train)
+    videos = {k: v for k, v in there.items() if v.subset == subsets.train}
     labels = class_labels(videos.values())
     lengths = [np.diff(v.segments, axis=1).ravel() for v in label_videos(file, videos, labels)]
     all_lengths = np.concatenate(lengths)
@@ -365,17 +366,8 @@ def evaluate_predictions(
         InputError: a file is not of its format, or there is no such subset.
     """
     truth = load_annotations(annotations)
-    if subset is None:
-        annotated = Counter(v.subset for v in truth.videos.values() if v.instances)
-        try:
-            subset = choose_subsets(annotated).test
-        except InputError:
-            there = ", ".join(annotated) or "none"
-            raise InputError(
-                f"{annotations}: cannot tell the test subset by name; name it with --subset; "
-                f"with actions there are: {there}"
-            ) from None
-    videos = truth.subset(subset)
+    videos = truth.subset(subset or subset_to_test(truth))
+    subset = next(iter(videos.values())).subset
     found = load_predictions(predictions)
     evaluation = evaluate(
         videos,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,3 +108,33 @@ def videos_in_subset(
 def some_names(names: Sequence[str]) -> str:
     """Return the first few names, for a message."""
     return ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
+
+
+def subset_to_test(truth: Annotations) -> str:
+    """Return the subset to test on, by name; the only one that has actions, if there is but one.
+
+    Raises:
+        InputError: it cannot be told by name; the message lists what there is.
+    """
+    annotated = Counter(v.subset for v in truth.videos.values() if v.instances)
+    if len(annotated) == 1:
+        return next(iter(annotated))
+    try:
+        return choose_subsets(annotated).test
+    except InputError:
+        raise InputError(
+            f"{truth.source}: cannot tell the test subset by name; name it with --subset; "
+            f"with actions there are: {', '.join(annotated) or 'none'}"
+        ) from None
+
+
+def report_unmatched(video_ids: set[str], truth: Annotations) -> None:
+    """Log how videos and annotations miss each other; a wrong folder shows here first."""
+    unknown = sorted(video_ids - set(truth.videos))
+    absent = len(set(truth.videos) - video_ids)
+    logger.info(
+        "annotations of %d videos from %s, %d of them without a video here",
+        len(truth.videos), truth.source, absent,
+    )  # fmt: skip
+    if unknown:
+        logger.warning("%d videos have no annotations: %s", len(unknown), some_names(unknown))

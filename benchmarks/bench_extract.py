@@ -144,15 +144,14 @@ def compare_windows(repeats: int, stride: int) -> None:
     """(c)"""
     backbone = Backbone(random_i3d(0))
     long = noise(SETTINGS.pass_frames + 2 * SETTINGS.context)
-    windows = SETTINGS.pass_frames // stride  # as many seconds of video as one of our segments
-    clips = torch.from_numpy(noise(16))
+    starts = range(0, SETTINGS.pass_frames, stride)  # as much video as one of our passes
 
     @torch.inference_mode()
     def sliding() -> None:
-        batch = normalise(clips).expand(8, -1, -1, -1, -1)
-        batch = batch.contiguous(memory_format=torch.channels_last_3d)
-        for _ in range(windows // 8):
-            backbone.net(batch).mean(1)
+        for first in range(0, len(starts), 8):
+            windows = [long[s : s + 16] for s in starts[first : first + 8]]
+            batch = torch.cat([normalise(torch.from_numpy(w)) for w in windows])
+            backbone.net(batch.contiguous(memory_format=torch.channels_last_3d)).mean(1)
 
     seconds = in_turn(repeats, sliding, lambda: backbone.rows(long))
     what = f"16-frame windows every {stride} / ours with context, per second of video"

@@ -78,6 +78,18 @@ class FoldedBlock(nn.Module):
         return out
 
 
+class PairMaximum(nn.Module):
+    """The network's one temporal pooling: the larger of every two frames, an odd one dropped.
+
+    What `MaxPool3d((2, 1, 1))` computes; that took a twentieth of the whole forward on CPU.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, T // 2, H, W) of `x` (B, C, T, H, W)."""
+        even = x.shape[2] // 2 * 2
+        return torch.maximum(x[:, :, 0:even:2], x[:, :, 1:even:2])
+
+
 class FoldedResNet(nn.Module):
     """pytorchvideo's ResNet without its head, for inference; see `backbone.build_i3d`."""
 
@@ -134,5 +146,11 @@ def _fold_stage(stage: Any) -> nn.Module:
     blocks = getattr(stage, "res_blocks", None)
     if blocks is not None:
         return nn.Sequential(*(FoldedBlock(b) for b in blocks))
+    if _triple(stage.kernel_size) == _triple(stage.stride) == (2, 1, 1):
+        return PairMaximum()
     pooling: nn.Module = stage
     return pooling
+
+
+def _triple(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (size,) * 3 if isinstance(size, int) else tuple(size)

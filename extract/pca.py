@@ -6,7 +6,6 @@ another data set (`--projection FILE`) finds again, so that their rows fit toget
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
@@ -86,9 +85,13 @@ def _fit(
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     write_feature_file(aside, [], provenance={"pca": report}, projections=matrices)
-    with contextlib.suppress(FileExistsError):  # another process was first: its PCA counts
+    try:
         os.link(aside, path)
-    aside.unlink()
+        aside.unlink()
+    except FileExistsError:  # another process was first: its PCA counts
+        aside.unlink()
+    except OSError:  # a filesystem without links
+        os.replace(aside, path)
 
 
 class _Sample:

@@ -52,7 +52,8 @@ def fit_pca(rows: Iterable[np.ndarray], outputs: int) -> tuple[np.ndarray, float
         count, total, squares = count + len(part), total + part.sum(0), squares + part.T @ part
     if count <= outputs:
         raise InputError(
-            f"PCA to {outputs} values needs more rows than that; the sample has {count}"
+            f"PCA to {outputs} values needs more rows than that; the sample has {count}: "
+            "take more videos, or --projection orthogonal"
         )
     mean = total / count
     values, vectors = np.linalg.eigh(squares / count - np.outer(mean, mean))

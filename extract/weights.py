@@ -54,6 +54,8 @@ def resolve_weights(name: str, *, seed: int = 0, sha256: str | None = None) -> W
         InputError: no such file, no network, or another digest than expected.
     """
     if name == "random":
+        if sha256 is not None:
+            raise InputError("--weights-sha256 is for a checkpoint; random weights have no file")
         return Weights("random", seed=seed)
     if name == "kinetics":
         path, digest = fetch_checkpoint(KINETICS_URL)
@@ -157,8 +159,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as e:
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise InputError(f"{path}: not a checkpoint of tensors only ({reason:.100})") from None
+        raise InputError(
+            f"{path}: not a checkpoint that holds tensors only ({type(e).__name__})"
+        ) from None
     state = content.get("model_state", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError(f"{path}: holds no state dict, by itself or under 'model_state'")

@@ -123,6 +123,9 @@ def fit(
     progress = Progress()
     if resume:
         progress = load_training(run_dir / LAST, model, average, optimizer)
+    if progress.epoch >= epochs:
+        logger.info("all %d epochs are done; there is nothing to go on with", epochs)
+        return progress
     log = TrainingLog(run_dir, from_step=progress.step)
     since, seen = time.monotonic(), progress.step
 

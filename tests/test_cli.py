@@ -101,7 +101,7 @@ def test_resume_goes_on_with_the_newest_run(
     [
         (["train", "--features", "missing.h5"], "missing.h5: no such file"),
         (["train"], "give --features"),
-        (["train", "--resume", "--features", "x.h5"], "under the run's own"),
+        (["train", "--resume", "--set", "optim.lr=1"], "under the run's own"),
         (["train", "--features", "x.h5", "--config", "papr"], "did you mean 'paper'"),
         (["train", "--features", "x.h5", "--set", "optim.epoch=1"], "did you mean 'optim.epochs'"),
         (["evaluate"], "holds no run"),

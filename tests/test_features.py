@@ -154,6 +154,21 @@ def test_what_a_video_lacks_is_named(tmp_path: Path) -> None:
             file.rows("c", ("rgb",))
 
 
+def test_damaged_bytes_name_the_file_and_the_video(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w") as f:
+        f.attrs.update(format="tsatal-features", version=1, provenance="{}")
+        group = f.create_group("videos/v")
+        rows = np.random.default_rng(0).normal(size=(50, 4))
+        group.create_dataset("rgb", data=rows, fletcher32=True, chunks=(50, 4))
+        at = group["rgb"].id.get_chunk_info(0).byte_offset
+    damaged = bytearray(path.read_bytes())
+    damaged[at : at + 8] = b"\x00" * 8
+    path.write_bytes(damaged)
+    with FeatureFile(path) as file, pytest.raises(InputError, match="f.h5: v: damaged"):
+        file.rows("v", ("rgb",))
+
+
 def test_videos_of_different_width_are_refused(tmp_path: Path) -> None:
     wide = video("w", streams={"rgb": np.zeros((5, 9), np.float32)})
     write_feature_file(tmp_path / "f.h5", [video("v"), wide], provenance={})

@@ -77,6 +77,20 @@ def test_a_run_is_resumed_under_its_own_settings(features: Path, tmp_path: Path)
     assert all(a[k].equal(b[k]) for k in a)
 
 
+def test_a_run_is_resumed_from_a_feature_file_that_has_moved(
+    features: Path, tmp_path: Path
+) -> None:
+    here = tmp_path / "here.h5"
+    here.write_bytes(features.read_bytes())
+    run = train(here, tmp_path / "run")
+    (run / "last.pt").unlink()
+    moved = here.rename(tmp_path / "there.h5")
+    with pytest.raises(InputError, match="here.h5: no such file.*--features"):
+        pipeline.resume(run, device="cpu")
+    pipeline.resume(run, features=moved, device="cpu")
+    assert (run / "last.pt").exists()
+
+
 def test_a_folder_with_a_run_is_not_overwritten(features: Path, tmp_path: Path) -> None:
     train(features, tmp_path / "run")
     with pytest.raises(InputError, match="already holds a run; add --resume"):
@@ -106,6 +120,15 @@ def test_predictions_of_a_run_measure_the_same_from_their_file(
         truth.write_text(file["annotations"].asstr()[()])
     of_file = pipeline.evaluate_predictions(run / "predictions.json", annotations=truth).evaluation
     assert of_file.to_json() == of_run.to_json()
+
+
+def test_the_only_subset_of_a_file_is_the_one_to_measure(tmp_path: Path) -> None:
+    truth, found = tmp_path / "a.json", tmp_path / "p.json"
+    video = {"subset": "mine", "annotations": [{"label": "run", "segment": [1, 2]}]}
+    truth.write_text(json.dumps({"database": {"v": video}}))
+    found.write_text('{"results": {}}')
+    measured = pipeline.evaluate_predictions(found, annotations=truth)
+    assert measured.evaluation.subset == "mine"
 
 
 def test_best_on_its_own_validation_subset_says_so(
@@ -178,7 +201,8 @@ def test_a_run_keeps_the_annotations_that_it_was_given(features: Path, tmp_path:
 def test_predictions_without_a_subset_ask_for_the_right_option(tmp_path: Path) -> None:
     truth, found = tmp_path / "a.json", tmp_path / "p.json"
     video = {"subset": "mine", "annotations": [{"label": "run", "segment": [1, 2]}]}
-    truth.write_text(json.dumps({"database": {"v": video}}))
+    other = {**video, "subset": "yours"}
+    truth.write_text(json.dumps({"database": {"v": video, "w": other}}))
     found.write_text('{"results": {}}')
-    with pytest.raises(InputError, match="--subset; with actions there are: mine"):
+    with pytest.raises(InputError, match="--subset; with actions there are: mine, yours"):
         pipeline.evaluate_predictions(found, annotations=truth)

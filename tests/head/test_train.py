@@ -158,6 +158,17 @@ def test_resumed_training_is_bit_for_bit_the_uninterrupted_one(
         assert columns[0] == columns[1]
 
 
+def test_a_finished_training_is_not_begun_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path)
+    files = {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+    caplog.set_level("INFO")
+    assert run(tmp_path, resume=True).epoch == 4
+    assert "all 4 epochs are done" in caplog.text
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == files
+
+
 def test_log_has_one_line_per_interval_and_per_validation(tmp_path: Path) -> None:
     run(tmp_path)
     with open(tmp_path / "log.csv", newline="") as file:
