@@ -182,7 +182,9 @@ def compare_overlap(repeats: int, video: Path, out: Path) -> None:
 
     whole, decoding = in_turn(repeats, extract, decode)
     longest = [max(d, segments * SLEEP_SEC) for d in decoding]
-    what = f"extract / max(decode {statistics.median(decoding):.2f} s, network)"
+    minutes = segments * PAPER_SEGMENT / 600
+    decode_sec = statistics.median(decoding)
+    what = f"extract {minutes:.1f} minutes / max(decode {decode_sec:.2f} s, network)"
     report("d", what, whole, longest)
 
 
@@ -237,6 +239,8 @@ def main() -> None:
             compare_windows(options.repeats, 2)
         if "d" in options.parts:
             compare_overlap(options.repeats, video, folder / "d.h5")
+            five = repeat_video(video, folder / "five.mp4", 5)
+            compare_overlap(options.repeats, five, folder / "d.h5")
         if "e" in options.parts:
             compare_memory(video, folder, options.memory_crop)
 

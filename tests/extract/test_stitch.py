@@ -29,7 +29,15 @@ def noise(count: int, side: int = 32) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("length", "segment"),
-    [*((length, 128) for length in LENGTHS), (35, 50), (129, 50), (300, 50), (3, 2), (35, 6)],
+    [
+        *((length, 128) for length in LENGTHS),
+        (35, 50),
+        (129, 50),
+        (300, 50),
+        (3, 2),
+        (35, 6),
+        (6000, 512),
+    ],  # ten minutes
 )
 def test_stitched_rows_are_those_of_the_uncut_video(
     live_net: torch.nn.Module, length: int, segment: int
