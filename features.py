@@ -12,6 +12,7 @@ frame rate or a stride. The format is described for users in docs/feature_file.m
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -230,6 +231,10 @@ def write_feature_file(
         _sync(aside)
         os.replace(aside, path)
         _sync(path.parent)
+    except (OSError, RuntimeError) as e:  # HDF5 raises either, and pages of text, on a full disk
+        code = errno.ENOSPC if "No space left" in str(e) else getattr(e, "errno", None)
+        code = code or errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from None
     finally:
         aside.unlink(missing_ok=True)
     return count

@@ -247,6 +247,8 @@ def save_atomically(checkpoint: Mapping[str, Any], path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
+    except OSError as e:
+        raise OSError(e.errno, e.strerror, str(path)) from None  # torch does not say which file
     finally:
         aside.unlink(missing_ok=True)
 

@@ -82,6 +82,29 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         assert file.video_ids == ["old"]
 
 
+def test_a_disk_that_fills_up_is_an_os_error_and_leaves_the_old_file(tmp_path: Path) -> None:
+    """In a process whose files may not grow beyond 100 kB, so that HDF5 itself fails."""
+    path = tmp_path / "f.h5"
+    write_feature_file(path, [video("old")], provenance={})
+    code = f"""
+import resource, signal, numpy as np
+from tsatal.features import VideoFeatures, write_feature_file
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+rows = np.zeros((1000, 512), np.float32)
+try:
+    video = VideoFeatures("v", {{"rgb": rows}}, 0, 1, 1000)
+    write_feature_file({str(path)!r}, [video], provenance={{}})
+except OSError as error:
+    print("OSError", error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("OSError") and "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == [path]
+    with FeatureFile(path) as file:
+        assert file.video_ids == ["old"]
+
+
 def test_twice_the_same_id_and_streams_of_different_length_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two videos have the id 'v'"):
         write_feature_file(tmp_path / "f.h5", [video(), video()], provenance={})
