@@ -221,11 +221,13 @@ def test_a_projection_that_does_not_fit_is_refused(folder: Path, tmp_path: Path)
 
 
 SLOW_RUN = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from tsatal.extract import extractor
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup, as CI may be
 
 class Slow:
     def rows(self, frames):

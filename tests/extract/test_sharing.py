@@ -149,11 +149,13 @@ def test_another_host_that_was_switched_off_stops_nobody_for_long(tmp_path: Path
 
 
 RUN = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from tsatal.extract import extractor, parts
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup, as CI may be
 
 class Slow:
     def rows(self, frames):
