@@ -26,9 +26,9 @@ def moving(count: int, right: int = 0, down: int = 0, side: int = 96) -> list[np
     ]
 
 
-def pixels(frames: list[np.ndarray]) -> np.ndarray:
+def pixels(frames: list[np.ndarray], method: str = "dis") -> np.ndarray:
     """The decoded flow in the middle of every frame, (N, 2) pixels right and down."""
-    out = np.stack(list(flow.with_flow(frames)))
+    out = np.stack(list(flow.with_flow(frames, method=method)))
     middle = out[:, 24:-24, 24:-24, 3:].astype(float)
     return (np.median(middle, axis=(1, 2)) - flow.STILL) * flow.LIMIT / flow.SCALE
 
@@ -37,6 +37,12 @@ def pixels(frames: list[np.ndarray]) -> np.ndarray:
 def test_flow_is_the_motion_to_the_next_frame(right: int, down: int) -> None:
     found = pixels(moving(4, right, down))
     np.testing.assert_allclose(found, [[right, down]] * 4, atol=0.35)
+
+
+def test_tvl1_sees_the_same_motion() -> None:
+    if not hasattr(cv2, "optflow"):
+        pytest.skip("TV-L1 is in opencv-contrib-python, which is not installed")
+    np.testing.assert_allclose(pixels(moving(3, 2, -1), "tvl1"), [[2, -1]] * 3, atol=0.35)
 
 
 def test_frames_keep_their_order_number_and_colours() -> None:
