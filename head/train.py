@@ -8,7 +8,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -262,12 +262,10 @@ class TrainingLog:
 
     def __init__(self, run_dir: Path, *, from_step: int) -> None:
         self._path = run_dir / "log.csv"
-        kept = [r for r in read_log(self._path) if int(r["step"]) <= from_step]
-        self._columns: Sequence[str] = list(kept[0]) if kept else []
-        self._file = open(self._path, "w", newline="", encoding="utf-8")  # noqa: SIM115
-        self._writer: csv.DictWriter[str] | None = None
-        for row in kept:
-            self._row(row)
+        self._rows: list[dict[str, Any]] = [
+            dict(r) for r in read_log(self._path) if int(r["step"]) <= from_step
+        ]
+        self._save()
         self._board = SummaryWriter(str(run_dir), purge_step=from_step + 1 if from_step else None)
 
     def training(self, step: int, epoch: int, values: Mapping[str, Tensor | float]) -> None:
@@ -276,30 +274,34 @@ class TrainingLog:
         line = "epoch %d, step %d: loss %.4f, gradient %.2f, lr %.2g, %.1f steps/s"
         shown = (numbers[k] for k in ("loss", "grad_norm", "lr", "steps_per_sec"))
         logger.info(line, epoch, step, *shown)
-        self._row({"step": step, "epoch": epoch, **numbers, "validation_mAP": ""})
+        self._add({"step": step, "epoch": epoch, **numbers})
         for name, value in numbers.items():
             self._board.add_scalar(f"train/{name}", value, step)
 
     def validation(self, step: int, epoch: int, mean_ap: float) -> None:
         """Log the validation mAP (a fraction) after an epoch."""
         logger.info("epoch %d, step %d: validation mAP %.2f %%", epoch, step, 100 * mean_ap)
-        blank = dict.fromkeys(self._columns, "")
-        self._row({**blank, "step": step, "epoch": epoch, "validation_mAP": mean_ap})
+        self._add({"step": step, "epoch": epoch, "validation_mAP": mean_ap})
         self._board.add_scalar("validation/mAP", mean_ap, step)
         self._board.flush()
 
     def close(self) -> None:
-        """Close both files."""
-        self._file.close()
+        """Close TensorBoard's file."""
         self._board.close()
 
-    def _row(self, row: Mapping[str, Any]) -> None:
-        if self._writer is None:
-            self._columns = list(row)
-            self._writer = csv.DictWriter(self._file, self._columns)
-            self._writer.writeheader()
-        self._writer.writerow(row)
-        self._file.flush()
+    def _add(self, row: Mapping[str, Any]) -> None:
+        self._rows.append(dict(row))
+        self._save()
+
+    def _save(self) -> None:
+        """Write all rows anew: which columns there are is known only from the rows."""
+        columns = list(dict.fromkeys(name for row in self._rows for name in row))
+        aside = self._path.with_name(f".{self._path.name}.tmp")
+        with open(aside, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            writer.writerows(self._rows)
+        os.replace(aside, self._path)
 
 
 def read_log(path: Path) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -11,6 +12,7 @@ from tsatal import pipeline, runs
 from tsatal.annotations import load_predictions
 from tsatal.config import load_config
 from tsatal.errors import InputError
+from tsatal.head.dataset import draw_windows
 from tsatal.head.train import load_checkpoint
 
 WriteToy = Callable[..., Path]
@@ -75,6 +77,29 @@ def test_a_run_is_resumed_under_its_own_settings(features: Path, tmp_path: Path)
     pipeline.resume(cut, device="cpu")
     a, b = (load_checkpoint(d / "last.pt")["average"] for d in (whole, cut))
     assert all(a[k].equal(b[k]) for k in a)
+
+
+def test_an_interrupted_run_ends_bit_for_bit_as_the_uninterrupted_one(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(features, tmp_path / "whole", "optim.epochs=4")
+    calls = 0
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return draw_windows(*arguments, **options)
+
+    monkeypatch.setattr("tsatal.pipeline.draw_windows", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(features, tmp_path / "cut", "optim.epochs=4")
+    assert load_checkpoint(tmp_path / "cut" / "last.pt")["progress"]["epoch"] == 2
+    pipeline.resume(tmp_path / "cut", device="cpu")
+    a, b = (load_checkpoint(d / "last.pt") for d in (whole, tmp_path / "cut"))
+    assert a["progress"] == b["progress"]
+    assert all(a["average"][k].equal(b["average"][k]) for k in a["average"])
 
 
 def test_a_run_is_resumed_from_a_feature_file_that_has_moved(

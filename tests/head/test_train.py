@@ -181,6 +181,18 @@ def test_log_has_one_line_per_interval_and_per_validation(tmp_path: Path) -> Non
     assert list(tmp_path.glob("events.out.tfevents.*"))
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_validation_may_come_before_the_first_log_line(tmp_path: Path, resume: bool) -> None:
+    if resume:
+        run(tmp_path, batches_of=batches_of, epochs=1)
+        (tmp_path / "log.csv").unlink()
+    run(tmp_path, log_every=7, validate_every=1, resume=resume)
+    rows = train.read_log(tmp_path / "log.csv")
+    assert [int(r["step"]) for r in rows if r["loss"]] == [7, 12]
+    measured = [int(r["step"]) for r in rows if r["validation_mAP"]]
+    assert measured == ([6, 9, 12] if resume else [3, 6, 9, 12])
+
+
 def test_best_is_the_checkpoint_of_the_highest_validation(tmp_path: Path) -> None:
     scores = iter([0.3, 0.7, 0.5])
     progress = run(tmp_path, epochs=6, validate=lambda m: next(scores))
