@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,7 @@ def main(debug: bool, quiet: bool) -> None:
     tsatal train --features out.h5       features to a trained head
     tsatal evaluate                      mAP, detections and pictures of the newest run
     """
+    quiet = quiet or not _first_process()
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(message)s", stream=sys.stderr
     )
@@ -205,7 +207,10 @@ def train(
     resume: bool,
     device: str,
 ) -> None:
-    """Train a TSA + TPP head on cached features."""
+    """Train a TSA + TPP head on cached features.
+
+    On several GPUs: torchrun --nproc-per-node N -m tsatal train ...
+    """
     from . import pipeline
     from .config import load_config
     from .runs import DATA_FILE, new_run_dir, newest_run
@@ -220,14 +225,15 @@ def train(
     common: dict[str, Any] = {"run_dir": run_dir, "annotations": annotations, "device": device}
     try:
         if resume or features is None:
-            pipeline.resume(features=features, **common)
+            run_dir = pipeline.resume(features=features, **common)
         else:
-            pipeline.train(features, load_config(config_name, overrides), **common)
+            run_dir = pipeline.train(features, load_config(config_name, overrides), **common)
     except KeyboardInterrupt:
         raise click.ClickException(
             f"stopped; go on with: tsatal train --resume --out {run_dir}"
         ) from None
-    click.echo(f"{run_dir}\nmeasure it with: tsatal evaluate {run_dir}")
+    if _first_process():
+        click.echo(f"{run_dir}\nmeasure it with: tsatal evaluate {run_dir}")
 
 
 @main.command()
@@ -346,6 +352,11 @@ def _account(summary: Summary) -> str:
     if summary.interrupted:
         lines.append("interrupted; the finished videos are kept, and the same command goes on")
     return "\n".join([*lines, counts])
+
+
+def _first_process() -> bool:
+    """Return whether this is the only process, or the one of several that speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _given(parameter: str) -> bool:

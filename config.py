@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import InputError
 
@@ -38,13 +38,22 @@ class DataConfig(_Section):
     min_instance_share: float = Field(
         0.75, gt=0, le=1, description="Share of an action that its window holds at least."
     )
+    min_crop: float = Field(
+        1.0, gt=0, le=1, description="Windows are cut at random to this share at least."
+    )
+    min_visible: float = Field(
+        0.0, ge=0, le=1, description="Actions are clipped to the window, or dropped if cut to less."
+    )
 
 
 class ModelConfig(_Section):
     """The head."""
 
     width: int = Field(256, ge=1, description="Channels inside the head.")
-    input_dropout: float = Field(0.5, ge=0, lt=1, description="Share of input features dropped.")
+    input_dropout: float = Field(0.5, ge=0, lt=1, description="Share of input values dropped.")
+    channel_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of input channels dropped for a whole window."
+    )
     classes: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="Exclusive classes with background, or independent ones."
     )
@@ -54,9 +63,18 @@ class ModelConfig(_Section):
     tsa_threshold: float | None = Field(
         None, ge=0, le=1, description="None: pairs count by 1 - tIoU; else those below it count."
     )
+    tsa_reach: int | None = Field(
+        None, ge=1, description="Steps between related steps at most; None: any, at squared cost."
+    )
     tpp: bool = Field(True, description="Whether TPP and the heads behind it are there.")
     pyramid_levels: int = Field(3, ge=0, le=10, description="Halvings in the pyramid of TPP.")
     dilations: tuple[int, ...] = Field((1, 2, 4), description="Dilated convolutions of TPP.")
+    levels: int = Field(1, ge=1, le=12, description="Temporal levels with heads of their own.")
+    first_reach: float = Field(4.0, gt=0, description="Steps to an end in the first of levels.")
+    early_depth: int = Field(1, ge=0, le=4, description="Layers in the heads before TPP.")
+    final_depth: int = Field(1, ge=0, le=4, description="Layers in the heads behind TPP.")
+    final_actionness: bool = Field(True, description="Whether scores are times an actionness.")
+    separable: bool = Field(False, description="Cheaper convolutions behind the embedding.")
 
 
 class LossConfig(_Section):
@@ -70,13 +88,22 @@ class LossConfig(_Section):
     actionness: float = Field(1.0, ge=0, description="Weight of the actionness loss.")
     focal_gamma: float = Field(2.0, ge=0, description="How much easy steps are discounted.")
     focal_alpha: float = Field(0.5, gt=0, lt=1, description="Weight of action against background.")
+    centre_radius: float | None = Field(
+        None, gt=0, description="Points this near to an action's centre learn it; None: all inside."
+    )
+    positives_momentum: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Of the running count that losses are divided by.",
+    )
 
 
 class OptimConfig(_Section):
     """The training."""
 
     epochs: int = Field(20, ge=1, description="Passes over the training videos.")
-    batch_size: int = Field(16, ge=1, description="Windows per optimiser step.")
+    batch_size: int = Field(16, ge=1, description="Windows per optimiser step, of all processes.")
     lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(1e-2, ge=0, description="Decay of kernels, not of biases.")
     warmup_share: float = Field(0.1, ge=0, le=1, description="Share of steps to warm up in.")
@@ -84,6 +111,7 @@ class OptimConfig(_Section):
     average_decay: float = Field(
         0.99, ge=0, lt=1, description="Decay of the weight average, once warm."
     )
+    half: bool = Field(True, description="On CUDA, compute the head in bfloat16.")
     seed: int = Field(0, ge=0, description="Of initialisation, dropout and sampling.")
     log_every: int = Field(20, ge=1, description="Steps between two log lines.")
     validate_every: int = Field(5, ge=1, description="Epochs between two validations.")
@@ -92,12 +120,18 @@ class OptimConfig(_Section):
 class DecodeConfig(_Section):
     """From scores to detections."""
 
+    window_steps: int | None = Field(
+        None, ge=2, description="Rows seen at once; None: as in training."
+    )
     window_overlap: float = Field(
         0.5, ge=0, lt=1, description="Share of a test window that the next one covers again."
     )
     min_score: float = Field(0.001, ge=0, le=1, description="Candidates below it are dropped.")
     max_candidates: int = Field(2000, ge=1, description="Candidates of a video before soft-NMS.")
     nms_sigma: float = Field(0.5, gt=0, description="Width of soft-NMS; small suppresses more.")
+    voting_tiou: float | None = Field(
+        None, gt=0, le=1, description="Average kept segments with candidates this close; None: no."
+    )
     max_detections: int = Field(200, ge=1, description="Detections of a video.")
 
 
@@ -120,6 +154,15 @@ class Config(_Section):
     optim: OptimConfig = OptimConfig()
     decode: DecodeConfig = DecodeConfig()
     eval: EvalConfig = EvalConfig()
+
+    @model_validator(mode="after")
+    def _windows_hold_the_coarsest_level(self) -> Config:
+        coarsest = 2 ** (self.model.levels - 1)
+        if (self.decode.window_steps or self.data.window_steps) < coarsest:
+            raise ValueError(
+                f"model.levels={self.model.levels} needs decode.window_steps of {coarsest} or more"
+            )
+        return self
 
 
 def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> Config:
@@ -208,7 +251,8 @@ def _explain(error: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown key {key!r}{_nearest(key)}")
         else:
-            lines.append(f"{key}: {problem['msg'].lower()}, is {problem['input']!r:.60}")
+            value = f", is {problem['input']!r:.60}" if key else ""
+            lines.append(f"{key}: {problem['msg'].lower()}{value}".removeprefix(": "))
     return "; ".join(lines)
 
 

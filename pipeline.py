@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .annotations import (
     Annotations,
     Detection,
-    class_labels,
     load_annotations,
     load_predictions,
     predictions_json,
@@ -34,32 +32,32 @@ from .extract.work import Summary
 from .features import FeatureFile
 from .head.dataset import (
     Batch,
+    alike_together,
     batches,
     draw_windows,
     feature_scale,
     label_videos,
 )
 from .head.decode import decode_video, score_video
-from .head.losses import total_loss
-from .head.model import HeadOutput
+from .head.parallel import joined, of_all, of_first, processes, rank, wait_for_all
 from .head.train import LAST, fit, seed_everything
 from .report import write_report
 from .runs import (
     RunData,
     build_head,
+    build_loss,
     check_same_extraction,
+    describe,
     load_head,
     load_run_description,
     new_run_dir,
     save_run_description,
 )
 from .subsets import (
-    choose_subsets,
     find_annotations,
     report_unmatched,
     subset_to_test,
     videos_in_subset,
-    videos_with_features,
 )
 
 logger = logging.getLogger(__name__)
@@ -124,15 +122,20 @@ def train(
         InputError: the folder already holds a run, or the features, annotations and settings do
             not fit together.
     """
-    if (run_dir / LAST).exists():
-        raise InputError(f"{run_dir}: already holds a run; add --resume, or choose another --out")
-    with FeatureFile(features) as file:
+    with joined(torch.device(choose_device(device))) as on, FeatureFile(features) as file:
+        run_dir = of_first(run_dir)
+        if (run_dir / LAST).exists():
+            raise InputError(
+                f"{run_dir}: already holds a run; add --resume, or choose another --out"
+            )
         truth = find_annotations(file, annotations)
-        data = _describe(file, truth, config)
+        data = describe(file, truth, config)
         if annotations:
             data = replace(data, annotations=str(annotations.resolve()))
-        save_run_description(run_dir, config, data)
-        _fit(file, truth, config, data, run_dir=run_dir, device=device, resume=False)
+        if rank() == 0:
+            save_run_description(run_dir, config, data)
+        wait_for_all()
+        _fit(file, truth, config, data, run_dir=run_dir, device=on, resume=False)
     return run_dir
 
 
@@ -149,40 +152,14 @@ def resume(
         features: where the feature file is now, if it has moved.
     """
     config, data = load_run_description(run_dir)
-    with FeatureFile(features or data.features) as file:
+    on = torch.device(choose_device(device))
+    with joined(on) as on, FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(None, annotations))
         started = (run_dir / LAST).exists()
-        _fit(file, truth, config, data, run_dir=run_dir, device=device, resume=started)
+        wait_for_all()
+        _fit(file, truth, config, data, run_dir=run_dir, device=on, resume=started)
     return run_dir
-
-
-def _describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
-    there = videos_with_features(file, truth)
-    annotated = Counter(v.subset for v in there.values() if v.instances)
-    data = config.data
-    subsets = choose_subsets(
-        annotated,
-        train=data.train_subset,
-        validation=data.validation_subset,
-        test=data.test_subset,
-    )
-    streams = data.streams or file.streams()
-    videos = {k: v for k, v in there.items() if v.subset == subsets.train}
-    labels = class_labels(videos.values())
-    lengths = [np.diff(v.segments, axis=1).ravel() for v in label_videos(file, videos, labels)]
-    all_lengths = np.concatenate(lengths)
-    if all_lengths.size == 0:
-        raise InputError(f"{truth.source}: subset {subsets.train!r} has no action to learn from")
-    return RunData(
-        features=str(file.path.resolve()),
-        streams=tuple(streams),
-        labels=tuple(labels),
-        subsets=subsets,
-        width=file.width(streams),
-        reach_steps=float(max(np.median(all_lengths) / 2, 0.5)),
-        extraction=file.provenance,
-    )
 
 
 def _fit(
@@ -192,11 +169,10 @@ def _fit(
     data: RunData,
     *,
     run_dir: Path,
-    device: str,
+    device: torch.device,
     resume: bool,
 ) -> None:
     """Wire data, head, loss and validation into the training loop."""
-    on = torch.device(choose_device(device))
     optim, sampling = config.optim, config.data
     videos = label_videos(file, videos_in_subset(file, truth, data.subsets.train), data.labels)
     videos = [v for v in videos if len(v.segments)]
@@ -211,35 +187,29 @@ def _fit(
     head.divide_features_by(feature_scale(file, videos, data.streams, max_videos=SCALE_VIDEOS))
 
     def batches_of(epoch: int) -> Iterator[Batch]:
+        rng = np.random.default_rng([optim.seed, epoch])
         windows = draw_windows(
             videos,
             window_steps=sampling.window_steps,
             windows_per_video=sampling.windows_per_video,
             min_share=sampling.min_instance_share,
-            rng=np.random.default_rng([optim.seed, epoch]),
+            min_crop=sampling.min_crop,
+            rng=rng,
         )
         return batches(
             file,
-            windows,
+            alike_together(windows, optim.batch_size, rng=rng),
             streams=data.streams,
-            window_steps=sampling.window_steps,
-            num_classes=len(data.labels),
             batch_size=optim.batch_size,
-        )
-
-    def loss_of(output: HeadOutput, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        return total_loss(
-            output,
-            batch.targets,
-            batch.valid,
-            weights=config.loss.model_dump(),
-            softmax=config.model.classes == "softmax",
-            gamma=config.loss.focal_gamma,
-            alpha=config.loss.focal_alpha,
+            min_visible=sampling.min_visible,
+            rank=rank(),
+            processes=processes(),
         )
 
     def validate(model: nn.Module) -> float:
-        found = detect(model.eval(), file, list(validation), config, data, device=on)
+        mine = list(validation)[rank() :: processes()]
+        shares = of_all(detect(model.eval(), file, mine, config, data, device=device))
+        found = {video_id: d for share in shares for video_id, d in share.items()}
         return evaluate(
             validation,
             found,
@@ -249,15 +219,16 @@ def _fit(
         ).average_map
 
     fit(
-        model=head.to(on),
+        model=head.to(device),
         batches_of=batches_of,
         steps_per_epoch=-(-len(videos) * sampling.windows_per_video // optim.batch_size),
-        loss_of=loss_of,
+        criterion=build_loss(config, data).to(device),
         validate=validate,
         run_dir=run_dir,
         resume=resume,
-        device=on,
-        **optim.model_dump(exclude={"seed", "batch_size"}),
+        device=device,
+        half=optim.half and device.type == "cuda",
+        **optim.model_dump(exclude={"half", "batch_size"}),
     )
 
 
@@ -271,19 +242,20 @@ def detect(
     device: torch.device,
 ) -> dict[str, list[Detection]]:
     """Return the detections of a trained head in videos of a feature file, best first."""
-    decoding = config.decode.model_dump(exclude={"window_overlap"})
+    decoding = config.decode.model_dump(exclude={"window_steps", "window_overlap"})
     found = {}
     for video_id in video_ids:
-        steps = score_video(
+        points = score_video(
             head,
             file.rows(video_id, data.streams),
             softmax=config.model.classes == "softmax",
-            window_steps=config.data.window_steps,
+            window_steps=config.decode.window_steps or config.data.window_steps,
             overlap=config.decode.window_overlap,
+            align=2 ** (config.model.levels - 1),
             batch_size=config.optim.batch_size,
             device=device,
         )
-        found[video_id] = decode_video(steps, file.time_axis(video_id), data.labels, **decoding)
+        found[video_id] = decode_video(points, file.time_axis(video_id), data.labels, **decoding)
     return found
 
 

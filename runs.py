@@ -10,21 +10,26 @@ runs/<name>/config.yaml            the resolved settings
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from .annotations import Annotations, class_labels
 from .config import Config, dump_config, load_config
 from .errors import InputError
 from .features import FeatureFile
+from .head.dataset import label_videos
+from .head.losses import HeadLoss
 from .head.model import TSATAL
 from .head.train import BEST, LAST, load_checkpoint
-from .subsets import Subsets
+from .subsets import Subsets, choose_subsets, videos_with_features
 
 # What must agree between the features a head was trained on and those it is used on.
 EXTRACTION_KEYS = ("extractor", "weights", "fps", "resize", "crop", "context", "projection")
@@ -61,6 +66,39 @@ class RunData:
         if given or features or self.annotations is None:
             return given
         return Path(self.annotations)
+
+
+def describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
+    """Return what a training on the file would be about.
+
+    Raises:
+        InputError: no such subset or stream, or a training subset without actions.
+    """
+    there = videos_with_features(file, truth)
+    annotated = Counter(v.subset for v in there.values() if v.instances)
+    data = config.data
+    subsets = choose_subsets(
+        annotated,
+        train=data.train_subset,
+        validation=data.validation_subset,
+        test=data.test_subset,
+    )
+    streams = data.streams or file.streams()
+    videos = {k: v for k, v in there.items() if v.subset == subsets.train}
+    labels = class_labels(videos.values())
+    lengths = [np.diff(v.segments, axis=1).ravel() for v in label_videos(file, videos, labels)]
+    all_lengths = np.concatenate(lengths)
+    if all_lengths.size == 0:
+        raise InputError(f"{truth.source}: subset {subsets.train!r} has no action to learn from")
+    return RunData(
+        features=str(file.path.resolve()),
+        streams=tuple(streams),
+        labels=tuple(labels),
+        subsets=subsets,
+        width=file.width(streams),
+        reach_steps=float(max(np.median(all_lengths) / 2, 0.5)),
+        extraction=file.provenance,
+    )
 
 
 def new_run_dir(config_name: str, *, root: Path = RUNS) -> Path:
@@ -119,6 +157,20 @@ def build_head(config: Config, data: RunData) -> TSATAL:
         softmax=config.model.classes == "softmax",
         reach_steps=data.reach_steps,
         **config.model.model_dump(exclude={"classes"}),
+    )
+
+
+def build_loss(config: Config, data: RunData) -> HeadLoss:
+    """Return the loss that the settings ask for."""
+    loss = config.loss
+    return HeadLoss(
+        num_classes=len(data.labels),
+        weights=loss.model_dump(),
+        softmax=config.model.classes == "softmax",
+        gamma=loss.focal_gamma,
+        alpha=loss.focal_alpha,
+        centre_radius=loss.centre_radius,
+        momentum=loss.positives_momentum,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from ..annotations import AnnotatedVideo
 from ..features import FeatureFile, TimeAxis
 from ..segments import seconds_to_steps
-from .targets import Targets, assign_steps
+from .targets import Truth
 
 logger = logging.getLogger(__name__)
 
@@ -38,20 +38,21 @@ class Window:
 
     video: LabelledVideo
     start: int
+    steps: int
 
 
 @dataclass(frozen=True)
 class Batch:
-    """features (B, T, D) float, valid (B, T) bool, and the targets of every step."""
+    """features (B, T, D) float, valid (B, T) bool, and the actions in steps of their window."""
 
     features: Tensor
     valid: Tensor
-    targets: Targets
+    truth: Truth
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`."""
-        targets = Targets(self.targets.classes.to(device), self.targets.intervals.to(device))
-        return Batch(self.features.to(device), self.valid.to(device), targets)
+        truth = Truth(self.truth.segments.to(device), self.truth.labels.to(device))
+        return Batch(self.features.to(device), self.valid.to(device), truth)
 
 
 def label_videos(
@@ -110,12 +111,17 @@ def draw_windows(
     window_steps: int,
     windows_per_video: int,
     min_share: float,
+    min_crop: float,
     rng: np.random.Generator,
 ) -> list[Window]:
     """Return one pass over the data: so many windows of every video, in random order.
 
     Each window is drawn around one action, all actions of a video equally often. Videos without
     actions give no windows, since every sample must hold one.
+
+    Args:
+        window_steps: rows of a window; all of a shorter video.
+        min_crop: a window is that share of its rows at least, drawn anew each time.
     """
     windows = []
     for video in videos:
@@ -124,20 +130,37 @@ def draw_windows(
             continue
         rounds = math.ceil(windows_per_video / count)
         order = np.concatenate([rng.permutation(count) for _ in range(rounds)])
-        windows += [
-            Window(
-                video,
-                window_start(
-                    video.segments[n],
-                    window_steps=window_steps,
-                    num_steps=video.axis.num_steps,
-                    min_share=min_share,
-                    rng=rng,
-                ),
+        for n in order[:windows_per_video]:
+            steps = min(window_steps, video.axis.num_steps)
+            if min_crop < 1:
+                steps = max(1, round(steps * rng.uniform(min_crop, 1)))
+            start = window_start(
+                video.segments[n],
+                window_steps=steps,
+                num_steps=video.axis.num_steps,
+                min_share=min_share,
+                rng=rng,
             )
-            for n in order[:windows_per_video]
-        ]
+            windows.append(Window(video, start, steps))
     return [windows[n] for n in rng.permutation(len(windows))]
+
+
+def alike_together(
+    windows: Sequence[Window], batch_size: int, *, rng: np.random.Generator
+) -> list[Window]:
+    """Return the windows so that those of like length share a batch, which saves padding.
+
+    Sorted within a few batches at a time, which are then shuffled: what meets what in a batch,
+    and when, still differs from epoch to epoch.
+    """
+    stretch = 8 * batch_size
+    groups = []
+    for first in range(0, len(windows), stretch):
+        ordered = sorted(windows[first : first + stretch], key=lambda w: w.steps)
+        groups += [ordered[n : n + batch_size] for n in range(0, len(ordered), batch_size)]
+    full = [g for g in groups if len(g) == batch_size]
+    rest = [w for g in groups if len(g) < batch_size for w in g]  # the last batch may be smaller
+    return [w for n in rng.permutation(len(full)) for w in full[n]] + rest
 
 
 def batches(
@@ -145,38 +168,52 @@ def batches(
     windows: Sequence[Window],
     *,
     streams: Sequence[str],
-    window_steps: int,
-    num_classes: int,
     batch_size: int,
+    min_visible: float,
+    rank: int = 0,
+    processes: int = 1,
 ) -> Iterator[Batch]:
-    """Yield the windows as batches, padded behind where a video is shorter than the window."""
+    """Yield the windows as batches, padded behind to the longest of each.
+
+    Args:
+        min_visible: see `window_actions`.
+        rank: this process gets every `processes`-th window of a batch, from that one on. One that
+            no window is left for gets a batch without a valid step, so that all make as many.
+    """
     for first in range(0, len(windows), batch_size):
-        chosen = windows[first : first + batch_size]
-        rows = [
-            file.rows(w.video.video_id, streams, w.start, w.start + window_steps) for w in chosen
-        ]
-        targets = [
-            window_targets(w, window_steps=window_steps, num_classes=num_classes) for w in chosen
-        ]
-        features, valid = pad_rows(rows, window_steps)
-        yield Batch(
-            features,
-            valid,
-            Targets(
-                torch.stack([t.classes for t in targets]),
-                torch.stack([t.intervals for t in targets]),
-            ),
-        )
+        whole = windows[first : first + batch_size]
+        chosen = whole[rank::processes]
+        if not chosen:
+            chosen = [replace(whole[0], steps=0)]
+        rows = [file.rows(w.video.video_id, streams, w.start, w.start + w.steps) for w in chosen]
+        features, valid = pad_rows(rows, max(1, *(len(r) for r in rows)))
+        actions = [window_actions(w, min_visible=min_visible) for w in chosen]
+        yield Batch(features, valid, collate_truth(actions))
 
 
-def window_targets(window: Window, *, window_steps: int, num_classes: int) -> Targets:
-    """Return the targets of one window; actions may reach beyond its ends."""
-    segments = torch.from_numpy(window.video.segments - window.start).float()
-    labels = torch.from_numpy(window.video.labels)
-    touching = (segments[:, 1] > -0.5) & (segments[:, 0] < window_steps - 0.5)
-    return assign_steps(
-        segments[touching], labels[touching], num_steps=window_steps, num_classes=num_classes
-    )
+def window_actions(window: Window, *, min_visible: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the actions in a window: segments (N, 2) in its steps, and labels (N,).
+
+    Args:
+        min_visible: 0 keeps every action that touches the window, to its true ends outside; else
+            an action is clipped to the window, and left out if less than that share is visible.
+    """
+    segments = window.video.segments - window.start
+    visible = segments.clip(-0.5, window.steps - 0.5)
+    share = np.diff(visible, axis=1)[:, 0] / np.diff(segments, axis=1)[:, 0]
+    kept = (share > 0) & (share >= min_visible)
+    return (visible if min_visible else segments)[kept], window.video.labels[kept]
+
+
+def collate_truth(actions: Sequence[tuple[np.ndarray, np.ndarray]]) -> Truth:
+    """Return the actions of several windows as one padded batch."""
+    most = max(len(labels) for _, labels in actions)
+    segments = torch.zeros(len(actions), most, 2)
+    padded = torch.full((len(actions), most), -1)
+    for n, (where, labels) in enumerate(actions):
+        segments[n, : len(labels)] = torch.from_numpy(where)
+        padded[n, : len(labels)] = torch.from_numpy(labels)
+    return Truth(segments, padded)
 
 
 def pad_rows(rows: Sequence[np.ndarray], steps: int) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,32 +14,45 @@ from ..annotations import Detection
 from ..features import TimeAxis
 from ..segments import steps_to_seconds, tiou
 from .dataset import pad_rows
-from .model import HeadOutput, action_scores, intervals_at_steps
+from .prediction import Prediction, action_scores
+
+PRUNE_EVERY = 4  # turns of soft-NMS between two looks at what can be dropped
 
 
 @dataclass(frozen=True)
-class StepScores:
-    """What is decoded: scores (T, C) in [0, 1] and intervals (T, 2) in steps, of one sequence."""
+class PointScores:
+    """What is decoded: scores (P, C) in [0, 1] and intervals (P, 2) in steps, of one sequence."""
 
     scores: Tensor
     intervals: Tensor
 
 
-def step_scores(output: HeadOutput, *, softmax: bool) -> StepScores:
-    """Return class score times actionness, and intervals, of the final stage; batched (B, T, .)."""
-    final = output.final
-    scores = action_scores(final.class_logits, softmax=softmax)
-    if final.actionness_logits is not None:
-        scores = scores * final.actionness_logits.sigmoid()[..., None]
-    return StepScores(scores, intervals_at_steps(final.distances))
+def point_scores(prediction: Prediction, *, softmax: bool) -> Tensor:
+    """Return class score times actionness where there is an actionness, (B, P, C)."""
+    scores = action_scores(prediction.class_logits, softmax=softmax)
+    if prediction.actionness_logits is not None:
+        scores = scores * prediction.actionness_logits.sigmoid()[..., None]
+    return scores
 
 
-def window_starts(num_steps: int, *, window_steps: int, overlap: float) -> list[int]:
-    """Return where the windows over a long video start; the last one ends with the video."""
+def window_starts(
+    num_steps: int, *, window_steps: int, overlap: float, align: int = 1
+) -> list[int]:
+    """Return where the windows over a long video start; the last one ends with the video.
+
+    Args:
+        align: starts are multiples of it, so that the points of coarse levels coincide.
+    Raises:
+        ValueError: a window is shorter than `align`, so that windows could leave gaps.
+    """
     if num_steps <= window_steps:
         return [0]
-    stride = max(1, round(window_steps * (1 - overlap)))
-    last = num_steps - window_steps
+    if window_steps < align:
+        raise ValueError(
+            f"windows of {window_steps} steps are shorter than a coarsest step, {align}"
+        )
+    stride = max(1, int(window_steps * (1 - overlap) / align + 1e-6)) * align
+    last = -(-(num_steps - window_steps) // align) * align
     return [*range(0, last, stride), last]
 
 
@@ -56,7 +70,7 @@ def central_window(num_steps: int, starts: Sequence[int], window_steps: int) -> 
     return np.asarray(margin.argmax(1))
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def score_video(
     model: nn.Module,
     rows: np.ndarray,
@@ -64,34 +78,37 @@ def score_video(
     softmax: bool,
     window_steps: int,
     overlap: float,
+    align: int,
     batch_size: int,
     device: torch.device,
-) -> StepScores:
-    """Return the scores and intervals of every step of a video of any length.
+) -> PointScores:
+    """Return the scores and intervals of every point of a video of any length.
 
-    A long video is cut into overlapping windows; every step is read from the window in which it
-    lies most centrally, so the windows are merged before any suppression.
+    A video longer than the window is cut into overlapping windows; every point is read from the
+    window in which it lies most centrally, so the windows are merged before any suppression.
 
     Args:
         rows: (T, D) float32.
-        window_steps: what the model was trained on.
         overlap: share of a window that the next one covers again, in [0, 1).
+        align: see `window_starts`; the stride of the model's coarsest level.
     """
     num_steps = len(rows)
-    starts = window_starts(num_steps, window_steps=window_steps, overlap=overlap)
+    starts = window_starts(num_steps, window_steps=window_steps, overlap=overlap, align=align)
+    owner = torch.from_numpy(central_window(num_steps, starts, window_steps)).to(device)
     scores, intervals = [], []
     for first in range(0, len(starts), batch_size):
         chosen = starts[first : first + batch_size]
         features, valid = pad_rows(
             [rows[s : s + window_steps] for s in chosen], min(window_steps, num_steps)
         )
-        output = step_scores(model(features.to(device), valid.to(device)), softmax=softmax)
-        offset = torch.tensor(chosen, device=device)[:, None, None]
-        scores.append(output.scores.cpu())
-        intervals.append((output.intervals + offset).cpu())
-    window = central_window(num_steps, starts, window_steps)
-    step = np.arange(num_steps) - np.array(starts)[window]
-    return StepScores(torch.cat(scores)[window, step], torch.cat(intervals)[window, step])
+        final = model(features.to(device), valid.to(device)).final
+        batch_scores = point_scores(final, softmax=softmax)
+        for n, start in enumerate(chosen):
+            step = (final.points.position.long() + start).clamp(max=num_steps - 1)
+            mine = final.valid[n] & (owner[step] == first + n)
+            scores.append(batch_scores[n, mine].cpu())
+            intervals.append((final.intervals[n, mine] + start).cpu())
+    return PointScores(torch.cat(scores), torch.cat(intervals))
 
 
 def soft_nms(
@@ -117,26 +134,33 @@ def soft_nms(
     Returns:
         Indices into the candidates and their decayed scores, by falling score.
     """
-    classes, members = _by_class(labels, scores)  # (K,), (K, M) with -1 behind
-    real = members >= 0
-    live = np.where(real, scores[members], -1.0)
+    members = _by_class(labels, scores)
+    live = np.where(members >= 0, scores[members], -1.0)
     candidates = intervals[members]
-    kept_index, kept_score = [], []
-    row = np.arange(len(classes))
-    for _ in range(min(members.shape[1], max_count) if len(scores) else 0):
+    kept_index: list[np.ndarray] = []
+    kept_score: list[np.ndarray] = []
+    floor = max(min_score, 0.0)
+    for turn in range(min(members.shape[1], max_count) if len(scores) else 0):
+        row = np.arange(len(live))
         best = live.argmax(1)
         top = live[row, best]
-        alive = top >= max(min_score, 0.0)
+        alive = top >= floor
         if not alive.any():
             break
         kept_index.append(members[row, best][alive])
         kept_score.append(top[alive])
-        row, best, live = row[alive], best[alive], live
-        live, members, candidates = live[alive], members[alive], candidates[alive]
-        row = np.arange(len(live))
+        live[row, best] = -1.0
         similarity = tiou(candidates, candidates[row, best][:, None])
         live = np.where(live >= 0, live * np.exp(-(similarity**2) / sigma), -1.0)
-        live[row, best] = -1.0
+        if turn % PRUNE_EVERY == 0:
+            # Scores only fall: what is below the last that could come back never will.
+            floor = max(floor, _nth_best(kept_score, max_count))
+            columns = (live >= floor).any(0)
+            alive &= (live >= floor).any(1)
+            live, members = live[alive][:, columns], members[alive][:, columns]
+            candidates = candidates[alive][:, columns]
+            if not live.size:
+                break
     if not kept_index:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     index, score = np.concatenate(kept_index), np.concatenate(kept_score)
@@ -144,51 +168,105 @@ def soft_nms(
     return index[order], score[order]
 
 
-def _by_class(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the classes, (K,), and the candidates of each by falling score, (K, M), -1 behind."""
+def _nth_best(scores: Sequence[np.ndarray], n: int) -> float:
+    """Return the n-th highest of all scores; minus infinity where there are fewer."""
+    together = np.concatenate(scores)
+    if len(together) < n:
+        return -math.inf
+    return float(np.partition(together, len(together) - n)[len(together) - n])
+
+
+def _by_class(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return the candidates of each class by falling score, (K, M), -1 behind."""
     classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     members = np.full((len(classes), counts.max(initial=0)), -1)
     order = np.lexsort((-scores, inverse))
     place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
     members[inverse[order], place] = order
-    return classes, members
+    return members
 
 
 def decode_video(
-    steps: StepScores,
+    points: PointScores,
     axis: TimeAxis,
     labels: Sequence[str],
     *,
     min_score: float,
     max_candidates: int,
     nms_sigma: float,
+    voting_tiou: float | None,
     max_detections: int,
 ) -> list[Detection]:
     """Return the detections of one video by falling score, in seconds within the video.
 
-    Every step proposes its interval for every class; the best `max_candidates` of at least
+    Every point proposes its interval for every class; the best `max_candidates` of at least
     `min_score` go through soft-NMS.
+
+    Args:
+        voting_tiou: see `vote`; None leaves the intervals as they are.
     """
-    scores = steps.scores.numpy().astype(np.float64)
-    flat = scores.ravel()
-    count = min(max_candidates, int((flat >= min_score).sum()))
-    best = np.argsort(-flat, kind="stable")[:count]
-    step, label = np.divmod(best, scores.shape[1])
+    flat = points.scores.numpy().ravel()
+    best = _best(flat, min_score=min_score, max_count=max_candidates)
+    point, label = np.divmod(best, points.scores.shape[1])
+    score = flat[best].astype(np.float64)
     seconds = steps_to_seconds(
-        steps.intervals.numpy().astype(np.float64)[step],
+        points.intervals.numpy().astype(np.float64)[point],
         start_sec=axis.start_sec,
         step_sec=axis.step_sec,
     ).clip(0, axis.duration_sec)
     kept, decayed = soft_nms(
         seconds,
-        flat[best],
+        score,
         label,
         sigma=nms_sigma,
         min_score=min_score,
         max_count=max_detections,
     )
+    found = seconds[kept]
+    if voting_tiou is not None:
+        found = vote(kept, seconds, score, label, tiou_at_least=voting_tiou)
     return [
-        Detection(labels[label[n]], float(seconds[n, 0]), float(seconds[n, 1]), float(s))
-        for n, s in zip(kept, decayed, strict=True)
-        if seconds[n, 1] > seconds[n, 0]
+        Detection(labels[label[n]], float(start), float(end), float(left))
+        for n, (start, end), left in zip(kept, found, decayed, strict=True)
+        if end > start
     ]
+
+
+def _best(scores: np.ndarray, *, min_score: float, max_count: int) -> np.ndarray:
+    """Return the places of the best scores, best first, the earlier of equal ones first."""
+    place = np.flatnonzero(scores >= min_score)
+    if len(place) > max_count:
+        least = np.partition(scores[place], len(place) - max_count)[len(place) - max_count]
+        place = place[scores[place] >= least]
+    order = np.argsort(-scores[place], kind="stable")
+    return np.asarray(place[order][:max_count])
+
+
+def vote(
+    kept: np.ndarray,
+    intervals: np.ndarray,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    *,
+    tiou_at_least: float,
+) -> np.ndarray:
+    """Return the kept intervals averaged with the candidates of their class that are very alike.
+
+    Weighted by score and tIoU (Gidaris and Komodakis, "box voting", 2015).
+
+    Args:
+        kept: indices into the candidates, (K,).
+        intervals: (N, 2); scores: (N,) as before suppression; labels: (N,).
+        tiou_at_least: how much candidates must overlap a kept one to have a vote.
+    Returns:
+        (K, 2).
+    """
+    averaged = intervals[kept].copy()
+    for label in np.unique(labels[kept]):
+        mine, of_class = labels[kept] == label, labels == label
+        weight = tiou(intervals[kept][mine][:, None], intervals[of_class][None])
+        weight = np.where(weight >= tiou_at_least, weight * scores[of_class], 0.0)
+        total = weight.sum(1, keepdims=True)
+        voted = weight @ intervals[of_class] / np.where(total > 0, total, 1.0)
+        averaged[mine] = np.where(total > 0, voted, averaged[mine])
+    return averaged

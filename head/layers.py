@@ -1,22 +1,33 @@
 """Convolution and normalisation over the time axis of padded batches: padding never leaks.
 
-Everything works on (B, T, D) with a validity mask (B, T) and returns zeros at padding, so a
-sequence gives the same result alone, in a batch, and with any amount of padding behind it.
+Everything works on (B, T, D) with a validity mask (B, T), takes and returns zeros at padding, so a
+sequence gives the same result alone, in a batch, and with any amount of padding behind it. In
+memory the steps lie next to each other, as convolutions want them: the transpositions cost nothing.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from .parallel import add_up, sum_over_processes
 
-class MaskedConv(nn.Conv1d):
+
+class StepConv(nn.Conv1d):
     """A convolution over time, centred: output `j` is centred on input `j * stride`."""
 
     def __init__(
-        self, width_in: int, width_out: int, kernel: int, *, stride: int = 1, dilation: int = 1
+        self,
+        width_in: int,
+        width_out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
     ) -> None:
         super().__init__(
             width_in,
@@ -25,43 +36,127 @@ class MaskedConv(nn.Conv1d):
             stride=stride,
             dilation=dilation,
             padding=dilation * (kernel // 2),
+            groups=groups,
         )
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolved sequence, (B, ceil(T / stride), width_out); not zero at padding."""
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
+def depthwise(width: int, *, stride: int = 1, dilation: int = 1) -> StepConv:
+    """Return a convolution of kernel 3 that mixes no channels."""
+    return StepConv(width, width, 3, stride=stride, dilation=dilation, groups=width)
+
+
+class MaskedNormReLU(nn.BatchNorm1d):
+    """Batch normalisation and ReLU whose statistics are taken over the valid steps only.
+
+    In a distributed training they are taken over the batches of all processes, so that N
+    processes train like one with N times the batch.
+    """
+
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:  # type: ignore[override]
-        """Return the convolved sequence, (B, ceil(T / stride), width_out); zero at padding."""
-        y = super().forward((x * valid[..., None]).transpose(1, 2)).transpose(1, 2)
-        return y * valid[:, :: self.stride[0], None]
+        """Return the normalised sequence cut at zero, (B, T, D); zero at padding."""
+        assert self.running_mean is not None and self.running_var is not None
+        mask = valid[..., None].float()
+        x = x.float()  # where convolutions give half precision, statistics do not
+        if self.training:
+            count = sum_over_processes(mask.sum())
+            if count >= 2:  # one step has no variance to normalise by
+                y, mean, var = _NormReLU.apply(x, self.weight, self.bias, mask, count, self.eps)
+                self._remember(mean, var * count / (count - 1))
+                return cast(Tensor, y)
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shifted = torch.addcmul(self.bias - self.running_mean * scale, x, scale)
+        return shifted.relu() * mask
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, var: Tensor) -> None:
+        assert self.running_mean is not None and self.running_var is not None
+        momentum = self.momentum or 0.0
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(var, momentum)
 
 
-class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation whose statistics are taken over the valid steps only."""
+class _NormReLU(torch.autograd.Function):
+    """ReLU(weight (x - mean) / sd + bias) at valid steps, zero elsewhere; and mean and variance.
 
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:  # type: ignore[override]
-        """Return the normalised sequence, (B, T, D); zero at padding."""
-        if not self.training or valid.sum() < 2:  # one step has no variance to normalise by
-            y = nn.functional.batch_norm(
-                x.flatten(0, 1), self.running_mean, self.running_var, self.weight, self.bias
-            )
-            return y.view_as(x) * valid[..., None]
-        out = torch.zeros_like(x)
-        out[valid] = super().forward(x[valid])
-        return out
+    By hand, since autograd would pass over the sequence twice as often. With g the gradient behind
+    the ReLU, xhat = (x - mean) / sd, and means over the valid steps (Ioffe and Szegedy, 2015):
+    d loss / d x = weight / sd (g - mean(g) - xhat mean(g xhat)).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor, count: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        mean = add_up((x * mask).sum((0, 1))) / count
+        centred = (x - mean).mul_(mask)
+        var = add_up((centred * centred).sum((0, 1))) / count
+        inverse_sd = (var + eps).rsqrt()
+        y = torch.addcmul(bias, centred, weight * inverse_sd).relu_().mul_(mask)
+        ctx.save_for_backward(centred, y, weight, inverse_sd, mask, count)
+        ctx.mark_non_differentiable(mean, var)
+        return y, mean, var
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        centred, y, weight, inverse_sd, mask, count = ctx.saved_tensors
+        grad = grad * (y > 0)  # zero at padding too
+        grad_bias = grad.sum((0, 1))
+        grad_weight = (grad * centred).sum((0, 1)) * inverse_sd
+        mean_grad = add_up(grad_bias.clone()) / count
+        mean_product = add_up(grad_weight.clone()) / count
+        slope = weight * inverse_sd
+        grad_x = torch.addcmul(-slope * mean_grad, grad, slope)
+        grad_x.addcmul_(centred, -slope * inverse_sd * mean_product).mul_(mask)
+        return grad_x, grad_weight, grad_bias, None, None, None
 
 
 class ConvBNReLU(nn.Module):
-    """ReLU(BN(Conv(x))), the block of Eq. 7, and of Eq. 8 with `dilation` > 1."""
+    """ReLU(BN(Conv(x))), the block of Eq. 7, and of Eq. 8 with `dilation` > 1.
+
+    Args:
+        separable: a convolution over time of each channel, then one over channels, at a third
+            of the cost (Chollet, "Xception", 2017). Not in the paper.
+    """
 
     def __init__(
-        self, width_in: int, width_out: int, kernel: int, *, stride: int = 1, dilation: int = 1
+        self,
+        width_in: int,
+        width_out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        separable: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = MaskedConv(width_in, width_out, kernel, stride=stride, dilation=dilation)
-        self.norm = MaskedBatchNorm(width_out)
+        self.stride = stride
+        self.conv: nn.Module
+        if separable:
+            self.conv = nn.Sequential(
+                depthwise(width_in, stride=stride, dilation=dilation),
+                StepConv(width_in, width_out, 1),
+            )
+        else:
+            self.conv = StepConv(width_in, width_out, kernel, stride=stride, dilation=dilation)
+        self.norm = MaskedNormReLU(width_out)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """Return (B, ceil(T / stride), width_out); zero at padding."""
-        stride = self.conv.stride[0]
-        return cast(Tensor, self.norm(self.conv(x, valid), valid[:, ::stride]).relu())
+        """Return (B, ceil(T / stride), width_out); zero at padding, as `x` must be."""
+        return cast(Tensor, self.norm(self.conv(x), valid[:, :: self.stride]))
+
+
+def join_widths(sequences: Sequence[Tensor]) -> Tensor:
+    """Return sequences (B, T, d) side by side, (B, T, sum of d)."""
+    return torch.cat([x.transpose(1, 2) for x in sequences], dim=1).transpose(1, 2)
+
+
+def join_steps(sequences: Sequence[Tensor]) -> Tensor:
+    """Return sequences (B, t, D) behind one another, (B, sum of t, D)."""
+    return torch.cat([x.transpose(1, 2) for x in sequences], dim=2).transpose(1, 2)
 
 
 def upsample_linear(x: Tensor, valid: Tensor, *, stride: int, steps: int) -> Tensor:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..segments import diou
-from .model import HeadOutput, Prediction, intervals_at_steps
-from .targets import Targets
+from .parallel import processes, sum_over_processes
+from .prediction import HeadOutput, Prediction
+from .targets import Targets, Truth, assign_points
 
 
 def focal_loss_softmax(logits: Tensor, classes: Tensor, *, gamma: float, alpha: float) -> Tensor:
@@ -58,54 +59,100 @@ def diou_loss(predicted: Tensor, truth: Tensor) -> Tensor:
 def stage_losses(
     prediction: Prediction,
     targets: Targets,
-    valid: Tensor,
     *,
     softmax: bool,
     gamma: float,
     alpha: float,
 ) -> dict[str, Tensor]:
-    """Return the losses of one stage: "classes", "boundary" and, if it has any, "actionness".
+    """Return the sums of one stage's losses: "classes", "boundary" and, if any, "actionness".
 
-    Class and boundary losses are sums over steps divided by the number of action steps in the
-    batch; actionness is the mean over valid steps. A batch without actions gives zero, not NaN.
+    Class and actionness losses are summed over all valid points, boundary losses over those that
+    belong to an action.
     """
     focal = focal_loss_softmax if softmax else focal_loss_sigmoid
+    valid = prediction.valid
     inside = targets.inside & valid
-    positives = inside.sum().clamp(min=1)
-    per_step = focal(prediction.class_logits, targets.classes, gamma=gamma, alpha=alpha)
-    intervals = intervals_at_steps(prediction.distances)
-    losses = {
-        "classes": (per_step * valid).sum() / positives,
-        "boundary": diou_loss(intervals[inside], targets.intervals[inside]).sum() / positives,
-    }
+    per_point = focal(prediction.class_logits, targets.classes, gamma=gamma, alpha=alpha)
+    boundary = diou_loss(prediction.intervals[inside], targets.intervals[inside])
+    losses = {"classes": per_point[valid].sum(), "boundary": boundary.sum()}
     if prediction.actionness_logits is not None:
         losses["actionness"] = F.binary_cross_entropy_with_logits(
-            prediction.actionness_logits[valid], inside[valid].float()
+            prediction.actionness_logits[valid], inside[valid].float(), reduction="sum"
         )
     return losses
 
 
-def total_loss(
-    output: HeadOutput,
-    targets: Targets,
-    valid: Tensor,
-    *,
-    weights: Mapping[str, float],
-    softmax: bool,
-    gamma: float,
-    alpha: float,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the weighted sum over stages and terms, and every term by "stage_term".
+class HeadLoss(nn.Module):
+    """The weighted sum of all losses of all stages.
+
+    Class and boundary losses are divided by the number of points that belong to an action,
+    actionness by the number of valid points. In a distributed training these are the numbers of
+    all processes over how many processes there are, so that the gradient averaged over them is
+    that of one process with all their batches.
 
     Args:
+        num_classes: C, without background.
         weights: by stage ("pre", "refined", "final") and by term ("classes", "boundary",
             "actionness"); a term counts with the product of the two.
+        softmax, gamma, alpha: of the focal loss.
+        centre_radius: of the final stage, see `targets.assign_points`.
+        momentum: share of the old mean that a running mean of the number of points keeps, which
+            is what losses are then divided by: a batch with few actions weighs less than one with
+            many (ActionFormer). 0: every batch by its own number.
     """
-    parts: dict[str, Tensor] = {}
-    total = torch.zeros((), device=valid.device)
-    for stage, prediction in output.stages().items():
-        terms = stage_losses(prediction, targets, valid, softmax=softmax, gamma=gamma, alpha=alpha)
-        for term, value in terms.items():
-            parts[f"{stage}_{term}"] = value.detach()
-            total = total + weights[stage] * weights[term] * value
-    return total, parts
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        weights: Mapping[str, float],
+        softmax: bool,
+        gamma: float,
+        alpha: float,
+        centre_radius: float | None,
+        momentum: float,
+    ) -> None:
+        super().__init__()
+        self.num_classes, self.weights, self.momentum = num_classes, weights, momentum
+        self.softmax, self.gamma, self.alpha = softmax, gamma, alpha
+        self.centre_radius = centre_radius
+        self.positives: Tensor  # running mean by stage; 0 before the first batch
+        self.register_buffer("positives", torch.zeros(3))
+
+    def forward(
+        self, output: HeadOutput, truth: Truth, *, num_steps: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and every term by "stage_term"; zero, not NaN, without actions."""
+        parts: dict[str, Tensor] = {}
+        total = output.final.distances.new_zeros(())
+        for number, (stage, prediction) in enumerate(output.stages().items()):
+            targets = assign_points(
+                truth,
+                prediction.points,
+                num_steps=num_steps,
+                num_classes=self.num_classes,
+                centre_radius=self.centre_radius if stage == "final" else None,
+            )
+            sums = stage_losses(
+                prediction, targets, softmax=self.softmax, gamma=self.gamma, alpha=self.alpha
+            )
+            positives = self._positives(number, (targets.inside & prediction.valid).sum())
+            points = _per_process(prediction.valid.sum())
+            for term, value in sums.items():
+                mean = value / (points if term == "actionness" else positives)
+                parts[f"{stage}_{term}"] = mean.detach()
+                total = total + self.weights[stage] * self.weights[term] * mean
+        return total, parts
+
+    @torch.no_grad()
+    def _positives(self, stage: int, count: Tensor) -> Tensor:
+        """Return what the sums over positives of a stage are divided by."""
+        old, new = self.positives[stage], _per_process(count)
+        keep = torch.where(old > 0, self.momentum, 0.0)
+        self.positives[stage] = keep * old + (1 - keep) * new
+        return self.positives[stage].clone()
+
+
+def _per_process(count: Tensor) -> Tensor:
+    """Return the mean of a count over the processes of a distributed training, above 0."""
+    return (sum_over_processes(count.float()) / processes()).clamp(min=1 / processes())

@@ -4,119 +4,106 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .layers import ConvBNReLU, MaskedConv
-from .tpp import TemporalPyramidPooling
+from .layers import ConvBNReLU, join_widths
+from .points import Points, level_points
+from .prediction import HeadOutput, Prediction, class_probabilities
+from .tpp import MultiLevelPooling, TemporalPyramidPooling
 from .tsa import TemporalSelfAttention
 
-MAX_LOG_DISTANCE = math.log(1e5)  # steps; keeps exp() finite on wild features
+MAX_LOG_DISTANCE = math.log(1e5)  # strides; keeps exp() finite on wild features
 PRIOR = 0.01  # the probability of an action before training, as in Lin et al., "Focal Loss" (2017)
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What one stage of the head believes at every step.
+class Branch(nn.Module):
+    """`depth` convolution layers of kernel 3 and a linear read-out, at every row."""
 
-    class_logits: (B, T, 1 + C) for softmax, background first; (B, T, C) for sigmoid.
-    distances: from the step to the start and to the end of its action, (B, T, 2), > 0, in steps.
-    actionness_logits: (B, T); None where the stage has no such head.
-    """
+    def __init__(self, width: int, width_out: int, *, depth: int, separable: bool) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            ConvBNReLU(width, width, 3, separable=separable) for _ in range(depth)
+        )
+        self.read = nn.Linear(width, width_out)
+        nn.init.normal_(self.read.weight, std=0.01)
 
-    class_logits: Tensor
-    distances: Tensor
-    actionness_logits: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class HeadOutput:
-    """Predictions before refinement, after TSA, and after TPP; the last one is decoded.
-
-    A stage that is switched off is None; `final` is always there.
-    """
-
-    pre: Prediction | None
-    refined: Prediction | None
-    final: Prediction
-
-    def stages(self) -> dict[str, Prediction]:
-        """Return the stages that there are, by name."""
-        named = {"pre": self.pre, "refined": self.refined, "final": self.final}
-        return {name: stage for name, stage in named.items() if stage is not None}
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Return (B, R, width_out); not zero at padding."""
+        for layer in self.layers:
+            x = layer(x, valid)
+        out: Tensor = self.read(x)
+        return out
 
 
-def intervals_at_steps(distances: Tensor) -> Tensor:
-    """Return the intervals [t - left, t + right], (..., T, 2) in steps, from distances."""
-    t = torch.arange(distances.shape[-2], device=distances.device, dtype=distances.dtype)
-    return torch.stack([t - distances[..., 0], t + distances[..., 1]], dim=-1)
-
-
-def class_probabilities(class_logits: Tensor, *, softmax: bool) -> Tensor:
-    """Return the probability of background and of every action, (B, T, 1 + C), rows sum to 1.
-
-    Sigmoid scores are not exclusive: background gets one minus the largest, then all are
-    normalised.
-    """
-    if softmax:
-        return class_logits.softmax(-1)
-    actions = class_logits.sigmoid()
-    background = 1 - actions.max(-1, keepdim=True).values
-    scores = torch.cat([background, actions], dim=-1)
-    return scores / scores.sum(-1, keepdim=True)
-
-
-def action_scores(class_logits: Tensor, *, softmax: bool) -> Tensor:
-    """Return the score of every action class, (..., C) in [0, 1], without background."""
-    return class_logits.softmax(-1)[..., 1:] if softmax else class_logits.sigmoid()
-
-
-class StepHeads(nn.Module):
-    """Class, boundary and actionness of every step, each from one convolution layer and a linear.
+class Heads(nn.Module):
+    """Class, boundary and actionness of every point.
 
     Args:
         width: of the input.
         num_logits: of the class head.
         softmax: whether logit 0 is background.
-        reach_steps: the distance to start and end to begin with (a typical half length).
+        reach: the distance to start and end to begin with (a typical half length), in strides.
         actionness: whether there is an actionness head.
+        depth, separable: convolution layers of each branch.
+        levels: how many levels share the heads; each has its own factor for distances.
     """
 
     def __init__(
-        self, width: int, *, num_logits: int, softmax: bool, reach_steps: float, actionness: bool
+        self,
+        width: int,
+        *,
+        num_logits: int,
+        softmax: bool,
+        reach: float,
+        actionness: bool,
+        depth: int,
+        separable: bool,
+        levels: int = 1,
     ) -> None:
         super().__init__()
-        self.class_branch = ConvBNReLU(width, width, 3)
-        self.boundary_branch = ConvBNReLU(width, width, 3)
-        self.to_class = MaskedConv(width, num_logits, 1)
-        self.to_distance = MaskedConv(width, 2, 3)
-        self.to_actionness = MaskedConv(width, 1, 1) if actionness else None
-        for layer in (self.to_class, self.to_distance):
-            nn.init.normal_(layer.weight, std=0.01)
-        assert self.to_class.bias is not None and self.to_distance.bias is not None
+        self.classes = Branch(width, num_logits, depth=depth, separable=separable)
+        self.boundary = Branch(width, 2 + actionness, depth=depth, separable=separable)
+        self.log_scale = nn.Parameter(torch.zeros(levels)) if levels > 1 else None
         with torch.no_grad():
-            self.to_distance.bias.fill_(math.log(reach_steps))
-            self.to_class.bias.fill_(0.0 if softmax else math.log(PRIOR / (1 - PRIOR)))
+            self.classes.read.bias.fill_(0.0 if softmax else math.log(PRIOR / (1 - PRIOR)))
+            self.boundary.read.bias.zero_()
+            self.boundary.read.bias[:2] = math.log(reach)
 
-    def forward(self, x: Tensor, valid: Tensor) -> Prediction:
-        """Return the beliefs at every step of `x` (B, T, width)."""
-        classes = self.class_branch(x, valid)
-        boundary = self.boundary_branch(x, valid)
-        log_distance = self.to_distance(boundary, valid)
+    def forward(
+        self,
+        x: Tensor,
+        valid: Tensor,
+        points: Points,
+        *,
+        rows: Tensor | None = None,
+    ) -> Prediction:
+        """Return the beliefs at every point.
+
+        Args:
+            x: (B, R, width), zero at padding; valid: (B, R) bool.
+            rows: which rows are points, (P,) integer; None: all are.
+        """
+        class_logits = self.classes(x, valid).float()
+        boundary = self.boundary(x, valid).float()
+        if rows is not None:
+            class_logits, boundary, valid = class_logits[:, rows], boundary[:, rows], valid[:, rows]
+        log_distance = boundary[..., :2]
+        if self.log_scale is not None:
+            log_distance = log_distance + self.log_scale[points.stride.log2().long(), None]
         return Prediction(
-            class_logits=self.to_class(classes, valid),
-            distances=log_distance.clamp(max=MAX_LOG_DISTANCE).exp(),
-            actionness_logits=(
-                self.to_actionness(boundary, valid).squeeze(-1) if self.to_actionness else None
-            ),
+            points,
+            valid,
+            class_logits,
+            log_distance.clamp(max=MAX_LOG_DISTANCE).exp() * points.stride[:, None],
+            boundary[..., 2] if boundary.shape[-1] > 2 else None,
         )
 
 
 class TSATAL(nn.Module):
-    """Turns (B, T, D) features into class, boundary and actionness of every step.
+    """Turns (B, T, D) features into class, boundary and actionness of every point.
 
     Args:
         width_in: D of the features.
@@ -124,10 +111,20 @@ class TSATAL(nn.Module):
         width: inside the head.
         softmax: exclusive classes with a background, the paper's; else sigmoid, multi-label.
         tsa: "hard" (the paper's), "soft", or "none" to leave the module out.
-        tsa_threshold: see `tsa.novelty`.
-        tpp: whether TPP and the final heads are there; else the heads after TSA are final.
+        tsa_threshold, tsa_reach: see `tsa.novelty` and `tsa.TemporalSelfAttention`.
+        tpp: whether TPP is there. Without it the heads after TSA are final (one level), or the
+            levels are halved and no more (several).
         pyramid_levels, dilations: see `tpp.TemporalPyramidPooling`.
-        input_dropout: share of the input features dropped in training.
+        levels: temporal levels with heads of their own reach, the first with all T steps; 1 is
+            the paper, more replace its TPP by `tpp.MultiLevelPooling`.
+        first_reach: see `points.level_points`.
+        early_depth, final_depth: convolution layers in the branches of the heads before TPP, and
+            of those behind it.
+        final_actionness: whether the final heads have an actionness, which scores are times.
+        separable: whether convolutions behind the embedding are separable.
+        input_dropout: share of the input values dropped in training.
+        channel_dropout: share of the input channels dropped in training, each for a whole
+            sequence: a class must not hang on a few of them.
         reach_steps: typical half length of an action, in steps.
     """
 
@@ -140,34 +137,62 @@ class TSATAL(nn.Module):
         softmax: bool,
         tsa: str,
         tsa_threshold: float | None,
+        tsa_reach: int | None,
         tpp: bool,
         pyramid_levels: int,
         dilations: Sequence[int],
+        levels: int,
+        first_reach: float,
+        early_depth: int,
+        final_depth: int,
+        final_actionness: bool,
+        separable: bool,
         input_dropout: float,
+        channel_dropout: float,
         reach_steps: float,
     ) -> None:
         super().__init__()
-        self.softmax = softmax
+        self.softmax, self.levels, self.first_reach = softmax, levels, first_reach
         self.feature_scale: Tensor
         self.register_buffer("feature_scale", torch.ones(()))
-        heads: dict[str, Any] = {
-            "num_logits": num_classes + softmax,
-            "softmax": softmax,
-            "reach_steps": reach_steps,
-        }
+        classes: dict[str, Any] = {"num_logits": num_classes + softmax, "softmax": softmax}
+        early: dict[str, Any] = {**classes, "reach": reach_steps, "depth": early_depth}
+        early["separable"] = separable
         self.dropout = nn.Dropout(input_dropout)
+        self.channel_dropout = nn.Dropout(channel_dropout)
         self.embed = ConvBNReLU(width_in, width, 3)
         self.pre_heads = self.tsa = None
         if tsa != "none":
-            self.pre_heads = StepHeads(width, **heads, actionness=False)
-            self.tsa = TemporalSelfAttention(width, soft=tsa == "soft", threshold=tsa_threshold)
-        self.shared_heads = StepHeads(width, **heads, actionness=True)
-        self.tpp = self.final_heads = None
-        if tpp:
+            self.pre_heads = Heads(width, **early, actionness=False)
+            self.tsa = TemporalSelfAttention(
+                width, soft=tsa == "soft", threshold=tsa_threshold, reach=tsa_reach
+            )
+        self.shared_heads = Heads(width, **early, actionness=True)
+        self.tpp: TemporalPyramidPooling | MultiLevelPooling | None = None
+        self.final_heads = None
+        if levels > 1:
+            self.tpp = MultiLevelPooling(
+                width + 1,
+                width,
+                levels=levels,
+                dilations=dilations,
+                context=tpp,
+                separable=separable,
+            )
+        elif tpp:
             self.tpp = TemporalPyramidPooling(
                 width + 1, width, pyramid_levels=pyramid_levels, dilations=dilations
             )
-            self.final_heads = StepHeads(width, **heads, actionness=True)
+        if self.tpp is not None:
+            self.final_heads = Heads(
+                width,
+                **classes,
+                reach=reach_steps if levels == 1 else first_reach / 2,
+                actionness=final_actionness,
+                depth=final_depth,
+                separable=separable,
+                levels=levels,
+            )
 
     def divide_features_by(self, scale: float) -> None:
         """Fix what features are divided by on entry: extractors differ by orders of magnitude.
@@ -188,17 +213,40 @@ class TSATAL(nn.Module):
         """
         if features.shape[:2] != valid.shape:
             raise ValueError(f"features {tuple(features.shape)}, valid {tuple(valid.shape)}")
-        y = self.embed(self.dropout(features / self.feature_scale), valid)
+        steps = level_points(features.shape[1], device=features.device)
+        kept = self.channel_dropout(features.new_ones(len(features), 1, features.shape[2]))
+        x = self.dropout(features * (kept / self.feature_scale)) * valid[..., None]
+        y = self.embed(x, valid)
         pre = None
         if self.pre_heads is not None and self.tsa is not None:
-            pre = self.pre_heads(y, valid)
+            pre = self.pre_heads(y, valid, steps)
             probabilities = class_probabilities(pre.class_logits, softmax=self.softmax)
-            intervals = intervals_at_steps(pre.distances)
-            y = self.tsa(y, valid, probabilities=probabilities, intervals=intervals)
-        refined: Prediction = self.shared_heads(y, valid)
+            y = self.tsa(y, valid, probabilities=probabilities, intervals=pre.intervals)
+        refined: Prediction = self.shared_heads(y, valid, steps)
         if self.tpp is None or self.final_heads is None:
             return HeadOutput(pre=pre, refined=None, final=refined)
         assert refined.actionness_logits is not None
-        y_act = refined.actionness_logits.sigmoid()[..., None]  # (B, T, 1)
-        pooled = self.tpp(torch.cat([y, y_act], dim=-1), valid)
-        return HeadOutput(pre=pre, refined=refined, final=self.final_heads(pooled, valid))
+        y_act = refined.actionness_logits.sigmoid() * valid
+        y = join_widths([y, y_act[..., None]])
+        return HeadOutput(pre=pre, refined=refined, final=self._final(self.tpp, y, valid))
+
+    def _final(
+        self,
+        tpp: TemporalPyramidPooling | MultiLevelPooling,
+        y: Tensor,
+        valid: Tensor,
+    ) -> Prediction:
+        """Return the prediction of the final heads behind TPP at every point of every level."""
+        assert self.final_heads is not None
+        num_steps = y.shape[1]
+        points = level_points(
+            num_steps, levels=self.levels, first_reach=self.first_reach, device=y.device
+        )
+        prediction: Prediction
+        if isinstance(tpp, MultiLevelPooling):
+            z, row_valid = tpp(y, valid)
+            rows = tpp.point_rows(num_steps, y.device)
+            prediction = self.final_heads(z, row_valid, points, rows=rows)
+        else:
+            prediction = self.final_heads(tpp(y, valid), valid, points)
+        return prediction

@@ -1,4 +1,4 @@
-"""What every step should answer: which action covers it, and how far its start and end are."""
+"""What every point should answer: which action it belongs to, and where that starts and ends."""
 
 from __future__ import annotations
 
@@ -7,13 +7,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .points import Points
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The actions of B sequences, padded behind to N.
+
+    segments: (start, end) in steps, may reach beyond the sequence, (B, N, 2) float.
+    labels: (B, N) integer; -1 is padding.
+    """
+
+    segments: Tensor
+    labels: Tensor
+
 
 @dataclass(frozen=True)
 class Targets:
-    """The truth at every step.
+    """The truth at every point.
 
-    classes: multi-hot over the C actions, (B, T, C) float; all zero is background.
-    intervals: (start, end) in steps of the action that the step belongs to, (B, T, 2); zero at
+    classes: multi-hot over the C actions, (B, P, C) float; all zero is background.
+    intervals: (start, end) in steps of the action the point belongs to, (B, P, 2); zero at
         background.
     """
 
@@ -22,43 +36,61 @@ class Targets:
 
     @property
     def inside(self) -> Tensor:
-        """True where an action covers the step, (B, T) bool."""
+        """True where a point belongs to an action, (B, P) bool."""
         return self.classes.any(-1)
 
 
-def assign_steps(segments: Tensor, labels: Tensor, *, num_steps: int, num_classes: int) -> Targets:
-    """Return the targets of one sequence: a step belongs to the shortest action that covers it.
+def assign_points(
+    truth: Truth,
+    points: Points,
+    *,
+    num_steps: int,
+    num_classes: int,
+    centre_radius: float | None = None,
+) -> Targets:
+    """Return the targets of a batch: a point belongs to the shortest action that claims it.
 
-    Step `t` is covered by [start, end] when start <= t <= end. An action too short to cover any
-    step is given to its nearest one, so that nothing annotated is lost. Actions of exactly the
-    same extent with different labels (every CliffDiving of THUMOS14 is also a Diving) all count.
+    An action claims the points between its start and end whose level reaches its ends. With
+    centre sampling (Zhang et al., "ActionFormer", 2022) only those near its centre. An action
+    left without any point is given to the one nearest to its centre, in the level that fits its
+    length, so that nothing annotated is lost. Actions of exactly the same extent with different
+    labels (every CliffDiving of THUMOS14 is also a Diving) all count.
 
     Args:
-        segments: (N, 2) float, steps; may reach beyond the sequence.
-        labels: (N,) integer in [0, num_classes).
-    Returns:
-        Targets without the batch dimension: classes (T, C), intervals (T, 2).
+        num_steps: of the sequences; an action whose centre lies outside is not forced in.
+        centre_radius: how far from the centre, in strides of the point's level; None: anywhere
+            inside the action.
     """
-    t = torch.arange(num_steps, dtype=segments.dtype)
-    if len(segments) == 0 or num_steps == 0:
-        return Targets(torch.zeros(num_steps, num_classes), torch.zeros(num_steps, 2))
-    covers = (segments[:, :1] <= t) & (t <= segments[:, 1:])  # (N, T)
-    covers |= _nearest_step(segments, num_steps)
-    length = (segments[:, 1] - segments[:, 0])[:, None].expand_as(covers)
-    length = length.masked_fill(~covers, torch.inf)
-    shortest, owner = length.min(0)  # (T,)
+    if truth.labels.shape[1] == 0 or len(points) == 0:
+        return _background(len(truth.labels), len(points), num_classes, truth.segments)
+    start, end = truth.segments[..., :1], truth.segments[..., 1:]  # (B, N, 1)
+    centre, half = (start + end) / 2, (end - start) / 2
+    position, stride = points.position, points.stride
+    farther = torch.maximum(position - start, end - position)  # (B, N, P)
+    claims = (start <= position) & (position <= end) & _within(farther, points)
+    if centre_radius is not None:
+        claims &= (position - centre).abs() <= centre_radius * stride
+    real = (truth.labels >= 0)[..., None]
+    in_sequence = (centre > -0.5) & (centre < num_steps - 0.5)
+    lost = real & in_sequence & ~claims.any(-1, keepdim=True)
+    away = (position - centre).abs() + torch.where(_within(half, points), 0.0, 1e9)
+    nearest = torch.arange(len(points), device=away.device) == away.argmin(-1, keepdim=True)
+    claims = (claims & real) | (lost & nearest)
+
+    shortest, owner = torch.where(claims, half, torch.inf).min(1)  # (B, P)
     inside = shortest.isfinite()
-    intervals = segments[owner] * inside[:, None]
-    same_extent = covers & (segments[:, None] == segments[owner]).all(-1)  # (N, T)
-    one_hot = torch.nn.functional.one_hot(labels, num_classes).to(segments.dtype)
-    classes = (same_extent.to(segments.dtype).T @ one_hot).clamp(max=1)
-    return Targets(classes, intervals)
+    intervals = truth.segments.gather(1, owner[..., None].expand(-1, -1, 2)) * inside[..., None]
+    same_extent = claims & (truth.segments[:, :, None] == intervals[:, None]).all(-1)
+    one_hot = torch.nn.functional.one_hot(truth.labels.clamp(min=0), num_classes)
+    classes = same_extent.transpose(1, 2).to(intervals.dtype) @ one_hot.to(intervals.dtype)
+    return Targets(classes.clamp(max=1), intervals)
 
 
-def _nearest_step(segments: Tensor, num_steps: int) -> Tensor:
-    """Return (N, T) bool, true at the one step nearest to an action that lies between two steps."""
-    centre = segments.mean(1)
-    between = segments[:, 0].ceil() > segments[:, 1].floor()
-    between &= (centre > -0.5) & (centre < num_steps - 0.5)
-    nearest = centre.round().clamp(0, num_steps - 1).long()
-    return between[:, None] & (nearest[:, None] == torch.arange(num_steps))
+def _within(distance: Tensor, points: Points) -> Tensor:
+    """Return whether distances (B, N, 1 or P) lie in the reach of each point, (B, N, P)."""
+    low, high = points.reach.unbind(-1)
+    return (low < distance) & (distance <= high)
+
+
+def _background(batch: int, points: int, num_classes: int, like: Tensor) -> Targets:
+    return Targets(like.new_zeros(batch, points, num_classes), like.new_zeros(batch, points, 2))

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 
 from ..errors import InputError
 from .dataset import Batch
+from .parallel import processes, rank, sum_over_processes
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +93,7 @@ def fit(
     model: nn.Module,
     batches_of: Callable[[int], Iterable[Batch]],
     steps_per_epoch: int,
-    loss_of: Callable[[Any, Batch], tuple[Tensor, dict[str, Tensor]]],
+    criterion: nn.Module,
     validate: Callable[[nn.Module], float] | None,
     run_dir: Path,
     epochs: int,
@@ -100,6 +102,8 @@ def fit(
     warmup_share: float,
     clip_norm: float,
     average_decay: float,
+    half: bool,
+    seed: int,
     log_every: int,
     validate_every: int,
     resume: bool,
@@ -108,11 +112,14 @@ def fit(
     """Train `model` and return where it ended; its average is what is validated and saved.
 
     Args:
-        batches_of: the batches of an epoch, a function of its number alone, so that a resumed
-            training sees what the uninterrupted one would have seen.
-        loss_of: from the model's output and the batch to the loss and its named parts.
+        batches_of: the batches of an epoch for this process, a function of the epoch's number
+            alone, so that a resumed training sees what the uninterrupted one would have seen.
+        criterion: from the model's output, the truth and T to the loss and its named parts; what
+            it remembers is saved too.
         validate: mAP of a model, as a fraction; None when there is nothing to validate on.
         run_dir: where `last.pt`, `best.pt`, `log.csv` and TensorBoard files go.
+        half: compute the model in bfloat16 where that is safe; weights and loss stay single.
+        seed: dropout of an epoch is a function of it, the epoch, and the process.
         resume: go on from `last.pt`; on CPU, bit for bit as if never interrupted.
     Raises:
         InputError: the loss is not finite; nothing is saved from then on.
@@ -122,15 +129,17 @@ def fit(
     optimizer = make_optimizer(model, lr=lr, weight_decay=weight_decay)
     progress = Progress()
     if resume:
-        progress = load_training(run_dir / LAST, model, average, optimizer)
+        progress = load_training(run_dir / LAST, model, criterion, average, optimizer)
     if progress.epoch >= epochs:
         logger.info("all %d epochs are done; there is nothing to go on with", epochs)
         return progress
-    log = TrainingLog(run_dir, from_step=progress.step)
+    wrapped = across_processes(model)
+    log = TrainingLog(run_dir, from_step=progress.step) if rank() == 0 else None
     since, seen = time.monotonic(), progress.step
 
     for epoch in range(progress.epoch, epochs):
         model.train()
+        seed_epoch(seed, epoch)
         for batch in batches_of(epoch):
             rate = learning_rate(
                 progress.step,
@@ -141,12 +150,13 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             batch = batch.to(device)
-            output = model(batch.features, batch.valid)
-            loss, parts = loss_of(output, batch)
-            if not math.isfinite(loss.item()):
-                values = {name: round(float(v), 4) for name, v in parts.items()}
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                output = wrapped(batch.features, batch.valid)
+            loss, parts = criterion(output, batch.truth, num_steps=batch.features.shape[1])
+            values = mean_over_processes({"loss": loss.detach(), **parts})
+            if not math.isfinite(values["loss"]):
                 raise InputError(
-                    f"the loss is {loss.item()} at step {progress.step} ({values}); "
+                    f"the loss is {values.pop('loss')} at step {progress.step} ({values}); "
                     f"a lower optim.lr may help; {run_dir / LAST} holds the last finished epoch"
                 )
             optimizer.zero_grad(set_to_none=True)
@@ -155,69 +165,88 @@ def fit(
             optimizer.step()
             average.update_parameters(model)
             progress.step += 1
-            if progress.step % log_every == 0 or progress.step == total_steps:
+            if log and (progress.step % log_every == 0 or progress.step == total_steps):
                 now = time.monotonic()
                 speed = (progress.step - seen) / max(now - since, 1e-9)
                 since, seen = now, progress.step
-                log.training(
-                    progress.step,
-                    epoch + 1,
-                    {
-                        "lr": rate,
-                        "loss": loss.detach(),
-                        "grad_norm": norm,
-                        "steps_per_sec": speed,
-                        **parts,
-                    },
-                )
+                rates = {"lr": rate, "grad_norm": float(norm), "steps_per_sec": speed}
+                log.training(progress.step, epoch + 1, {**values, **rates})
         progress.epoch = epoch + 1
         last = progress.epoch == epochs
-        improved = False
         if validate is not None and (last or progress.epoch % validate_every == 0):
             mean_ap = validate(average.module)
-            log.validation(progress.step, progress.epoch, mean_ap)
             since = time.monotonic()  # validation is not training time
-            improved = mean_ap > progress.best_map
-            if improved:
+            if log:
+                log.validation(progress.step, progress.epoch, mean_ap)
+            if mean_ap > progress.best_map:
                 progress.best_map, progress.best_epoch = mean_ap, progress.epoch
-        checkpoint = {
-            "progress": vars(progress).copy(),
-            "average": average.module.state_dict(),
-        }
-        if improved:
-            save_atomically(checkpoint, run_dir / BEST)
-        training = training_state(model, average, optimizer)
-        save_atomically({**checkpoint, "training": training}, run_dir / LAST)
-    log.close()
+        if log:
+            training = training_state(model, criterion, average, optimizer)
+            save_checkpoints(run_dir, progress, average, training)
+    if log:
+        log.close()
     return progress
 
 
+def across_processes(model: nn.Module) -> nn.Module:
+    """Return the model so that its gradients are averaged over all processes, if there are any."""
+    if processes() == 1:
+        return model
+    return DistributedDataParallel(model, broadcast_buffers=False)  # buffers agree by themselves
+
+
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Seed torch for an epoch of this process, so that nothing needs to be remembered of it."""
+    state = np.random.SeedSequence([seed, epoch, rank()]).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0]))
+
+
+def mean_over_processes(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the means of scalars over all processes."""
+    mean = sum_over_processes(torch.stack(list(values.values())).detach()) / processes()
+    return dict(zip(values, mean.tolist(), strict=True))
+
+
+def save_checkpoints(
+    run_dir: Path, progress: Progress, average: AveragedModel, training: Mapping[str, Any]
+) -> None:
+    """Write `last.pt`, and `best.pt` where this epoch is the best."""
+    checkpoint = {"progress": vars(progress).copy(), "average": average.module.state_dict()}
+    if progress.best_epoch == progress.epoch:
+        save_atomically(checkpoint, run_dir / BEST)
+    save_atomically({**checkpoint, "training": dict(training)}, run_dir / LAST)
+
+
 def training_state(
-    model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer
+    model: nn.Module,
+    criterion: nn.Module,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
 ) -> dict[str, Any]:
     """Return what a resumed training needs beside the average itself."""
     return {
         "model": model.state_dict(),
+        "criterion": criterion.state_dict(),
         "updates": int(average.n_averaged),
         "optimizer": optimizer.state_dict(),
-        "random": torch.get_rng_state(),
-        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
 
 
 def load_training(
-    path: Path, model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer
+    path: Path,
+    model: nn.Module,
+    criterion: nn.Module,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
 ) -> Progress:
-    """Put a checkpoint's state into the three, and return where that training stood."""
+    """Put a checkpoint's state into the four, and return where that training stood."""
     checkpoint = load_checkpoint(path)
     state = checkpoint["training"]
     model.load_state_dict(state["model"])
+    criterion.load_state_dict(state["criterion"])
     average.module.load_state_dict(checkpoint["average"])
     average.n_averaged.fill_(state["updates"])
     optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["random"])
-    if torch.cuda.is_available() and state["random_cuda"]:
-        torch.cuda.set_rng_state_all(state["random_cuda"])
     return Progress(**checkpoint["progress"])
 
 
@@ -268,14 +297,13 @@ class TrainingLog:
         self._save()
         self._board = SummaryWriter(str(run_dir), purge_step=from_step + 1 if from_step else None)
 
-    def training(self, step: int, epoch: int, values: Mapping[str, Tensor | float]) -> None:
+    def training(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Log the losses and rates of one training step."""
-        numbers = {name: float(v) for name, v in values.items()}
         line = "epoch %d, step %d: loss %.4f, gradient %.2f, lr %.2g, %.1f steps/s"
-        shown = (numbers[k] for k in ("loss", "grad_norm", "lr", "steps_per_sec"))
+        shown = (values[k] for k in ("loss", "grad_norm", "lr", "steps_per_sec"))
         logger.info(line, epoch, step, *shown)
-        self._add({"step": step, "epoch": epoch, **numbers})
-        for name, value in numbers.items():
+        self._add({"step": step, "epoch": epoch, **values})
+        for name, value in values.items():
             self._board.add_scalar(f"train/{name}", value, step)
 
     def validation(self, step: int, epoch: int, mean_ap: float) -> None:

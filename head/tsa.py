@@ -18,65 +18,75 @@ from ..segments import tiou
 SAME_ACTION, OTHER_ACTION, ONE_ACTION, BOTH_BACKGROUND = 0.5, 0.4, 0.1, 0.0
 
 
-def condition_matrix(classes: Tensor) -> Tensor:
+def condition_matrix(classes: Tensor, others: Tensor) -> Tensor:
     """Return the condition matrix A of Eq. 1 from decided classes.
 
     "Both background" is tested first, since two background steps also have the same class.
 
     Args:
-        classes: the class of every step, 0 for background, (B, T) integer.
+        classes: the class of every step i, 0 for background, (..., I) integer.
+        others: the class of every step j, (..., J) integer.
     Returns:
-        (B, T, T) float in {0, 0.1, 0.4, 0.5}.
+        (..., I, J) float in {0, 0.1, 0.4, 0.5}.
     """
-    action = classes > 0
-    i, j = action[:, :, None], action[:, None, :]
-    same = classes[:, :, None] == classes[:, None, :]
+    i, j = classes[..., :, None] > 0, others[..., None, :] > 0
+    same = classes[..., :, None] == others[..., None, :]
     a = torch.full(same.shape, ONE_ACTION, device=classes.device)
     a = a.masked_fill(i & j & ~same, OTHER_ACTION)
     a = a.masked_fill(i & j & same, SAME_ACTION)
     return a.masked_fill(~i & ~j, BOTH_BACKGROUND)
 
 
-def soft_condition_matrix(probabilities: Tensor) -> Tensor:
-    """Return the expectation of Eq. 1 when classes are drawn from `probabilities`.
+def soft_condition_matrix(probabilities: Tensor, others: Tensor) -> Tensor:
+    """Return the expectation of Eq. 1 when classes are drawn from probabilities.
 
     Unlike `condition_matrix` it can be learned through. (Not in the paper.)
 
     Args:
-        probabilities: (B, T, 1 + C), background first, each row sums to 1.
+        probabilities: of every step i, (..., I, 1 + C), background first, each row sums to 1.
+        others: of every step j, (..., J, 1 + C).
     Returns:
-        (B, T, T) float in [0, 0.5].
+        (..., I, J) float in [0, 0.5].
     """
+    # Eq. 1 is bilinear: 0.5 same + 0.4 (both - same) + 0.1 one, with `both` and `one` products of
+    # the chances of action, so that one matrix product over 1 + C + 1 columns gives it.
     background, actions = probabilities[..., :1], probabilities[..., 1:]
-    action = 1 - background  # (B, T, 1)
-    same = actions @ actions.transpose(1, 2)
-    both = action @ action.transpose(1, 2)
-    one = action @ background.transpose(1, 2) + background @ action.transpose(1, 2)
-    return SAME_ACTION * same + OTHER_ACTION * (both - same) + ONE_ACTION * one
+    other_background, other_actions = others[..., :1], others[..., 1:]
+    action, other_action = 1 - background, 1 - other_background
+    left = torch.cat(
+        [(SAME_ACTION - OTHER_ACTION) * actions, OTHER_ACTION * action, ONE_ACTION * background],
+        dim=-1,
+    )
+    right = torch.cat(
+        [other_actions, other_action + ONE_ACTION / OTHER_ACTION * other_background, other_action],
+        dim=-1,
+    )
+    return left @ right.transpose(-1, -2)
 
 
-def distance_similarity(intervals: Tensor) -> Tensor:
+def distance_similarity(intervals: Tensor, others: Tensor) -> Tensor:
     """Return the distance similarity B of Eq. 2: tIoU of the intervals predicted at i and j.
 
     Args:
-        intervals: (start, end) predicted at every step, (B, T, 2).
+        intervals: (start, end) predicted at every step i, (..., I, 2).
+        others: (start, end) predicted at every step j, (..., J, 2).
     Returns:
-        (B, T, T) in [0, 1], symmetric.
+        (..., I, J) in [0, 1].
     """
-    return tiou(intervals[:, :, None], intervals[:, None, :])
+    return tiou(intervals[..., :, None, :], others[..., None, :, :])
 
 
-def attention_map(query: Tensor, key: Tensor, valid: Tensor) -> Tensor:
-    """Return M = softmax(Q K^T / sqrt(d)) of Eq. 4; no weight goes to padding.
+def attention_map(query: Tensor, key: Tensor, allowed: Tensor) -> Tensor:
+    """Return M = softmax(Q K^T / sqrt(d)) of Eq. 4; no weight goes where it is not allowed.
 
     Args:
-        query, key: (B, T, d).
-        valid: (B, T) bool.
+        query: (..., I, d); key: (..., J, d).
+        allowed: bool, broadcast to (..., I, J).
     Returns:
-        (B, T, T); each row sums to 1 over the valid steps.
+        (..., I, J); each row sums to 1 over what is allowed.
     """
-    logits = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
-    logits = logits.masked_fill(~valid[:, None, :], torch.finfo(logits.dtype).min)
+    logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min)
     return logits.softmax(-1)
 
 
@@ -87,12 +97,26 @@ def novelty(similarity: Tensor, *, threshold: float | None) -> Tensor:
     instance are redundant and must be avoided "by calculating tIoU": hence 1 - B.
 
     Args:
-        similarity: B, (B, T, T) in [0, 1].
+        similarity: B, in [0, 1].
         threshold: None for 1 - B; a number for the paper's other reading, B < threshold.
     """
     if threshold is None:
         return 1 - similarity
     return (similarity < threshold).to(similarity.dtype)
+
+
+def own_blocks(x: Tensor, size: int) -> Tensor:
+    """Return a sequence (B, T, d) in blocks of `size` steps, (B, K, size, d), zeros behind."""
+    blocks = -(-x.shape[1] // size)
+    x = nn.functional.pad(x, (0, 0, 0, blocks * size - x.shape[1]))
+    return x.unflatten(1, (blocks, size))
+
+
+def blocks_around(x: Tensor, size: int) -> Tensor:
+    """Return every block of `own_blocks` with its two neighbours, (B, K, 3 size, d)."""
+    blocks = -(-x.shape[1] // size)
+    x = nn.functional.pad(x, (0, 0, size, (blocks + 1) * size - x.shape[1]))
+    return x.unfold(1, 3 * size, size).transpose(-1, -2)
 
 
 class TemporalSelfAttention(nn.Module):
@@ -102,11 +126,20 @@ class TemporalSelfAttention(nn.Module):
         width: D, the width of the features.
         soft: use the expectation of Eq. 1 instead of arg-max classes.
         threshold: see `novelty`.
+        reach: how many steps away a related step may be, so that time and memory grow with T
+            and not with its square; None: anywhere, as in the paper.
     """
 
-    def __init__(self, width: int, *, soft: bool = False, threshold: float | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        soft: bool = False,
+        threshold: float | None = None,
+        reach: int | None = None,
+    ) -> None:
         super().__init__()
-        self.soft, self.threshold = soft, threshold
+        self.soft, self.threshold, self.reach = soft, threshold, reach
         # The paper calls these f1, f2, f3, names it has already given to the pre-judgement heads.
         self.to_query = nn.Linear(width, width)
         self.to_key = nn.Linear(width, width)
@@ -132,11 +165,47 @@ class TemporalSelfAttention(nn.Module):
         query = self.to_query(y).sigmoid()  # Eq. 3
         key = self.to_key(y).sigmoid()
         value = self.to_value(y).sigmoid()
-        if self.soft:
-            a = soft_condition_matrix(probabilities)
+        intervals = intervals.detach()
+        steps = y.shape[1]
+        if self.reach is None or self.reach >= steps - 1:
+            allowed = valid[:, None, :]
+            mixed = self._related(
+                (query, probabilities, intervals), (key, probabilities, intervals), allowed, value
+            )
         else:
-            a = condition_matrix(probabilities.argmax(-1))  # detached: arg-max has no gradient
-        b = distance_similarity(intervals.detach())
-        m = attention_map(query, key, valid)
-        g = a * novelty(b, threshold=self.threshold) * m
-        return (y + self.to_out(g @ value)) * valid[..., None]
+            mixed = self._related_nearby(query, key, value, valid, probabilities, intervals)
+        return (y + self.to_out(mixed)) * valid[..., None]
+
+    def _related_nearby(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        valid: Tensor,
+        probabilities: Tensor,
+        intervals: Tensor,
+    ) -> Tensor:
+        """Return G V with G restricted to pairs at most `reach` apart, exactly, in blocks."""
+        assert self.reach is not None
+        size = max(self.reach, 1)
+        i = torch.arange(size, device=query.device)[:, None]
+        j = torch.arange(3 * size, device=query.device)[None] - size
+        near = (i - j).abs() <= self.reach
+        there = blocks_around(valid[..., None].to(query.dtype), size) > 0  # (B, K, 3 size, 1)
+        own = (own_blocks(x, size) for x in (query, probabilities, intervals))
+        around = (blocks_around(x, size) for x in (key, probabilities, intervals))
+        allowed = near & there.transpose(-1, -2)
+        mixed = self._related(tuple(own), tuple(around), allowed, blocks_around(value, size))
+        return mixed.flatten(1, 2)[:, : query.shape[1]]
+
+    def _related(
+        self, own: tuple[Tensor, ...], others: tuple[Tensor, ...], allowed: Tensor, value: Tensor
+    ) -> Tensor:
+        """Return G V; `own` and `others` are (Q or K, probabilities, intervals) of i and of j."""
+        if self.soft:
+            a = soft_condition_matrix(own[1], others[1])
+        else:
+            a = condition_matrix(own[1].argmax(-1), others[1].argmax(-1))  # has no gradient
+        b = distance_similarity(own[2], others[2])
+        m = attention_map(own[0], others[0], allowed)
+        return (a * novelty(b, threshold=self.threshold) * m) @ value

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tsatal.annotations import AnnotatedVideo, Instance
 from tsatal.features import FeatureFile, VideoFeatures, write_feature_file
@@ -89,6 +90,7 @@ def test_one_pass_draws_every_action_equally_often(file: FeatureFile) -> None:
         window_steps=3,
         windows_per_video=12,
         min_share=0.75,
+        min_crop=1.0,
         rng=np.random.default_rng(0),
     )
     nearest = [round(w.start * 0.2 / 10) for w in windows]
@@ -97,25 +99,202 @@ def test_one_pass_draws_every_action_equally_often(file: FeatureFile) -> None:
 
 def test_videos_without_actions_give_no_windows(file: FeatureFile) -> None:
     videos = dataset.label_videos(file, annotated(), ["a"])
-    assert dataset.draw_windows(
-        videos, window_steps=3, windows_per_video=5, min_share=0.75, rng=np.random.default_rng(0)
-    ) == []  # fmt: skip
+    assert draw(videos, window_steps=3, min_crop=1.0) == []
 
 
-def test_batches_hold_the_rows_of_their_windows_and_targets_move_along(file: FeatureFile) -> None:
-    [video] = dataset.label_videos(file, annotated(("a", 2.1, 4.1)), ["a"])
-    [short] = dataset.label_videos(file, annotated(("a", 0.1, 0.5), name="short"), ["a"])
-    windows = [dataset.Window(video, 15), dataset.Window(short, 0)]
-    [batch] = dataset.batches(
-        file, windows, streams=("rgb", "flow"), window_steps=20, num_classes=1, batch_size=8
+def draw(
+    videos: list[dataset.LabelledVideo], *, window_steps: int, min_crop: float, seed: int = 0
+) -> list[dataset.Window]:
+    return dataset.draw_windows(
+        videos,
+        window_steps=window_steps,
+        windows_per_video=50,
+        min_share=0.75,
+        min_crop=min_crop,
+        rng=np.random.default_rng(seed),
     )
+
+
+@pytest.mark.parametrize("name, steps", [("long", 300), ("short", 7)])
+@pytest.mark.parametrize("window_steps", [1, 5, 100])
+@pytest.mark.parametrize("min_crop", [0.3, 1.0])
+def test_windows_lie_in_their_video_and_are_as_long_as_asked(
+    file: FeatureFile, name: str, steps: int, window_steps: int, min_crop: float
+) -> None:
+    videos = dataset.label_videos(file, annotated(("a", 0.1, 1.0), name=name), ["a"])
+    windows = draw(videos, window_steps=window_steps, min_crop=min_crop)
+    longest = min(window_steps, steps)
+    assert len(windows) == 50
+    for w in windows:
+        assert w.start >= 0 and w.start + w.steps <= steps
+        assert max(1, round(min_crop * longest)) <= w.steps <= longest
+
+
+def test_crops_are_of_all_lengths_and_still_hold_their_action(file: FeatureFile) -> None:
+    videos = dataset.label_videos(file, annotated(("a", 20.0, 22.0)), ["a"])
+    [(start, end)] = videos[0].segments
+    windows = draw(videos, window_steps=100, min_crop=0.5)
+    assert len({w.steps for w in windows}) > 20
+    for w in windows:
+        held = min(end, w.start + w.steps) - max(start, w.start)
+        assert held >= 0.75 * (end - start) - 1e-9
+
+
+def test_windows_are_a_function_of_the_seed(file: FeatureFile) -> None:
+    videos = dataset.label_videos(file, annotated(("a", 20.0, 22.0), ("a", 3.0, 9.0)), ["a"])
+    drawn = [draw(videos, window_steps=60, min_crop=0.5, seed=s) for s in (0, 0, 1)]
+    where = [[(w.start, w.steps) for w in windows] for windows in drawn]
+    assert where[0] == where[1] != where[2]
+
+
+def windows_of(file: FeatureFile, *steps: int) -> list[dataset.Window]:
+    [video] = dataset.label_videos(file, annotated(("a", 1.0, 2.0)), ["a"])
+    return [dataset.Window(video, n, length) for n, length in enumerate(steps)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 32, 70])
+def test_windows_of_like_length_meet_and_none_is_lost(file: FeatureFile, count: int) -> None:
+    rng = np.random.default_rng(0)
+    windows = windows_of(file, *rng.integers(1, 100, count).tolist())
+    ordered = dataset.alike_together(windows, 4, rng=rng)
+    assert sorted(w.start for w in ordered) == list(range(count))
+
+    def padding(some: list[dataset.Window]) -> int:
+        batches = [some[n : n + 4] for n in range(0, count, 4)]
+        return sum(max(w.steps for w in b) * len(b) - sum(w.steps for w in b) for b in batches)
+
+    assert padding(ordered) <= padding(windows)
+    if count >= 32:
+        assert padding(ordered) < padding(windows) / 3
+
+
+def test_what_meets_in_a_batch_differs_where_lengths_do_not(file: FeatureFile) -> None:
+    windows = windows_of(file, *[10] * 70)
+    orders = [
+        [w.start for w in dataset.alike_together(windows, 4, rng=np.random.default_rng(seed))]
+        for seed in (0, 0, 1)
+    ]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def batches_of(
+    file: FeatureFile, windows: list[dataset.Window], **changes: int
+) -> list[dataset.Batch]:
+    return list(
+        dataset.batches(
+            file,
+            windows,
+            streams=("rgb", "flow"),
+            min_visible=0.0,
+            **{"batch_size": 8, **changes},
+        )
+    )
+
+
+def test_batches_hold_the_rows_of_their_windows_and_the_truth_moves_along(
+    file: FeatureFile,
+) -> None:
+    [video] = dataset.label_videos(file, annotated(("a", 2.1, 4.1), ("a", 50.0, 51.0)), ["a"])
+    [short] = dataset.label_videos(
+        file, annotated(("b", 0.1, 0.5), ("a", 0.5, 0.9), name="short"), ["a", "b"]
+    )
+    [batch] = batches_of(file, [dataset.Window(video, 15, 20), dataset.Window(short, 0, 7)])
     assert batch.features.shape == (2, 20, 8)
     assert batch.features[0, 0].tolist() == [15.0] * 4 + [15.5] * 4
     assert batch.valid.sum(1).tolist() == [20, 7]
     assert batch.features[1, 7:].abs().max() == 0
-    # the action covers rows 10..20, so steps 0..5 of a window that starts at 15
-    assert batch.targets.inside[0].nonzero().flatten().tolist() == [0, 1, 2, 3, 4, 5]
-    assert batch.targets.intervals[0, 0].tolist() == [-5, 5]
+    # the first action covers rows 10 to 20, so steps -5 to 5 of a window that starts at 15
+    assert batch.truth.labels.tolist() == [[0, -1], [1, 0]]
+    assert batch.truth.segments[0, 0].tolist() == [-5, 5]
+    assert torch.equal(batch.truth.segments[1], torch.tensor([[0.0, 2.0], [2.0, 4.0]]))
+
+
+def test_a_batch_is_as_long_as_its_longest_window(file: FeatureFile) -> None:
+    found = batches_of(file, windows_of(file, 5, 9, 30, 2, 4), batch_size=2)
+    assert [b.features.shape[:2] for b in found] == [(2, 9), (2, 30), (1, 4)]
+    assert [b.valid.sum(1).tolist() for b in found] == [[5, 9], [30, 2], [4]]
+
+
+def totals(batch: dataset.Batch) -> list[float]:
+    """Return the sum over every window that has a valid step."""
+    each = zip(batch.features, batch.valid, strict=True)
+    return [float(f[valid].sum()) for f, valid in each if valid.any()]
+
+
+@pytest.mark.parametrize("processes", [2, 3, 5])
+def test_processes_share_every_batch_and_make_as_many(file: FeatureFile, processes: int) -> None:
+    windows = windows_of(file, 5, 9, 30, 2, 4, 6, 7)
+    whole = batches_of(file, windows, batch_size=3)
+    shares = [
+        batches_of(file, windows, batch_size=3, rank=rank, processes=processes)
+        for rank in range(processes)
+    ]
+    assert {len(share) for share in shares} == {len(whole)}
+    for together, *parts in zip(whole, *shares, strict=True):
+        shared = [total for part in parts for total in totals(part)]
+        assert sorted(shared) == sorted(totals(together))
+        for part in parts:
+            assert part.features.shape[1] >= 1 and part.features.shape[2] == 8
+            assert (part.truth.labels[~part.valid.any(1)] == -1).all()
+
+
+def window_at(file: FeatureFile, start: int, steps: int) -> dataset.Window:
+    # rows 10 to 20 and 30 to 70
+    [video] = dataset.label_videos(file, annotated(("a", 2.1, 4.1), ("b", 6.1, 14.1)), ["a", "b"])
+    return dataset.Window(video, start, steps)
+
+
+@pytest.mark.parametrize(
+    "start, steps, expected",
+    [
+        (0, 100, [[10, 20], [30, 70]]),
+        (15, 10, [[-5, 5]]),  # the first to its true start; the second is not touched
+        (15, 16, [[-5, 5], [15, 55]]),  # 0.5 of a step of the second
+        (40, 10, [[-10, 30]]),  # all of the window
+        (21, 9, []),
+    ],
+)
+def test_actions_that_touch_a_window_keep_their_true_ends(
+    file: FeatureFile, start: int, steps: int, expected: list[list[float]]
+) -> None:
+    segments, labels = dataset.window_actions(window_at(file, start, steps), min_visible=0.0)
+    np.testing.assert_allclose(segments, np.array(expected).reshape(-1, 2), atol=1e-9)
+    assert len(labels) == len(expected)
+
+
+@pytest.mark.parametrize(
+    "start, min_visible, expected",
+    [
+        (0, 0.9, [(10, 20, 0)]),
+        (0, 0.4, [(10, 20, 0), (30, 49.5, 1)]),  # 19.5 of 40
+        (15, 0.5, [(-0.5, 5, 0), (15, 49.5, 1)]),  # 5.5 of 10; 34.5 of 40
+        (15, 0.6, [(15, 49.5, 1)]),
+    ],
+)
+def test_actions_of_which_enough_is_visible_are_clipped_to_the_window(
+    file: FeatureFile, start: int, min_visible: float, expected: list[tuple[float, float, int]]
+) -> None:
+    segments, labels = dataset.window_actions(window_at(file, start, 50), min_visible=min_visible)
+    np.testing.assert_allclose(segments, [e[:2] for e in expected], atol=1e-9)
+    assert labels.tolist() == [e[2] for e in expected]
+
+
+def test_truth_is_padded_behind_with_labels_of_minus_one() -> None:
+    truth = dataset.collate_truth(
+        [
+            (np.array([[1.0, 2.5]]), np.array([4])),
+            (np.zeros((0, 2)), np.zeros(0, np.int64)),
+            (np.array([[3.0, 4.0], [0.0, 9.0]]), np.array([0, 2])),
+        ]
+    )
+    assert truth.labels.tolist() == [[4, -1], [-1, -1], [0, 2]]
+    assert truth.segments[0, 0].tolist() == [1, 2.5]
+    assert truth.segments[2].tolist() == [[3, 4], [0, 9]]
+
+
+def test_truth_of_windows_without_actions_is_empty() -> None:
+    truth = dataset.collate_truth([(np.zeros((0, 2)), np.zeros(0, np.int64))] * 2)
+    assert truth.segments.shape == (2, 0, 2) and truth.labels.shape == (2, 0)
 
 
 def test_feature_scale_is_the_root_mean_square(file: FeatureFile) -> None:

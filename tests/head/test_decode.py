@@ -9,14 +9,18 @@ from torch import Tensor, nn
 
 from tsatal.features import TimeAxis
 from tsatal.head.decode import (
-    StepScores,
+    PointScores,
     central_window,
     decode_video,
+    point_scores,
     score_video,
     soft_nms,
+    vote,
     window_starts,
 )
-from tsatal.head.model import HeadOutput, Prediction
+from tsatal.head.points import level_points, level_sizes
+from tsatal.head.prediction import HeadOutput, Prediction
+from tsatal.segments import tiou
 
 
 def test_windows_cover_the_video_and_end_with_it() -> None:
@@ -34,31 +38,88 @@ def test_every_step_is_read_where_it_lies_most_centrally() -> None:
     assert window[0] == 0 and window[199] == 2
 
 
+@pytest.mark.parametrize("align", [1, 4, 32])
+@pytest.mark.parametrize("overlap", [0.25, 0.5, 0.9])
+@pytest.mark.parametrize("steps", [99, 100, 101, 127, 128, 129, 333, 1000])
+def test_aligned_windows_cover_the_video(steps: int, overlap: float, align: int) -> None:
+    starts = window_starts(steps, window_steps=100, overlap=overlap, align=align)
+    assert all(s % align == 0 for s in starts) and starts == sorted(set(starts))
+    assert starts[0] == 0 and starts[-1] < steps <= starts[-1] + 100
+    assert max(np.diff(starts), default=0) <= 100
+
+
 class WhereAmI(nn.Module):
-    """Says for every step where it stands, from the features alone: class 0, one step around."""
+    """Says for every point where it stands, from the features alone: class 0, a stride around."""
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
 
     def forward(self, features: Tensor, valid: Tensor) -> HeadOutput:
-        score = torch.logit(features[..., :1] / 1000)
-        distances = torch.ones(*features.shape[:2], 2)
-        return HeadOutput(None, None, Prediction(score, distances))
+        points = level_points(features.shape[1], levels=self.levels)
+        at = points.position.long()
+        distances = points.stride[:, None].expand(len(features), -1, 2)
+        score = torch.logit(features[:, at, :1] / 1000)
+        return HeadOutput(None, None, Prediction(points, valid[:, at], score, distances))
+
+
+def where_it_stands(
+    steps: int, *, levels: int, window_steps: int = 100, overlap: float = 0.5, batch_size: int = 4
+) -> PointScores:
+    return score_video(
+        WhereAmI(levels),
+        np.arange(1, steps + 1, dtype=np.float32)[:, None],
+        softmax=False,
+        window_steps=window_steps,
+        overlap=overlap,
+        align=2 ** (levels - 1),
+        batch_size=batch_size,
+        device=torch.device("cpu"),
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 2, 99, 100, 101, 333])
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_merged_windows_are_in_order_without_gap_or_repeat(steps: int, batch_size: int) -> None:
-    rows = np.arange(1, steps + 1, dtype=np.float32)[:, None]
-    out = score_video(
-        WhereAmI(),
-        rows,
-        softmax=False,
-        window_steps=100,
-        overlap=0.5,
-        batch_size=batch_size,
-        device=torch.device("cpu"),
-    )
-    np.testing.assert_allclose(out.scores[:, 0] * 1000, rows[:, 0], rtol=1e-4)
+    out = where_it_stands(steps, levels=1, batch_size=batch_size)
+    np.testing.assert_allclose(out.scores[:, 0] * 1000, np.arange(1, steps + 1), rtol=1e-4)
     np.testing.assert_allclose(out.intervals[:, 0], np.arange(steps) - 1)
     np.testing.assert_allclose(out.intervals[:, 1], np.arange(steps) + 1)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 31, 99, 100, 101, 116, 117, 333, 640, 801])
+@pytest.mark.parametrize("window_steps, overlap", [(100, 0.5), (100, 0.3), (96, 0.75), (64, 0.0)])
+@pytest.mark.parametrize("levels", [2, 3, 6])
+def test_merged_windows_hold_every_point_of_every_level_exactly_once(
+    levels: int, window_steps: int, overlap: float, steps: int
+) -> None:
+    out = where_it_stands(steps, levels=levels, window_steps=window_steps, overlap=overlap)
+    centre = out.intervals.mean(1)
+    stride = (out.intervals[:, 1] - out.intervals[:, 0]) / 2
+    # what was read is what stands there, whichever window it was read from
+    np.testing.assert_allclose(out.scores[:, 0] * 1000, centre + 1, rtol=1e-4)
+    expected = level_points(steps, levels=levels)
+    assert len(centre) == sum(level_sizes(steps, levels))
+    assert sorted(zip(stride.tolist(), centre.tolist(), strict=True)) == list(
+        zip(expected.stride.tolist(), expected.position.tolist(), strict=True)
+    )
+
+
+def test_scores_are_class_scores_times_actionness_where_there_is_one() -> None:
+    points, valid = level_points(2), torch.ones(1, 2, dtype=torch.bool)
+    logits = torch.tensor([[[0.0, math.log(3)], [-math.inf, 0.0]]])
+    distances, actionness = torch.ones(1, 2, 2), torch.tensor([[0.0, math.inf]])
+    without = Prediction(points, valid, logits, distances)
+    torch.testing.assert_close(
+        point_scores(without, softmax=False), torch.tensor([[[0.5, 0.75], [0.0, 0.5]]])
+    )
+    having = Prediction(points, valid, logits, distances, actionness)
+    torch.testing.assert_close(
+        point_scores(having, softmax=False), torch.tensor([[[0.25, 0.375], [0.0, 0.5]]])
+    )
+    torch.testing.assert_close(  # softmax: the first is background
+        point_scores(having, softmax=True), torch.tensor([[[0.375], [1.0]]])
+    )
 
 
 def test_soft_nms_by_hand() -> None:
@@ -142,17 +203,18 @@ def test_soft_nms_keeps_the_best_of_all_classes() -> None:
 
 
 def test_detections_are_in_seconds_and_inside_the_video() -> None:
-    steps = StepScores(
+    points = PointScores(
         scores=torch.tensor([[0.0, 0.9], [0.2, 0.0]]),
         intervals=torch.tensor([[-5.0, 2.0], [1.0, 400.0]]),
     )
     found = decode_video(
-        steps,
+        points,
         TimeAxis(num_steps=2, start_sec=0.05, step_sec=0.2, duration_sec=10.0),
         ["a", "b"],
         min_score=0.1,
         max_candidates=10,
         nms_sigma=0.5,
+        voting_tiou=None,
         max_detections=10,
     )
     assert [(d.label, round(d.score, 5)) for d in found] == [("b", 0.9), ("a", 0.2)]
@@ -160,9 +222,83 @@ def test_detections_are_in_seconds_and_inside_the_video() -> None:
     assert [found[1].start_sec, found[1].end_sec] == pytest.approx([0.25, 10.0])
 
 
-def test_nothing_above_the_threshold_gives_no_detections() -> None:
-    steps = StepScores(torch.zeros(4, 2), torch.zeros(4, 2))
+@pytest.mark.parametrize("voting_tiou", [None, 0.5])
+def test_nothing_above_the_threshold_gives_no_detections(voting_tiou: float | None) -> None:
+    points = PointScores(torch.zeros(4, 2), torch.zeros(4, 2))
     axis = TimeAxis(num_steps=4, start_sec=0.0, step_sec=1.0, duration_sec=4.0)
-    assert decode_video(
-        steps, axis, ["a", "b"], min_score=0.1, max_candidates=5, nms_sigma=0.5, max_detections=5
-    ) == []  # fmt: skip
+    found = decode_video(
+        points,
+        axis,
+        ["a", "b"],
+        min_score=0.1,
+        max_candidates=5,
+        nms_sigma=0.5,
+        voting_tiou=voting_tiou,
+        max_detections=5,
+    )
+    assert found == []
+
+
+def test_vote_by_hand() -> None:
+    # [0, 4] meets itself (tIoU 1, score 0.8) and [0, 5] (tIoU 4/5, score 0.4): weights 0.8, 0.32
+    intervals = np.array([[0.0, 4.0], [0.0, 5.0], [3.0, 9.0]])
+    averaged = vote(
+        np.array([0]), intervals, np.array([0.8, 0.4, 0.9]), np.zeros(3, int), tiou_at_least=0.5
+    )
+    np.testing.assert_allclose(averaged, [[0.0, (0.8 * 4 + 0.32 * 5) / (0.8 + 0.32)]])
+
+
+def test_only_candidates_of_the_class_that_are_alike_enough_vote() -> None:
+    intervals = np.array([[0.0, 4.0], [0.0, 5.0], [0.0, 4.1]])
+    scores, labels = np.array([0.8, 0.4, 0.9]), np.array([0, 0, 1])
+    kept = np.array([2, 0])
+    averaged = vote(kept, intervals, scores, labels, tiou_at_least=0.81)
+    np.testing.assert_allclose(averaged, intervals[kept])
+
+
+def test_an_interval_without_length_is_left_as_it_is() -> None:
+    intervals = np.array([[3.0, 3.0], [3.0, 3.0], [0.0, 6.0]])
+    averaged = vote(
+        np.array([0, 2]), intervals, np.array([0.9, 0.8, 0.7]), np.zeros(3, int), tiou_at_least=0.5
+    )
+    np.testing.assert_allclose(averaged, intervals[[0, 2]])
+
+
+def test_voters_are_never_left_behind_and_their_order_does_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.uniform(0, 20, 200)
+    intervals = np.stack([start, start + rng.uniform(1, 20, 200)], 1)
+    scores, labels = rng.uniform(0.1, 1, 200), rng.integers(0, 3, 200)
+    kept = rng.choice(200, 30, replace=False)
+    averaged = vote(kept, intervals, scores, labels, tiou_at_least=0.6)
+    for (start_sec, end_sec), n in zip(averaged, kept, strict=True):
+        voters = intervals[(labels == labels[n]) & (tiou(intervals, intervals[n]) >= 0.6)]
+        assert voters[:, 0].min() - 1e-9 <= start_sec <= voters[:, 0].max() + 1e-9
+        assert voters[:, 1].min() - 1e-9 <= end_sec <= voters[:, 1].max() + 1e-9
+    order = rng.permutation(200)
+    place = np.argsort(order)
+    again = vote(place[kept], intervals[order], scores[order], labels[order], tiou_at_least=0.6)
+    np.testing.assert_allclose(again, averaged)
+
+
+def test_voting_moves_segments_and_leaves_scores_and_labels() -> None:
+    points = PointScores(
+        scores=torch.tensor([[0.8], [0.4]]), intervals=torch.tensor([[0.0, 4.0], [0.0, 5.0]])
+    )
+    axis = TimeAxis(num_steps=10, start_sec=0.0, step_sec=0.5, duration_sec=5.0)
+    plain, voted = (
+        decode_video(
+            points,
+            axis,
+            ["a"],
+            min_score=0.1,
+            max_candidates=10,
+            nms_sigma=0.5,
+            voting_tiou=voting_tiou,
+            max_detections=10,
+        )
+        for voting_tiou in (None, 0.5)
+    )
+    assert [(d.label, d.score) for d in plain] == [(d.label, d.score) for d in voted]
+    assert plain[0].end_sec == pytest.approx(2.0)
+    assert voted[0].end_sec == pytest.approx(0.5 * (0.8 * 4 + 0.32 * 5) / (0.8 + 0.32))

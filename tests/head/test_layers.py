@@ -1,64 +1,146 @@
-"""Masked convolution, normalisation and interpolation: padding never leaks."""
+"""Convolution, normalisation and interpolation of padded batches: padding never leaks."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from tsatal.head.layers import ConvBNReLU, MaskedBatchNorm, MaskedConv, upsample_linear
+from tsatal.head.layers import (
+    ConvBNReLU,
+    MaskedNormReLU,
+    StepConv,
+    depthwise,
+    join_steps,
+    join_widths,
+    upsample_linear,
+)
 
 
-def padded(x: Tensor, extra: int) -> tuple[Tensor, Tensor]:
-    """Return `x` with `extra` steps of garbage behind, and the mask."""
+def padded(x: Tensor, extra: int, *, filler: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Return `x` with `extra` steps behind, and the mask."""
     valid = torch.zeros(x.shape[0], x.shape[1] + extra, dtype=torch.bool)
     valid[:, : x.shape[1]] = True
-    garbage = torch.full((x.shape[0], extra, x.shape[2]), 1e3)
-    return torch.cat([x, garbage], 1), valid
+    behind = torch.full((x.shape[0], extra, x.shape[2]), filler)
+    return torch.cat([x, behind], 1), valid
+
+
+def everywhere(x: Tensor) -> Tensor:
+    return torch.ones(x.shape[:2], dtype=torch.bool)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 16])
 @pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 4)])
-def test_padding_changes_nothing_in_a_convolution(steps: int, stride: int, dilation: int) -> None:
-    conv = MaskedConv(3, 5, 3, stride=stride, dilation=dilation)
+def test_zeros_behind_change_nothing_in_a_convolution(
+    steps: int, stride: int, dilation: int
+) -> None:
+    conv = StepConv(3, 5, 3, stride=stride, dilation=dilation)
     x = torch.randn(2, steps, 3)
-    alone = conv(x, torch.ones(2, steps, dtype=torch.bool))
-    more, valid = padded(x, 9)
-    out = conv(more, valid)
-    torch.testing.assert_close(out[:, : alone.shape[1]], alone)
-    assert out[:, alone.shape[1] :].abs().max() == 0
+    alone = conv(x)
+    assert alone.shape == (2, -(-steps // stride), 5)
+    torch.testing.assert_close(conv(padded(x, 9)[0])[:, : alone.shape[1]], alone)
 
 
 def test_strided_convolution_is_centred_on_every_second_step() -> None:
-    conv = MaskedConv(1, 1, 3, stride=2)
+    conv = StepConv(1, 1, 3, stride=2)
     with torch.no_grad():
         conv.weight.copy_(torch.tensor([[[0.0, 1.0, 0.0]]]))
         conv.bias.zero_()  # type: ignore[union-attr]
-    x = torch.arange(7.0)[None, :, None]
-    assert conv(x, torch.ones(1, 7, dtype=torch.bool)).flatten().tolist() == [0, 2, 4, 6]
+    assert conv(torch.arange(7.0)[None, :, None]).flatten().tolist() == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_is_torchs_over_the_valid_steps(training: bool) -> None:
+    x = (torch.randn(3, 9, 4) * 3 + 1).requires_grad_()
+    valid = torch.arange(9) < torch.tensor([9, 1, 5])[:, None]
+    ours, torchs = MaskedNormReLU(4), torch.nn.BatchNorm1d(4)
+    for norm in (ours, torchs):
+        torch.nn.init.constant_(norm.weight, 0.7)
+        torch.nn.init.constant_(norm.bias, 0.3)
+        norm(x, valid) if norm is ours else norm(x[valid])  # statistics have left 0 and 1
+        norm.train(training)
+    out, expected = ours(x, valid), torchs(x[valid]).relu()
+    torch.testing.assert_close(out[valid], expected)
+    assert out[~valid].abs().max() == 0
+    torch.testing.assert_close(ours.running_mean, torchs.running_mean)
+    torch.testing.assert_close(ours.running_var, torchs.running_var)
+    weight = torch.randn_like(expected)
+    gradients = (
+        torch.autograd.grad((y * weight).sum(), [x, norm.weight, norm.bias])
+        for y, norm in ((out[valid], ours), (expected, torchs))
+    )
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_batch_norm_statistics_ignore_padding() -> None:
     x = torch.randn(2, 6, 4)
-    more, valid = padded(x, 10)
-    alone, masked = MaskedBatchNorm(4), MaskedBatchNorm(4)
-    expected = alone(x, torch.ones(2, 6, dtype=torch.bool))
+    more, valid = padded(x, 10, filler=1e3)
+    alone, masked = MaskedNormReLU(4), MaskedNormReLU(4)
+    expected = alone(x, everywhere(x))
     torch.testing.assert_close(masked(more, valid)[:, :6], expected)
     torch.testing.assert_close(masked.running_mean, alone.running_mean)
     assert masked(more, valid)[:, 6:].abs().max() == 0
 
 
-def test_batch_norm_trains_on_a_single_step_without_nan() -> None:
-    out = MaskedBatchNorm(4)(torch.randn(1, 1, 4), torch.ones(1, 1, dtype=torch.bool))
+@pytest.mark.parametrize("steps", [0, 1])
+def test_batch_norm_of_a_single_step_uses_and_keeps_the_running_statistics(steps: int) -> None:
+    norm = MaskedNormReLU(4)
+    x = torch.randn(1, 3, 4)
+    out = norm(x, torch.arange(3)[None] < steps)
+    # mean 0 and variance 1 to begin with
+    torch.testing.assert_close(out[:, :steps], x[:, :steps].relu(), atol=1e-4, rtol=1e-4)
     assert out.isfinite().all()
+    assert norm.running_mean is not None and norm.running_mean.tolist() == [0] * 4
+    assert norm.running_var is not None and norm.running_var.tolist() == [1] * 4
 
 
 def test_block_is_relu_of_bn_of_conv() -> None:
     block = ConvBNReLU(3, 4, 3)
-    x, valid = torch.randn(2, 9, 3), torch.ones(2, 9, dtype=torch.bool)
-    plain = torch.nn.functional.conv1d(
-        x.transpose(1, 2), block.conv.weight, block.conv.bias, padding=1
-    )
+    x = torch.randn(2, 9, 3)
+    plain = block.conv(x).transpose(1, 2)
     normal = torch.nn.functional.batch_norm(plain, None, None, training=True).transpose(1, 2)
-    torch.testing.assert_close(block(x, valid), normal.relu(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(block(x, everywhere(x)), normal.relu(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 16])
+@pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 4)])
+@pytest.mark.parametrize("separable", [False, True])
+def test_blocks_in_a_row_take_and_return_zeros_at_padding(
+    steps: int, stride: int, dilation: int, separable: bool
+) -> None:
+    first = ConvBNReLU(3, 5, 3, stride=stride, dilation=dilation, separable=separable)
+    second = ConvBNReLU(5, 4, 3)
+    x = torch.randn(2, steps, 3)
+    more, valid = padded(x, 9)
+    y = first(x, everywhere(x))
+    alone = second(y, everywhere(y))
+    out = second(first(more, valid), valid[:, ::stride])
+    torch.testing.assert_close(out[:, : alone.shape[1]], alone, atol=1e-5, rtol=1e-4)
+    assert out[:, alone.shape[1] :].abs().max() == 0
+
+
+@pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 30)])
+def test_depthwise_convolution_mixes_no_channels(stride: int, dilation: int) -> None:
+    conv = depthwise(5, stride=stride, dilation=dilation)
+    x = torch.randn(1, 20, 5)
+    other = x.clone()
+    other[:, :, 2] += 1
+    changed = (conv(x) != conv(other)).any(1)
+    assert changed.tolist() == [[False, False, True, False, False]]
+    assert conv(x).shape == (1, -(-20 // stride), 5)
+
+
+def test_separable_block_needs_far_fewer_weights_for_the_same_shapes() -> None:
+    full, separable = (ConvBNReLU(64, 64, 3, stride=2, separable=s) for s in (False, True))
+    x = torch.randn(2, 9, 64)
+    assert separable(x, everywhere(x)).shape == full(x, everywhere(x)).shape
+    count, fewer = (sum(p.numel() for p in m.parameters()) for m in (full, separable))
+    assert fewer < count / 2
+
+
+def test_joined_sequences_lie_side_by_side_or_behind_one_another() -> None:
+    a, b, long = torch.randn(2, 4, 3), torch.randn(2, 4, 1), torch.randn(2, 9, 3)
+    assert torch.equal(join_widths([a, b]), torch.cat([a, b], 2))
+    assert torch.equal(join_steps([a, long, a]), torch.cat([a, long, a], 1))
 
 
 @pytest.mark.parametrize("stride", [2, 4, 8])
@@ -66,15 +148,13 @@ def test_block_is_relu_of_bn_of_conv() -> None:
 def test_interpolation_restores_a_straight_line(stride: int, steps: int) -> None:
     line = 3 + 2 * torch.arange(steps, dtype=torch.float)[None, :, None]
     rows = line[:, ::stride]
-    up = upsample_linear(
-        rows, torch.ones(1, rows.shape[1], dtype=torch.bool), stride=stride, steps=steps
-    )
+    up = upsample_linear(rows, everywhere(rows), stride=stride, steps=steps)
     last = (rows.shape[1] - 1) * stride  # behind the last row its value is held
     torch.testing.assert_close(up[:, : last + 1], line[:, : last + 1])
     assert (up[:, last:] == line[:, last]).all()
 
 
 def test_interpolation_does_not_read_padding() -> None:
-    rows, valid = padded(torch.randn(2, 3, 4), 5)
-    alone = upsample_linear(rows[:, :3], torch.ones(2, 3, dtype=torch.bool), stride=4, steps=12)
+    rows, valid = padded(torch.randn(2, 3, 4), 5, filler=1e3)
+    alone = upsample_linear(rows[:, :3], everywhere(rows[:, :3]), stride=4, steps=12)
     torch.testing.assert_close(upsample_linear(rows, valid, stride=4, steps=32)[:, :12], alone)

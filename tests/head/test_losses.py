@@ -1,13 +1,16 @@
-"""Eq. 5 and 6 by hand, and what a batch without actions gives."""
+"""Eq. 5 and 6 by hand, what sums are divided by, and what a batch without actions gives."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from tsatal.head import losses
-from tsatal.head.model import HeadOutput, Prediction
-from tsatal.head.targets import Targets
+from tsatal.head.points import Points, level_points
+from tsatal.head.prediction import HeadOutput, Prediction
+from tsatal.head.targets import Truth, assign_points
 
 WEIGHTS = {
     "pre": 1.0,
@@ -58,36 +61,102 @@ def test_diou_loss_by_hand() -> None:
     assert far.item() == pytest.approx(1 + (3 / 4) ** 2)
 
 
-def example(steps: int = 6, actions: bool = True) -> tuple[HeadOutput, Targets]:
+def prediction(points: Points, valid: Tensor, *, actionness: bool = True) -> Prediction:
+    """Return random beliefs in two exclusive classes."""
+    shape = valid.shape
+    return Prediction(
+        points,
+        valid,
+        torch.randn(*shape, 3, requires_grad=True),
+        torch.rand(*shape, 2, requires_grad=True),
+        torch.randn(shape, requires_grad=True) if actionness else None,
+    )
+
+
+def example(steps: int = 6, *, levels: int = 1) -> HeadOutput:
+    """Return the output for one sequence, whose final stage has several levels."""
     torch.manual_seed(0)
+    fine, all_levels = level_points(steps), level_points(steps, levels=levels, first_reach=1.0)
+    everywhere = torch.ones(1, steps, dtype=torch.bool)
+    return HeadOutput(
+        prediction(fine, everywhere, actionness=False),
+        prediction(fine, everywhere),
+        prediction(all_levels, torch.ones(1, len(all_levels), dtype=torch.bool)),
+    )
 
-    def prediction(actionness: bool) -> Prediction:
-        return Prediction(
-            torch.randn(1, steps, 3, requires_grad=True),
-            torch.rand(1, steps, 2, requires_grad=True),
-            torch.randn(1, steps, requires_grad=True) if actionness else None,
+
+def cut(p: Prediction, steps: int) -> Prediction:
+    """Return a prediction at one level without what lies behind so many steps."""
+    return Prediction(
+        level_points(steps),
+        p.valid[:, :steps],
+        p.class_logits[:, :steps],
+        p.distances[:, :steps],
+        None if p.actionness_logits is None else p.actionness_logits[:, :steps],
+    )
+
+
+ONE_ACTION = Truth(torch.tensor([[[0.5, 3.5]]]), torch.tensor([[1]]))  # covers steps 1, 2, 3
+NO_ACTION = Truth(torch.zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.long))
+
+
+def action_of(covered: int) -> Truth:
+    """Return one action that covers so many steps, the first of the sequence."""
+    return Truth(torch.tensor([[[-0.4, covered - 0.6]]]), torch.tensor([[0]]))
+
+
+def head_loss(**changes: Any) -> losses.HeadLoss:
+    options: dict[str, Any] = {
+        "num_classes": 2,
+        "weights": WEIGHTS,
+        "softmax": True,
+        "gamma": 2.0,
+        "alpha": 0.5,
+        "centre_radius": None,
+        "momentum": 0.0,
+    }
+    return losses.HeadLoss(**{**options, **changes})
+
+
+def sums_of(p: Prediction, truth: Truth, *, softmax: bool = True) -> dict[str, Tensor]:
+    classes = p.class_logits.shape[-1] - softmax
+    targets = assign_points(
+        truth, p.points, num_steps=int(p.points.position[-1]) + 1, num_classes=classes
+    )
+    return losses.stage_losses(p, targets, softmax=softmax, gamma=2.0, alpha=0.5)
+
+
+def test_losses_of_a_stage_are_sums_over_the_sequences() -> None:
+    together = prediction(level_points(6), torch.ones(2, 6, dtype=torch.bool))
+    one, other = (
+        Prediction(
+            together.points,
+            together.valid[n : n + 1],
+            together.class_logits[n : n + 1],
+            together.distances[n : n + 1],
+            together.actionness_logits[n : n + 1],  # type: ignore[index]
         )
+        for n in range(2)
+    )
+    segments = torch.cat([ONE_ACTION.segments, action_of(2).segments])
+    sums = sums_of(together, Truth(segments, torch.tensor([[1], [0]])))
+    a, b = sums_of(one, ONE_ACTION), sums_of(other, action_of(2))
+    assert set(sums) == {"classes", "boundary", "actionness"}
+    for term, value in sums.items():
+        torch.testing.assert_close(value, a[term] + b[term])
 
-    classes = torch.zeros(1, steps, 2)
-    intervals = torch.zeros(1, steps, 2)
-    if actions:
-        classes[0, 1:4, 1] = 1
-        intervals[0, 1:4] = torch.tensor([0.5, 3.5])
-    output = HeadOutput(prediction(False), prediction(True), prediction(True))
-    return output, Targets(classes, intervals)
+
+def test_perfect_boundaries_cost_nothing_and_background_has_none() -> None:
+    p = prediction(level_points(6), torch.ones(1, 6, dtype=torch.bool))
+    position = p.points.position
+    perfect = torch.stack([position - 0.5, 3.5 - position], -1)[None]
+    right = Prediction(p.points, p.valid, p.class_logits, perfect)
+    assert sums_of(right, ONE_ACTION)["boundary"].item() == pytest.approx(0, abs=1e-6)
+    assert "actionness" not in sums_of(right, ONE_ACTION)
 
 
 def test_every_stage_and_term_is_in_the_total() -> None:
-    output, targets = example()
-    total, parts = losses.total_loss(
-        output,
-        targets,
-        torch.ones(1, 6, dtype=torch.bool),
-        weights=WEIGHTS,
-        softmax=True,
-        gamma=2,
-        alpha=0.5,
-    )
+    total, parts = head_loss()(example(), ONE_ACTION, num_steps=6)
     assert set(parts) == {
         "pre_classes", "pre_boundary",
         "refined_classes", "refined_boundary", "refined_actionness",
@@ -96,41 +165,103 @@ def test_every_stage_and_term_is_in_the_total() -> None:
     assert total.item() == pytest.approx(sum(p.item() for p in parts.values()), rel=1e-5)
 
 
+def test_a_term_counts_with_the_weights_of_its_stage_and_its_kind() -> None:
+    weights = dict(zip(WEIGHTS, [0.5, 2.0, 3.0, 5.0, 7.0, 11.0], strict=True))
+    total, parts = head_loss(weights=weights)(example(), ONE_ACTION, num_steps=6)
+    expected = 0.0
+    for name, value in parts.items():
+        stage, term = name.split("_")
+        expected += weights[stage] * weights[term] * value.item()
+    assert total.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_stages_that_are_switched_off_have_no_terms() -> None:
+    output = HeadOutput(None, None, example().final)
+    _, parts = head_loss()(output, ONE_ACTION, num_steps=6)
+    assert set(parts) == {"final_classes", "final_boundary", "final_actionness"}
+
+
+def test_sums_are_divided_by_points_of_actions_and_actionness_by_all_points() -> None:
+    output = example()
+    _, parts = head_loss()(output, ONE_ACTION, num_steps=6)
+    sums = sums_of(output.final, ONE_ACTION)
+    torch.testing.assert_close(parts["final_classes"], sums["classes"].detach() / 3)
+    torch.testing.assert_close(parts["final_boundary"], sums["boundary"].detach() / 3)
+    torch.testing.assert_close(parts["final_actionness"], sums["actionness"].detach() / 6)
+
+
+def test_every_stage_is_divided_by_the_number_of_its_own_points() -> None:
+    # [0.5, 3.5] reaches 1.5 to each side of its centre, step 2: with a first reach of 1 it is only
+    # the second level's, of whose points 0, 2, 4 it covers one
+    criterion = head_loss()
+    criterion(example(levels=2), ONE_ACTION, num_steps=6)
+    assert criterion.positives.tolist() == [3, 3, 1]
+
+
+def test_only_the_final_stage_is_sampled_at_the_centre() -> None:
+    criterion = head_loss(centre_radius=0.5)
+    criterion(example(), ONE_ACTION, num_steps=6)
+    assert criterion.positives.tolist() == [3, 3, 1]
+
+
 def test_padding_adds_nothing_to_the_loss() -> None:
-    output, targets = example()
-    options = {"weights": WEIGHTS, "softmax": True, "gamma": 2.0, "alpha": 0.5}
+    output = example()
     valid = torch.tensor([[True, True, True, True, False, False]])
-    cut = HeadOutput(
+    padded = HeadOutput(
         *(
-            Prediction(
-                p.class_logits[:, :4],
-                p.distances[:, :4],
-                None if p.actionness_logits is None else p.actionness_logits[:, :4],
-            )
+            Prediction(p.points, valid, p.class_logits, p.distances, p.actionness_logits)
             for p in output.stages().values()
         )
     )
-    short = Targets(targets.classes[:, :4], targets.intervals[:, :4])
-    a, _ = losses.total_loss(output, targets, valid, **options)  # type: ignore[arg-type]
-    b, _ = losses.total_loss(cut, short, valid[:, :4], **options)  # type: ignore[arg-type]
+    alone = HeadOutput(*(cut(p, 4) for p in output.stages().values()))
+    a, a_parts = head_loss()(padded, ONE_ACTION, num_steps=6)
+    b, b_parts = head_loss()(alone, ONE_ACTION, num_steps=4)
     assert a.item() == pytest.approx(b.item())
+    assert a_parts.keys() == b_parts.keys()
+    for name, value in a_parts.items():
+        torch.testing.assert_close(value, b_parts[name])
 
 
 @pytest.mark.parametrize("softmax", [True, False])
-def test_a_batch_without_actions_gives_a_finite_loss_and_gradient(softmax: bool) -> None:
-    output, targets = example(actions=False)
-    if not softmax:
-        targets = Targets(torch.zeros(1, 6, 3), targets.intervals)
-    total, parts = losses.total_loss(
-        output,
-        targets,
-        torch.ones(1, 6, dtype=torch.bool),
-        weights=WEIGHTS,
-        softmax=softmax,
-        gamma=2,
-        alpha=0.5,
-    )
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_batch_without_actions_gives_a_finite_loss_and_gradient(
+    softmax: bool, momentum: float
+) -> None:
+    output = example()
+    criterion = head_loss(num_classes=2 + (not softmax), softmax=softmax, momentum=momentum)
+    total, parts = criterion(output, NO_ACTION, num_steps=6)
     total.backward()
     assert total.isfinite() and parts["final_boundary"] == 0
     assert output.final.class_logits.grad is not None
     assert output.final.class_logits.grad.isfinite().all()
+
+
+def test_without_momentum_every_batch_is_divided_by_its_own_number() -> None:
+    criterion, output = head_loss(), example()
+    for covered in (5, 1, 3):
+        truth = action_of(covered)
+        _, parts = criterion(output, truth, num_steps=6)
+        expected = sums_of(output.final, truth)["classes"].detach() / covered
+        torch.testing.assert_close(parts["final_classes"], expected)
+
+
+def test_running_mean_of_positives_by_hand() -> None:
+    criterion, output = head_loss(momentum=0.9), example()
+    mean = 5.0  # the first batch is its own mean
+    for covered in (5, 1, 3):
+        mean = 0.9 * mean + 0.1 * covered
+        truth = action_of(covered)
+        _, parts = criterion(output, truth, num_steps=6)
+        assert criterion.positives.tolist() == pytest.approx([mean] * 3)
+        sums = sums_of(output.final, truth)
+        torch.testing.assert_close(parts["final_classes"], sums["classes"].detach() / mean)
+        torch.testing.assert_close(parts["final_actionness"], sums["actionness"].detach() / 6)
+
+
+def test_running_mean_is_part_of_the_state() -> None:
+    criterion, restored = head_loss(momentum=0.9), head_loss(momentum=0.9)
+    criterion(example(), action_of(5), num_steps=6)
+    restored.load_state_dict(criterion.state_dict())
+    a, b = (c(example(), action_of(2), num_steps=6)[0] for c in (criterion, restored))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, head_loss(momentum=0.9)(example(), action_of(2), num_steps=6)[0])

@@ -1,18 +1,15 @@
-"""The whole head: shapes, switches, masks, and any feature width."""
+"""The whole head: shapes, switches, masks, levels, and any feature width."""
 
 import itertools
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from tsatal.head.model import (
-    TSATAL,
-    HeadOutput,
-    action_scores,
-    class_probabilities,
-    intervals_at_steps,
-)
+from tsatal.head.model import PRIOR, TSATAL, Branch, Heads
+from tsatal.head.points import level_points, level_sizes
+from tsatal.head.prediction import HeadOutput, Prediction
 
 
 def head(**changes: Any) -> TSATAL:
@@ -24,100 +21,199 @@ def head(**changes: Any) -> TSATAL:
         "softmax": True,
         "tsa": "hard",
         "tsa_threshold": None,
+        "tsa_reach": None,
         "tpp": True,
         "pyramid_levels": 3,
         "dilations": (1, 2, 4),
+        "levels": 1,
+        "first_reach": 4.0,
+        "early_depth": 1,
+        "final_depth": 1,
+        "final_actionness": True,
+        "separable": False,
         "input_dropout": 0.0,
+        "channel_dropout": 0.0,
         "reach_steps": 6.0,
     }
     return TSATAL(**{**options, **changes})
 
 
-def mask(*lengths: int) -> torch.Tensor:
-    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+def mask(*lengths: int, steps: int | None = None) -> Tensor:
+    return torch.arange(steps or max(lengths)) < torch.tensor(lengths)[:, None]
 
 
 def trained(**changes: Any) -> TSATAL:
-    """Return a head whose batch-norm statistics are not those of initialisation."""
+    """Return a head whose refinement and batch norms have left their initialisation."""
     model = head(**changes).train()
+    if model.tsa is not None:
+        torch.nn.init.normal_(model.tsa.to_out.weight)
     for _ in range(3):
         model(torch.randn(4, 30, 12) * 2 + 1, mask(30, 30, 30, 30))
     return model.eval()
 
 
+def parts(prediction: Prediction) -> dict[str, Tensor]:
+    """Return what a prediction says, (B, P, ...) each."""
+    said = {
+        "classes": prediction.class_logits,
+        "distances": prediction.distances,
+        "intervals": prediction.intervals,
+    }
+    if prediction.actionness_logits is not None:
+        said["actionness"] = prediction.actionness_logits
+    return said
+
+
+# Settings that differ in what runs; every one must keep every promise below.
+VARIANTS: list[dict[str, Any]] = [
+    {"tsa": "hard"},
+    {"tsa": "soft"},
+    {"tsa": "soft", "tsa_reach": 5},
+    {"tsa": "none", "tpp": False},
+    {"levels": 4},
+    {"levels": 4, "tpp": False, "final_actionness": False},
+    {"levels": 4, "softmax": False, "early_depth": 0, "final_depth": 2, "tsa_reach": 5},
+    {"levels": 4, "separable": True},
+    {"separable": True},
+]
+every_variant = pytest.mark.parametrize("changes", VARIANTS, ids=str)
+
+
 @pytest.mark.parametrize("softmax", [True, False])
 @pytest.mark.parametrize("tsa, tpp", itertools.product(["hard", "soft", "none"], [True, False]))
 @pytest.mark.parametrize("steps", [1, 2, 9, 100])
-def test_every_switch_gives_the_same_shapes(softmax: bool, tsa: str, tpp: bool, steps: int) -> None:
-    model = head(softmax=softmax, tsa=tsa, tpp=tpp).eval()
+@pytest.mark.parametrize("levels", [1, 5])
+def test_every_switch_gives_the_same_shapes(
+    softmax: bool, tsa: str, tpp: bool, steps: int, levels: int
+) -> None:
+    model = head(softmax=softmax, tsa=tsa, tpp=tpp, levels=levels).eval()
     out: HeadOutput = model(torch.randn(2, steps, 12), mask(steps, steps))
     assert set(out.stages()) == {
         *(["pre"] if tsa != "none" else []),
-        *(["refined"] if tpp else []),
+        *(["refined"] if tpp or levels > 1 else []),
         "final",
     }
-    for prediction in out.stages().values():
-        assert prediction.class_logits.shape == (2, steps, 3 + softmax)
-        assert prediction.distances.shape == (2, steps, 2)
+    for name, prediction in out.stages().items():
+        points = sum(level_sizes(steps, levels if name == "final" else 1))
+        assert len(prediction.points) == points
+        assert prediction.valid.shape == (2, points) and prediction.valid.all()
+        assert prediction.class_logits.shape == (2, points, 3 + softmax)
+        assert prediction.distances.shape == (2, points, 2)
         assert (prediction.distances > 0).all()
     assert out.final.actionness_logits is not None
-    assert out.final.actionness_logits.shape == (2, steps)
+    assert out.final.actionness_logits.shape == out.final.valid.shape
 
 
-@pytest.mark.parametrize("tsa", ["hard", "soft"])
-def test_batched_with_padding_equals_alone(tsa: str) -> None:
-    model = trained(tsa=tsa)
+@pytest.mark.parametrize("levels", [1, 3])
+def test_final_actionness_can_be_left_out_and_that_before_tpp_cannot(levels: int) -> None:
+    model = head(levels=levels, final_actionness=False).eval()
+    out = model(torch.randn(1, 9, 12), mask(9))
+    assert out.final.actionness_logits is None
+    assert out.refined.actionness_logits is not None
+
+
+@pytest.mark.parametrize("width_in", [1, 5, 512])
+@pytest.mark.parametrize("levels", [1, 3])
+def test_features_may_have_any_width(width_in: int, levels: int) -> None:
+    out = head(width_in=width_in, levels=levels)(torch.randn(2, 9, width_in), mask(9, 9))
+    assert out.final.distances.isfinite().all()
+
+
+@every_variant
+def test_batched_with_padding_equals_alone(changes: dict[str, Any]) -> None:
+    model = trained(**changes)
     lengths = (1, 2, 7, 16, 33)
     x = [torch.randn(n, 12) for n in lengths]
     batch = torch.full((len(lengths), 40, 12), 50.0)
     for n, sequence in enumerate(x):
         batch[n, : len(sequence)] = sequence
-    valid = torch.arange(40) < torch.tensor(lengths)[:, None]
-    together = model(batch, valid).stages()
+    together = model(batch, mask(*lengths, steps=40)).stages()
     for n, sequence in enumerate(x):
         alone = model(sequence[None], mask(len(sequence))).stages()
-        for name in alone:
-            for a, b in zip(vars(alone[name]).values(), vars(together[name]).values(), strict=True):
-                if a is not None:
-                    torch.testing.assert_close(
-                        b[n : n + 1, : len(sequence)], a, atol=1e-4, rtol=1e-4
-                    )
+        for name, stage in alone.items():
+            valid = together[name].valid[n]
+            padded = parts(together[name])
+            for part, expected in parts(stage).items():
+                torch.testing.assert_close(
+                    padded[part][n, valid], expected[0], atol=1e-4, rtol=1e-4
+                )
+            assert torch.equal(together[name].points.position[valid], stage.points.position)
+            assert torch.equal(together[name].points.stride[valid], stage.points.stride)
+            assert torch.equal(together[name].points.reach[valid], stage.points.reach)
 
 
-def test_padding_has_no_gradient_and_no_part_in_statistics() -> None:
-    short, long = head().train(), head().train()
+@pytest.mark.parametrize("levels", [1, 4])
+def test_a_point_is_valid_where_its_step_is(levels: int) -> None:
+    valid = mask(1, 2, 7, 16, 33, steps=40)
+    final = head(levels=levels).eval()(torch.randn(5, 40, 12), valid).final
+    assert torch.equal(final.valid, valid[:, level_points(40, levels=levels).position.long()])
+
+
+@every_variant
+def test_padding_has_no_gradient_and_no_part_in_statistics(changes: dict[str, Any]) -> None:
+    short, long = head(**changes).train(), head(**changes).train()
     x = torch.randn(2, 10, 12)
     wide = torch.cat([x, torch.full((2, 20, 12), 9.0)], 1).requires_grad_()
-    a = short(x, mask(10, 10)).final.distances
-    b = long(wide, torch.arange(30)[None].expand(2, 30) < 10).final.distances
-    torch.testing.assert_close(a, b[:, :10], atol=1e-4, rtol=1e-4)
-    b[:, :10].sum().backward()
+    a = short(x, mask(10, 10)).final
+    b = long(wide, mask(10, 10, steps=30)).final
+    torch.testing.assert_close(a.distances[a.valid], b.distances[b.valid], atol=1e-4, rtol=1e-4)
+    b.distances[b.valid].sum().backward()
     assert wide.grad is not None and wide.grad[:, 10:].abs().max() == 0
     for p, q in zip(short.buffers(), long.buffers(), strict=True):
         torch.testing.assert_close(p, q, atol=1e-4, rtol=1e-4)
 
 
-def test_intervals_surround_their_step() -> None:
-    d = torch.tensor([[1.0, 2.0], [0.5, 0.0], [2.0, 3.0]])
-    assert intervals_at_steps(d).tolist() == [[-1, 2], [0.5, 1], [0, 5]]
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_every_weight_takes_part(changes: dict[str, Any]) -> None:
+    model = head(**changes).train()
+    if model.tsa is not None:
+        torch.nn.init.normal_(model.tsa.to_out.weight)
+    out = model(torch.randn(2, 40, 12), mask(40, 33))
+    said = [x[stage.valid] for stage in out.stages().values() for x in parts(stage).values()]
+    sum(x.square().sum() for x in said).backward()  # type: ignore[union-attr]
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
-@pytest.mark.parametrize("softmax", [True, False])
-def test_class_probabilities_sum_to_one(softmax: bool) -> None:
-    p = class_probabilities(torch.randn(2, 5, 4) * 4, softmax=softmax)
-    assert p.shape[-1] == (4 if softmax else 5)
-    torch.testing.assert_close(p.sum(-1), torch.ones(2, 5))
+@every_variant
+def test_a_sequence_without_a_valid_step_gives_finite_numbers(changes: dict[str, Any]) -> None:
+    for training in (True, False):
+        out = head(**changes).train(training)(torch.randn(2, 3, 12), mask(0, 3))
+        for stage in out.stages().values():
+            assert all(x.isfinite().all() for x in parts(stage).values())
+            assert not stage.valid[0].any()
 
 
-def test_action_scores_leave_background_out() -> None:
-    logits = torch.tensor([[2.0, 0.0, 1.0]])
-    torch.testing.assert_close(action_scores(logits, softmax=True), logits.softmax(-1)[:, 1:])
-    torch.testing.assert_close(action_scores(logits, softmax=False), logits.sigmoid())
+@every_variant
+def test_half_precision_gives_single_predictions_close_to_those_of_single(
+    changes: dict[str, Any],
+) -> None:
+    # hard classes may flip where two are near, which changes what is related to what
+    model = trained(**{**changes, "tsa": "none"})
+    x, valid = torch.randn(2, 33, 12), mask(33, 20)
+    full = model(x, valid).final
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(x, valid).final
+    for part, expected in parts(full).items():
+        got = parts(half)[part]
+        assert got.dtype == torch.float32
+        scale = expected[full.valid].abs().max()
+        assert ((got - expected)[full.valid].abs() < 0.05 * scale).all()
 
 
-def test_scale_of_the_features_does_not_matter_once_it_is_known() -> None:
+def test_a_state_that_is_loaded_gives_the_same_predictions() -> None:
+    model = trained(levels=3, tsa="soft")
+    model.divide_features_by(3.0)
+    other = head(levels=3, tsa="soft").eval()
+    other.load_state_dict(model.state_dict())
     x = torch.randn(2, 20, 12)
-    plain, scaled = head().eval(), head().eval()
+    a, b = (parts(m(x, mask(20, 13)).final) for m in (model, other))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_scale_of_the_features_does_not_matter_once_it_is_known(levels: int) -> None:
+    x = torch.randn(2, 20, 12)
+    plain, scaled = head(levels=levels).eval(), head(levels=levels).eval()
     scaled.divide_features_by(1e-3)
     a = plain(x, mask(20, 20)).final.class_logits
     b = scaled(x * 1e-3, mask(20, 20)).final.class_logits
@@ -129,6 +225,86 @@ def test_distances_begin_at_the_typical_reach() -> None:
     torch.testing.assert_close(out.final.distances, torch.full((1, 20, 2), 6.0), rtol=0.2, atol=0)
 
 
+def test_distances_of_levels_begin_at_half_of_what_they_reach() -> None:
+    out = head(levels=3, first_reach=5.0).eval()(torch.zeros(1, 20, 12), mask(20))
+    expected = (out.final.points.stride * 2.5)[None, :, None].expand(1, -1, 2)
+    torch.testing.assert_close(out.final.distances, expected, rtol=0.2, atol=0)
+
+
+def test_actions_begin_as_improbable_as_the_prior() -> None:
+    out = head(softmax=False, levels=3).eval()(torch.zeros(1, 20, 12), mask(20))
+    torch.testing.assert_close(
+        out.final.class_logits.sigmoid(), torch.full((1, 35, 3), PRIOR), rtol=0.3, atol=0
+    )
+
+
+def test_depth_of_a_branch_is_how_far_it_sees() -> None:
+    for depth in (0, 1, 3):
+        torch.manual_seed(0)
+        branch = Branch(4, 2, depth=depth, separable=False).eval()
+        x, y = torch.randn(1, 21, 4), torch.zeros(1, 21, 4)
+        y[0, 10] = 100
+        changed = (branch(x, mask(21)) != branch(x + y, mask(21)))[0].any(-1).nonzero().flatten()
+        assert changed.tolist() == list(range(10 - depth, 11 + depth))
+
+
+def heads(levels: int) -> Heads:
+    torch.manual_seed(0)
+    return Heads(
+        4,
+        num_logits=3,
+        softmax=True,
+        reach=2.0,
+        actionness=True,
+        depth=2,
+        separable=False,
+        levels=levels,
+    ).eval()
+
+
+def test_heads_on_rows_of_several_levels_equal_heads_on_every_level_alone() -> None:
+    module, points = heads(3), level_points(9, levels=3)
+    levels = [torch.randn(1, n, 4) for n in level_sizes(9, 3)]
+    gap = torch.zeros(1, 1, 4)
+    x = torch.cat([piece for level in levels for piece in (level, gap)], 1)
+    valid = (x != 0).any(-1)
+    together = module(x, valid, points, rows=valid[0].nonzero().flatten())
+    first = 0
+    for n, level in enumerate(levels):
+        alone = module.classes(level, torch.ones(level.shape[:2], dtype=torch.bool))
+        last = first + level.shape[1]
+        torch.testing.assert_close(together.class_logits[:, first:last], alone)
+        where = module.boundary(level, torch.ones(level.shape[:2], dtype=torch.bool))
+        torch.testing.assert_close(together.distances[:, first:last], where[..., :2].exp() * 2.0**n)
+        first = last
+
+
+@pytest.mark.parametrize("level", [0, 1, 11])
+def test_every_level_has_its_own_factor_for_distances(level: int) -> None:
+    module, points = heads(12), level_points(5, levels=12)
+    x, valid = torch.randn(1, len(points), 4), torch.ones(1, len(points), dtype=torch.bool)
+    before = module(x, valid, points).distances
+    assert module.log_scale is not None
+    with torch.no_grad():
+        module.log_scale[level] = torch.tensor(3.0).log()
+    factor = module(x, valid, points).distances / before
+    expected = torch.where(points.stride == 2**level, 3.0, 1.0)
+    torch.testing.assert_close(factor, expected[None, :, None].expand_as(factor))
+
+
 def test_mismatched_mask_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(1, 5, 12\)"):
         head()(torch.zeros(1, 5, 12), mask(6))
+
+
+def test_dropped_channels_are_dropped_for_a_whole_sequence() -> None:
+    model = head(channel_dropout=0.5).train()
+    seen: list[Tensor] = []
+    model.embed.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    model(torch.ones(64, 5, 12), mask(*[5] * 64))
+    [x] = seen
+    assert torch.equal(x, x[:, :1].expand_as(x))  # the same at every step
+    assert set(x.unique().tolist()) == {0.0, 2.0}  # what is kept stands in for what is not
+    assert 0.4 < (x[:, 0] > 0).float().mean() < 0.6
+    model.eval()(torch.ones(1, 5, 12), mask(5))
+    assert (seen[1] == 1).all()

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from tsatal.errors import InputError
 from tsatal.head import train
 from tsatal.head.dataset import Batch
-from tsatal.head.targets import Targets
+from tsatal.head.losses import HeadLoss
+from tsatal.head.model import TSATAL
+from tsatal.head.targets import Truth
 
 
 def test_learning_rate_warms_up_and_follows_half_a_cosine() -> None:
@@ -62,7 +64,7 @@ def test_biases_and_norms_do_not_decay() -> None:
 
 
 def weight_of(average: nn.Module) -> float:
-    return float(average.get_parameter("module.weight"))
+    return float(average.get_parameter("module.weight").detach())
 
 
 class Net(nn.Module):
@@ -79,19 +81,31 @@ class Net(nn.Module):
 
 
 def batches_of(epoch: int) -> Iterator[Batch]:
+    """Return batches whose truth follows from their features: a segment of that length a step."""
     g = torch.Generator().manual_seed(epoch)
     for _ in range(3):
         x = torch.randn(2, 5, 4, generator=g)
-        yield Batch(
-            x,
-            torch.ones(2, 5, dtype=torch.bool),
-            Targets(torch.zeros(2, 5, 1), torch.zeros(2, 5, 2)),
-        )
+        segments = torch.stack([torch.zeros(2, 5), x.sum(-1)], -1)
+        labels = torch.zeros(2, 5, dtype=torch.long)
+        yield Batch(x, torch.ones(2, 5, dtype=torch.bool), Truth(segments, labels))
 
 
-def loss_of(output: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    loss = (output.flatten() - batch.features.sum(-1).flatten()).square().mean()
-    return loss, {"square": loss.detach()}
+class Criterion(nn.Module):
+    """Squares over their running mean, so that what it remembers matters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.register_buffer("mean", torch.ones(()))
+
+    def forward(
+        self, output: Tensor, truth: Truth, *, num_steps: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        assert num_steps == 5
+        square = (output.flatten() - truth.segments[..., 1].flatten()).square().mean()
+        self.mean.lerp_(square.detach(), 0.1)
+        loss = square / self.mean
+        return loss, {"square": square.detach()}
 
 
 def run(run_dir: Path, *, epochs: int = 4, resume: bool = False, **changes: Any) -> train.Progress:
@@ -101,7 +115,7 @@ def run(run_dir: Path, *, epochs: int = 4, resume: bool = False, **changes: Any)
         "model": Net(),
         "batches_of": batches_of,
         "steps_per_epoch": 3,
-        "loss_of": loss_of,
+        "criterion": Criterion(),
         "validate": lambda model: 0.5,
         "run_dir": run_dir,
         "epochs": epochs,
@@ -110,6 +124,8 @@ def run(run_dir: Path, *, epochs: int = 4, resume: bool = False, **changes: Any)
         "warmup_share": 0.1,
         "clip_norm": 1.0,
         "average_decay": 0.9,
+        "half": False,
+        "seed": 5,
         "log_every": 2,
         "validate_every": 2,
         "resume": resume,
@@ -158,6 +174,98 @@ def test_resumed_training_is_bit_for_bit_the_uninterrupted_one(
         assert columns[0] == columns[1]
 
 
+class Frames:
+    """Batches for a real head: actions of any length, the first of them wherever it may be."""
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        g = torch.Generator().manual_seed(epoch)
+        for _ in range(3):
+            centre = torch.rand(2, 3, generator=g) * 20
+            half = torch.rand(2, 3, generator=g) * 6
+            labels = torch.randint(-1, 2, (2, 3), generator=g)
+            yield Batch(
+                torch.randn(2, 20, 4, generator=g),
+                torch.arange(20) < torch.tensor([20, 13])[:, None],
+                Truth(torch.stack([centre - half, centre + half], -1), labels),
+            )
+
+
+def small_head() -> TSATAL:
+    return TSATAL(
+        width_in=4,
+        num_classes=2,
+        width=8,
+        softmax=False,
+        tsa="soft",
+        tsa_threshold=None,
+        tsa_reach=4,
+        tpp=True,
+        pyramid_levels=1,
+        dilations=(1, 2),
+        levels=3,
+        first_reach=2.0,
+        early_depth=0,
+        final_depth=1,
+        final_actionness=False,
+        separable=True,
+        input_dropout=0.2,
+        channel_dropout=0.2,
+        reach_steps=2.0,
+    )
+
+
+def running_loss() -> HeadLoss:
+    stages_and_terms = ("pre", "refined", "final", "classes", "boundary", "actionness")
+    return HeadLoss(
+        num_classes=2,
+        weights=dict.fromkeys(stages_and_terms, 1.0),
+        softmax=False,
+        gamma=2.0,
+        alpha=0.25,
+        centre_radius=1.5,
+        momentum=0.9,
+    )
+
+
+def test_a_resumed_head_goes_on_with_the_running_number_of_positives(tmp_path: Path) -> None:
+    def training(run_dir: Path, **changes: Any) -> None:
+        torch.manual_seed(int(changes.get("resume", False)))
+        model, criterion = small_head(), running_loss()
+        run(run_dir, **{"model": model, "criterion": criterion, "batches_of": Frames(), **changes})
+
+    def cut_short(epoch: int) -> Iterator[Batch]:
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return Frames()(epoch)
+
+    training(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        training(tmp_path / "cut", batches_of=cut_short)
+    training(tmp_path / "cut", resume=True)
+    whole, cut = (train.load_checkpoint(tmp_path / d / train.LAST) for d in ("whole", "cut"))
+    assert same(whole, cut)
+    assert (whole["training"]["criterion"]["positives"] > 1).all()
+
+
+def test_dropout_is_a_function_of_the_seed_and_the_epoch() -> None:
+    drawn = {}
+    for seed, epoch in ((1, 0), (1, 1), (2, 0)):
+        torch.randn(7)  # what was drawn before has no say
+        train.seed_epoch(seed, epoch)
+        drawn[seed, epoch] = torch.rand(3)
+        train.seed_epoch(seed, epoch)
+        assert torch.equal(torch.rand(3), drawn[seed, epoch])
+    assert len({tuple(x.tolist()) for x in drawn.values()}) == 3
+
+
+def test_half_precision_leaves_weights_and_losses_single(tmp_path: Path) -> None:
+    run(tmp_path, model=small_head(), criterion=running_loss(), batches_of=Frames(), half=True)
+    state = train.load_checkpoint(tmp_path / train.LAST)["training"]
+    floats = [x for x in state["model"].values() if x.is_floating_point()]
+    assert {x.dtype for x in floats} == {torch.float32}
+    assert all(x.isfinite().all() for x in floats)
+
+
 def test_a_finished_training_is_not_begun_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -201,15 +309,22 @@ def test_best_is_the_checkpoint_of_the_highest_validation(tmp_path: Path) -> Non
     assert train.load_checkpoint(tmp_path / train.LAST)["progress"]["epoch"] == 6
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_epoch(tmp_path: Path) -> None:
-    def explode(output: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        explode.calls += 1  # type: ignore[attr-defined]
-        loss, parts = loss_of(output, batch)
-        return (loss * math.nan, parts) if explode.calls > 4 else (loss, parts)  # type: ignore[attr-defined]
+class Exploding(Criterion):
+    """Loses its mind at the fifth batch."""
 
-    explode.calls = 0  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match="loss is nan at step 4"):
-        run(tmp_path, loss_of=explode)
+    calls = 0
+
+    def forward(
+        self, output: Tensor, truth: Truth, *, num_steps: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self.calls += 1
+        loss, parts = super().forward(output, truth, num_steps=num_steps)
+        return (loss * math.nan, parts) if self.calls > 4 else (loss, parts)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_epoch(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="loss is nan at step 4 .*square"):
+        run(tmp_path, criterion=Exploding())
     assert train.load_checkpoint(tmp_path / train.LAST)["progress"]["step"] == 3
 
 

@@ -19,30 +19,59 @@ def test_condition_matrix_is_eq_1() -> None:
             [0.1, 0.4, 0.4, 0.5],
         ]
     )
-    assert torch.equal(tsa.condition_matrix(torch.tensor([[0, 1, 1, 2]]))[0], expected)
+    classes = torch.tensor([[0, 1, 1, 2]])
+    assert torch.equal(tsa.condition_matrix(classes, classes)[0], expected)
 
 
 def test_background_steps_never_attend_to_background() -> None:
-    assert tsa.condition_matrix(torch.zeros(1, 5, dtype=torch.long)).abs().max() == 0
+    background = torch.zeros(1, 5, dtype=torch.long)
+    assert tsa.condition_matrix(background, background).abs().max() == 0
+
+
+def test_matrices_between_some_steps_and_others_are_those_rows_and_columns() -> None:
+    g = torch.Generator().manual_seed(0)
+    classes = torch.randint(0, 4, (2, 9), generator=g)
+    whole = tsa.condition_matrix(classes, classes)
+    assert torch.equal(tsa.condition_matrix(classes[:, 2:5], classes[:, 3:]), whole[:, 2:5, 3:])
+    p = torch.rand(2, 9, 4, generator=g).softmax(-1)
+    soft = tsa.soft_condition_matrix(p, p)
+    torch.testing.assert_close(tsa.soft_condition_matrix(p[:, 2:5], p[:, 3:]), soft[:, 2:5, 3:])
+    where = torch.rand(2, 9, 2, generator=g).sort(-1).values
+    b = tsa.distance_similarity(where, where)
+    assert torch.equal(tsa.distance_similarity(where[:, 2:5], where[:, 3:]), b[:, 2:5, 3:])
 
 
 def test_soft_condition_matrix_of_certain_classes_is_the_hard_one() -> None:
-    classes = torch.randint(0, 4, (2, 9), generator=torch.Generator().manual_seed(0))
-    certain = torch.nn.functional.one_hot(classes, 4).float()
+    g = torch.Generator().manual_seed(0)
+    classes, others = torch.randint(0, 4, (2, 9), generator=g), torch.randint(0, 4, (2, 7))
+    certain, certain_others = (torch.nn.functional.one_hot(c, 4).float() for c in (classes, others))
     torch.testing.assert_close(
-        tsa.soft_condition_matrix(certain), tsa.condition_matrix(classes), atol=1e-6, rtol=0
+        tsa.soft_condition_matrix(certain, certain_others),
+        tsa.condition_matrix(classes, others),
+        atol=1e-6,
+        rtol=0,
     )
 
 
 def test_soft_condition_matrix_is_the_expectation() -> None:
     # p = (bg .5, a .5) at both steps: P(both bg) 1/4, P(one) 1/2, P(same action) 1/4
     p = torch.tensor([[[0.5, 0.5], [0.5, 0.5]]])
-    assert tsa.soft_condition_matrix(p)[0, 0, 1].item() == pytest.approx(0.5 * 0.1 + 0.25 * 0.5)
+    expected = 0.5 * 0.1 + 0.25 * 0.5
+    assert tsa.soft_condition_matrix(p, p)[0, 0, 1].item() == pytest.approx(expected)
+
+
+def test_soft_condition_matrix_is_the_sum_over_all_pairs_of_classes() -> None:
+    g = torch.Generator().manual_seed(0)
+    p, q = (torch.randn(5, 4, generator=g).softmax(-1) for _ in range(2))
+    every = torch.arange(4)
+    expected = torch.einsum("ic,cd,jd->ij", p, tsa.condition_matrix(every, every), q)
+    torch.testing.assert_close(tsa.soft_condition_matrix(p, q), expected)
 
 
 def test_distance_similarity_is_eq_2() -> None:
     # [0, 4] and [2, 6] share 2 of 6; [0, 4] and [8, 9] share nothing
-    b = tsa.distance_similarity(torch.tensor([[[0.0, 4.0], [2.0, 6.0], [8.0, 9.0]]]))[0]
+    intervals = torch.tensor([[0.0, 4.0], [2.0, 6.0], [8.0, 9.0]])
+    b = tsa.distance_similarity(intervals, intervals)
     assert b[0, 1].item() == pytest.approx(2 / 6)
     assert b[0, 2].item() == 0
     torch.testing.assert_close(b.diagonal(), torch.ones(3))
@@ -53,13 +82,13 @@ def test_attention_map_is_eq_4() -> None:
     # d = 4; q.k = (4, 0) / sqrt(4) = (2, 0): weights e^2 / (e^2 + 1) and the rest
     q = torch.ones(1, 1, 4)
     k = torch.stack([torch.ones(4), torch.zeros(4)])[None]
-    m = tsa.attention_map(q.expand(1, 2, 4), k, torch.ones(1, 2, dtype=torch.bool))
+    m = tsa.attention_map(q.expand(1, 2, 4), k, torch.ones(1, 1, 2, dtype=torch.bool))
     assert m[0, 0, 0].item() == pytest.approx(math.e**2 / (math.e**2 + 1))
     torch.testing.assert_close(m.sum(-1), torch.ones(1, 2))
 
 
 def test_attention_gives_no_weight_to_padding() -> None:
-    valid = torch.tensor([[True, True, False]])
+    valid = torch.tensor([[[True, True, False]]])
     m = tsa.attention_map(torch.randn(1, 3, 8), torch.randn(1, 3, 8), valid)
     assert m[0, :, 2].abs().max() == 0
 
@@ -82,9 +111,12 @@ def inputs(steps: int, width: int = 8, classes: int = 3) -> tuple[Tensor, Tensor
     return y, valid, p, torch.stack([t - d[..., 0], t + d[..., 1]], -1)
 
 
-def trained(width: int, *, soft: bool = False) -> tsa.TemporalSelfAttention:
+def trained(
+    width: int, *, soft: bool = False, threshold: float | None = None, reach: int | None = None
+) -> tsa.TemporalSelfAttention:
     """Return a module whose output layer has left its zero initialisation."""
-    module = tsa.TemporalSelfAttention(width, soft=soft)
+    torch.manual_seed(0)
+    module = tsa.TemporalSelfAttention(width, soft=soft, threshold=threshold, reach=reach)
     torch.nn.init.normal_(module.to_out.weight)
     return module
 
@@ -95,19 +127,96 @@ def test_refinement_begins_as_no_change() -> None:
     assert torch.equal(module(y, valid, probabilities=p, intervals=intervals), y)
 
 
-def test_module_computes_g_v_by_hand() -> None:
-    y, valid, p, intervals = inputs(6)
-    module = trained(8)
+def by_hand(
+    module: tsa.TemporalSelfAttention,
+    y: Tensor,
+    p: Tensor,
+    intervals: Tensor,
+    allowed: Tensor,
+) -> Tensor:
+    """Return y + W_o (G V), all pairs at once; `allowed` is (B, T, T)."""
     q, k, v = (
         (y @ layer.weight.T + layer.bias).sigmoid()
         for layer in (module.to_query, module.to_key, module.to_value)
     )
-    m = (q @ k.transpose(1, 2) / math.sqrt(8)).softmax(-1)
-    g = tsa.condition_matrix(p.argmax(-1)) * (1 - tsa.distance_similarity(intervals)) * m
-    expected = y + g @ v @ module.to_out.weight.T
+    logits = q @ k.transpose(1, 2) / math.sqrt(y.shape[-1])
+    m = logits.masked_fill(~allowed, -1e9).softmax(-1)
+    if module.soft:
+        a = tsa.soft_condition_matrix(p, p)
+    else:
+        a = tsa.condition_matrix(p.argmax(-1), p.argmax(-1))
+    b = tsa.distance_similarity(intervals, intervals)
+    g = a * tsa.novelty(b, threshold=module.threshold) * m
+    return y + g @ v @ module.to_out.weight.T
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("threshold", [None, 0.3])
+def test_module_computes_g_v_by_hand(soft: bool, threshold: float | None) -> None:
+    y, valid, p, intervals = inputs(6)
+    module = trained(8, soft=soft, threshold=threshold)
+    expected = by_hand(module, y, p, intervals, torch.ones(2, 6, 6, dtype=torch.bool))
     torch.testing.assert_close(
         module(y, valid, probabilities=p, intervals=intervals), expected, atol=1e-5, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("reach", [1, 2, 5, 12, 100])
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 6, 12, 24, 25, 40])
+def test_within_reach_is_the_full_computation_with_a_band(
+    steps: int, reach: int, soft: bool
+) -> None:
+    y, _, p, intervals = inputs(steps)
+    valid = torch.arange(steps) < torch.tensor([steps, (steps + 1) // 2])[:, None]
+    y = (y * valid[..., None]).requires_grad_()
+    module = trained(8, soft=soft, reach=reach)
+    i = torch.arange(steps)
+    band = (i[:, None] - i[None]).abs() <= reach
+    out = module(y, valid, probabilities=p, intervals=intervals)
+    expected = by_hand(module, y, p, intervals, band & valid[:, None])
+    torch.testing.assert_close(out[valid], expected[valid], atol=1e-5, rtol=1e-5)
+    assert (out[~valid] == 0).all()
+    ((gradient,), (full,)) = (
+        torch.autograd.grad(x[valid].square().sum(), y) for x in (out, expected)
+    )
+    torch.testing.assert_close(gradient[valid], full[valid], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [1, 9, 30])
+@pytest.mark.parametrize("reach", [None, 4])
+def test_padding_changes_nothing(steps: int, reach: int | None) -> None:
+    y, valid, p, intervals = inputs(steps)
+    module = trained(8, reach=reach)
+    alone = module(y, valid, probabilities=p, intervals=intervals)
+    y, valid, p, intervals = (
+        torch.cat([x, torch.zeros_like(x[:, :1]).expand(-1, 13, *x.shape[2:])], 1)
+        for x in (y, valid, p, intervals)
+    )
+    p[:, steps:] = 0.25  # what the heads say at padding
+    padded = module(y, valid, probabilities=p, intervals=intervals)
+    torch.testing.assert_close(padded[:, :steps], alone, atol=1e-6, rtol=1e-6)
+    assert padded[:, steps:].abs().max() == 0
+
+
+def test_what_is_out_of_reach_is_not_felt() -> None:
+    y, valid, p, intervals = inputs(30)
+    module = trained(8, reach=4)
+    other = y.clone()
+    other[:, 10] += 3
+    a, b = (module(x, valid, probabilities=p, intervals=intervals) for x in (y, other))
+    changed = ((a - b).abs().amax((0, 2)) > 0).nonzero().flatten()
+    assert changed.min() >= 6 and changed.max() <= 14 and len(changed) > 1
+
+
+def test_blocks_and_what_is_around_them_by_hand() -> None:
+    x = torch.arange(1.0, 6)[None, :, None]  # five steps in blocks of two
+    assert tsa.own_blocks(x, 2)[0, ..., 0].tolist() == [[1, 2], [3, 4], [5, 0]]
+    assert tsa.blocks_around(x, 2)[0, ..., 0].tolist() == [
+        [0, 0, 1, 2, 3, 4],
+        [1, 2, 3, 4, 5, 0],
+        [3, 4, 5, 0, 0, 0],
+    ]
 
 
 def test_a_video_of_background_keeps_its_features() -> None:
