@@ -179,7 +179,7 @@ def extract(
     default="paper",
     show_default=True,
     metavar="NAME|FILE",
-    help="A shipped configuration (see `tsatal configs`) or a YAML file.",
+    help="A shipped configuration (see `tsatal configs`) or a YAML file; several: A+B.",
 )
 @click.option(
     "--set",

@@ -169,13 +169,17 @@ def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> Config:
     """Return the defaults changed by a YAML file and by `section.key=value` strings.
 
     Args:
-        name_or_path: the name of a shipped configuration, or the path of a YAML file.
+        name_or_path: the name of a shipped configuration, or the path of a YAML file; several,
+            joined by "+", are read one after another ("strong+thumos14").
         overrides: as given to `--set`; the value is read as YAML.
     Raises:
         InputError: no such configuration; an unknown key (the message names the nearest one); a
             value of the wrong type or out of range.
     """
-    source, settings = _read(name_or_path)
+    settings: dict[str, Any] = {}
+    source = name_or_path
+    for part in [source] if Path(source).is_file() else source.split("+"):
+        _merge(settings, _read(part))
     for override in overrides:
         _override(settings, override)
     return parse_config(settings, source=source)
@@ -209,7 +213,15 @@ def all_keys() -> list[str]:
     ]
 
 
-def _read(name_or_path: str) -> tuple[str, dict[str, Any]]:
+def _merge(settings: dict[str, Any], later: Mapping[str, Any]) -> None:
+    for section, values in later.items():
+        if isinstance(values, Mapping) and isinstance(settings.get(section), dict):
+            settings[section].update(values)
+        else:
+            settings[section] = dict(values) if isinstance(values, Mapping) else values
+
+
+def _read(name_or_path: str) -> dict[str, Any]:
     if name_or_path in shipped_configs():
         text = (resources.files(__package__) / "configs" / f"{name_or_path}.yaml").read_text()
     else:
@@ -227,7 +239,7 @@ def _read(name_or_path: str) -> tuple[str, dict[str, Any]]:
         raise InputError(f"{name_or_path}: not YAML ({' '.join(str(e).split())})") from None
     if settings is not None and not isinstance(settings, dict):
         raise InputError(f"{name_or_path}: must hold sections ({', '.join(Config.model_fields)})")
-    return name_or_path, settings or {}
+    return settings or {}
 
 
 def _override(settings: dict[str, Any], override: str) -> None:
@@ -252,7 +264,8 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"unknown key {key!r}{_nearest(key)}")
         else:
             value = f", is {problem['input']!r:.60}" if key else ""
-            lines.append(f"{key}: {problem['msg'].lower()}{value}".removeprefix(": "))
+            said = problem["msg"].lower().removeprefix("value error, ")
+            lines.append(f"{key}: {said}{value}".removeprefix(": "))
     return "; ".join(lines)
 
 

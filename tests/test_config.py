@@ -90,3 +90,18 @@ def test_shipped_files_only_use_known_sections() -> None:
     for name in config.shipped_configs():
         text = (Path(config.__file__).parent / "configs" / f"{name}.yaml").read_text()
         assert set(yaml.safe_load(text)) <= set(Config.model_fields)
+
+
+def test_configurations_are_read_one_after_another() -> None:
+    both = load_config("strong+thumos14", ["optim.epochs=7"])
+    assert both.model == load_config("strong").model
+    assert both.eval == load_config("thumos14").eval
+    assert both.optim.epochs == 7
+    with pytest.raises(InputError, match="strnog"):
+        load_config("paper+strnog")
+
+
+def test_a_coarsest_level_must_fit_into_the_windows() -> None:
+    with pytest.raises(InputError, match=r"paper: model.levels=9 needs decode.window_steps of 256"):
+        load_config("paper", ["model.levels=9"])
+    assert load_config("paper", ["model.levels=9", "decode.window_steps=256"]).model.levels == 9
