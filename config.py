@@ -89,7 +89,9 @@ class LossConfig(_Section):
     focal_gamma: float = Field(2.0, ge=0, description="How much easy steps are discounted.")
     focal_alpha: float = Field(0.5, gt=0, lt=1, description="Weight of action against background.")
     centre_radius: float | None = Field(
-        None, gt=0, description="Points this near to an action's centre learn it; None: all inside."
+        None,
+        ge=1,
+        description="Strides from an action's centre to points that learn it; None: any.",
     )
     positives_momentum: float = Field(
         0.0,

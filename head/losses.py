@@ -137,22 +137,18 @@ class HeadLoss(nn.Module):
                 prediction, targets, softmax=self.softmax, gamma=self.gamma, alpha=self.alpha
             )
             positives = self._positives(number, (targets.inside & prediction.valid).sum())
-            points = _per_process(prediction.valid.sum())
+            points = sum_over_processes(prediction.valid.sum())
             for term, value in sums.items():
-                mean = value / (points if term == "actionness" else positives)
+                count = points if term == "actionness" else positives
+                mean = value * processes() / count.clamp(min=1)
                 parts[f"{stage}_{term}"] = mean.detach()
                 total = total + self.weights[stage] * self.weights[term] * mean
         return total, parts
 
     @torch.no_grad()
     def _positives(self, stage: int, count: Tensor) -> Tensor:
-        """Return what the sums over positives of a stage are divided by."""
-        old, new = self.positives[stage], _per_process(count)
+        """Return the running mean of the positives of all processes, after `count` of this one."""
+        old, new = self.positives[stage], sum_over_processes(count.float())
         keep = torch.where(old > 0, self.momentum, 0.0)
         self.positives[stage] = keep * old + (1 - keep) * new
         return self.positives[stage].clone()
-
-
-def _per_process(count: Tensor) -> Tensor:
-    """Return the mean of a count over the processes of a distributed training, above 0."""
-    return (sum_over_processes(count.float()) / processes()).clamp(min=1 / processes())
