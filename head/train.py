@@ -241,12 +241,18 @@ def load_training(
 ) -> Progress:
     """Put a checkpoint's state into the four, and return where that training stood."""
     checkpoint = load_checkpoint(path)
-    state = checkpoint["training"]
-    model.load_state_dict(state["model"])
-    criterion.load_state_dict(state["criterion"])
-    average.module.load_state_dict(checkpoint["average"])
-    average.n_averaged.fill_(state["updates"])
-    optimizer.load_state_dict(state["optimizer"])
+    try:
+        state = checkpoint["training"]
+        model.load_state_dict(state["model"])
+        criterion.load_state_dict(state["criterion"])
+        average.module.load_state_dict(checkpoint["average"])
+        average.n_averaged.fill_(state["updates"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (KeyError, RuntimeError, ValueError) as e:
+        reason = str(e).splitlines()[-1].strip()
+        raise InputError(
+            f"{path}: does not fit this version or these settings ({reason}); train anew"
+        ) from None
     return Progress(**checkpoint["progress"])
 
 

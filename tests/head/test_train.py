@@ -352,3 +352,15 @@ def test_a_damaged_or_missing_checkpoint_is_one_clear_line(
         (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(InputError, match="x.pt"):
         train.load_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_checkpoint_of_another_version_is_one_clear_line(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1)
+    average, optimizer = (
+        train.averaged(model, decay=0.9),
+        train.make_optimizer(model, lr=1e-3, weight_decay=0.0),
+    )
+    old = {"average": {}, "training": {"model": model.state_dict()}, "progress": {}}
+    train.save_atomically(old, tmp_path / "last.pt")
+    with pytest.raises(InputError, match="criterion.*train anew"):
+        train.load_training(tmp_path / "last.pt", model, nn.Identity(), average, optimizer)
