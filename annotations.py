@@ -4,7 +4,8 @@ This is the only place that knows what an annotation or a prediction file looks 
 
     {"database": {ID: {"subset": S, "duration": SEC,
                        "annotations": [{"label": L, "segment": [START, END]}]}}}
-    {"results": {ID: [{"label": L, "segment": [START, END], "score": P}]}}
+    {"results": {ID: [{"label": L, "segment": [START, END], "score": P}]},
+     "actionness": {ID: {"start_sec": S, "step_sec": S, "values": [...]}}}   (ours, optional)
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ class Detection:
     start_sec: float
     end_sec: float
     score: float
+
+
+@dataclass(frozen=True)
+class ActionnessCurve:
+    """How sure the head is, from 0 to 1, that any action goes on: value `t` is that of the
+    instant `start_sec + t * step_sec`."""
+
+    start_sec: float
+    step_sec: float
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -121,15 +132,42 @@ def load_predictions(path: str | Path) -> dict[str, list[Detection]]:
     }
 
 
-def predictions_json(predictions: Mapping[str, Iterable[Detection]]) -> str:
-    """Return detections as ActivityNet submission JSON, videos and detections in given order."""
+def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
+    """Return the actionness curves in a file of detections; none where it has none.
+
+    Raises:
+        InputError: not of that form; the message names the video.
+    """
+    source = str(path)
+    raw = _parse_json(_read_text(path), source)
+    curves = raw.get("actionness") if isinstance(raw, dict) else None
+    if curves is None:
+        return {}
+    if not isinstance(curves, dict):
+        raise InputError(f"{source}: 'actionness' must be a dict, is {curves!r:.60}")
+    return {str(video): _curve(curve, f"{source}: actionness of {video}")
+            for video, curve in curves.items()}  # fmt: skip
+
+
+def predictions_json(
+    predictions: Mapping[str, Iterable[Detection]],
+    actionness: Mapping[str, ActionnessCurve] | None = None,
+) -> str:
+    """Return detections as ActivityNet submission JSON, videos and detections in given order.
+
+    Args:
+        actionness: curves that go into the same file, where other programs do not look.
+    """
     results = {
         video: [
             {"label": d.label, "segment": [d.start_sec, d.end_sec], "score": d.score} for d in found
         ]
         for video, found in predictions.items()
     }
-    return json.dumps({"version": "VERSION 1.3", "results": results, "external_data": {}}, indent=1)
+    whole: dict[str, Any] = {"version": "VERSION 1.3", "results": results, "external_data": {}}
+    if actionness:
+        whole["actionness"] = {video: asdict(curve) for video, curve in actionness.items()}
+    return json.dumps(whole, indent=1)
 
 
 def _read_text(path: str | Path) -> str:
@@ -175,6 +213,14 @@ def _video(video_id: str, entry: Any, source: str) -> AnnotatedVideo:
         for a, where in _entries(entry.get("annotations") or [], at)
     )
     return AnnotatedVideo(video_id, subset, duration, instances)
+
+
+def _curve(entry: Any, at: str) -> ActionnessCurve:
+    values = [_number({"value": v}, "value", at) for v in _member(entry, "values", list, at)]
+    step = _number(entry, "step_sec", at)
+    if step <= 0:
+        raise InputError(f"{at}: 'step_sec' must be above 0, is {step}")
+    return ActionnessCurve(_number(entry, "start_sec", at), step, tuple(values))
 
 
 def _entries(items: Any, at: str) -> list[tuple[Any, str]]:

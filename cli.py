@@ -12,21 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
+from .commands.options import ANY, DEVICE, FILE, FOLDER
 from .errors import InputError
 
 if TYPE_CHECKING:
     from .extract.work import Summary
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
-ANY = click.Path(path_type=Path)
-DEVICE = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where the network runs; auto takes CUDA where there is one.",
-)
 
 
 class _Group(click.Group):

@@ -61,12 +61,15 @@ def test_wheel_holds_the_modules_and_configurations_and_nothing_else(wheel: Path
     modules = {n for n in names if n.endswith(".py")}
     expected = {
         f"tsatal/{p.relative_to(ROOT)}"
-        for folder in (ROOT, ROOT / "extract", ROOT / "head")
+        for folder in (ROOT, *(p.parent for p in ROOT.glob("*/__init__.py")))
         for p in folder.glob("*.py")
     }
     assert modules == expected
     configs = {n for n in names if n.endswith(".yaml")}
     assert configs == {f"tsatal/configs/{p.name}" for p in (ROOT / "configs").glob("*.yaml")}
+    pages = {n for n in names if n.endswith((".html", ".css", ".js"))}
+    kept = [p for p in (ROOT / "pages").iterdir() if p.suffix in (".html", ".css", ".js")]
+    assert pages == {f"tsatal/pages/{p.name}" for p in kept}
     assert not [n for n in names if "tests" in n or "benchmarks" in n]
 
 

@@ -1,0 +1,1 @@
+"""The commands beside the three stages: thin, as those of `cli`, which collects them."""

@@ -1,0 +1,1 @@
+"""Commands between the feature file and the layouts that others publish."""

@@ -1,0 +1,1 @@
+"""Commands about files: is this what it should be, and what is it?"""

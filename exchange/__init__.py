@@ -1,0 +1,1 @@
+"""Features that others publish: into the feature file, and out of it."""
