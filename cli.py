@@ -150,11 +150,7 @@ def extract(
         strict=strict,
         ray=ray,
     )
-    click.echo(_account(summary))
-    if summary.interrupted:
-        click.get_current_context().exit(130)
-    if summary.failed:
-        click.get_current_context().exit(1)
+    _finish(summary)
 
 
 @main.command()
@@ -300,6 +296,48 @@ def evaluate(
 
 
 @main.command()
+@click.argument("videos", nargs=-1, required=True, type=ANY)
+@click.option("--run", type=FOLDER, help="Folder of the run.  [default: the newest]")
+@click.option(
+    "--out", type=FOLDER, help="Folder for what is found.  [default: detections in the run's]"
+)
+@click.option("--min-score", default=0.0, show_default=True, help="Leave out what scores less.")
+@click.option("--top", type=click.IntRange(min=1), help="Keep the best so many of each video.")
+@click.option("--annotations", type=FILE, help="Ground truth, drawn above the detections.")
+@click.option("--view", is_flag=True, help="Write a page per video to look at in a browser.")
+@click.option(
+    "--weights", metavar="PATH", help="The backbone's, where they are neither published nor random."
+)
+@click.option("--flow-weights", metavar="PATH", help="Those of the second stream.")
+@click.option("--features", type=FILE, help="Where the run's feature file is now, if it has moved.")
+@click.option(
+    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True
+)
+@DEVICE
+def detect(
+    videos: tuple[Path, ...], run: Path | None, out: Path | None, view: bool, **settings: Any
+) -> None:
+    """Find actions in VIDEOS: files, folders, .txt lists, or feature files.
+
+    Raw videos are extracted as the run's features were, once: the rows are kept in
+    OUT/features.h5.
+    """
+    from tqdm import tqdm
+
+    from . import pipeline
+    from .runs import newest_run
+
+    run = run or newest_run()
+    detected = pipeline.detect(
+        videos, run, out=out, pages=view, tell=lambda seen: tqdm.write(seen.line()), **settings
+    )
+    for path in detected.written:
+        click.echo(path)
+    if detected.extraction:
+        _finish(detected.extraction)
+
+
+@main.command()
 @click.option(
     "--out", type=FOLDER, default="demo", show_default=True, help="Folder for everything it makes."
 )
@@ -325,6 +363,15 @@ def configs(name: str | None) -> None:
     from .config import dump_config, load_config, shipped_configs
 
     click.echo(dump_config(load_config(name)) if name else "\n".join(shipped_configs()))
+
+
+def _finish(summary: Summary) -> None:
+    """Say what became of the videos, and end with the exit code that says the same."""
+    click.echo(_account(summary))
+    if summary.interrupted:
+        click.get_current_context().exit(130)
+    if summary.failed:
+        click.get_current_context().exit(1)
 
 
 def _account(summary: Summary) -> str:

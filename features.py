@@ -26,10 +26,13 @@ import numpy as np
 
 from .annotations import Annotations, parse_annotations
 from .errors import InputError
+from .files import replacing
+from .names import id_problem
 
 FORMAT = "tsatal-features"
 VERSION = 1
 STREAMS = ("rgb", "flow")
+FEATURE_SUFFIXES = (".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,16 @@ class VideoFeatures:
     step_sec: float
     duration_sec: float
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def axis(self) -> TimeAxis:
+        """Return where the rows stand in time."""
+        steps = len(next(iter(self.streams.values())))
+        return TimeAxis(steps, self.start_sec, self.step_sec, self.duration_sec)
+
+    def rows(self, streams: Sequence[str]) -> np.ndarray:
+        """Return the rows of `streams` side by side, (T, D) float32."""
+        return np.concatenate([self.streams[s] for s in streams], axis=1, dtype=np.float32)
 
 
 class FeatureFile:
@@ -97,13 +110,19 @@ class FeatureFile:
 
     def annotations(self) -> Annotations | None:
         """Return the embedded annotations, or None where the file has none."""
+        text = self.annotations_text()
+        if text is None:
+            return None
+        return parse_annotations(text, source=f"{self.path} (embedded annotations)")
+
+    def annotations_text(self) -> str | None:
+        """Return the JSON of the embedded annotations, or None where the file has none."""
         if "annotations" not in self._file:
             return None
         try:
-            text = self._file["annotations"].asstr()[()]
+            return str(self._file["annotations"].asstr()[()])
         except (OSError, UnicodeDecodeError) as e:
             raise InputError(f"{self.path}: its annotations are damaged ({e})") from None
-        return parse_annotations(text, source=f"{self.path} (embedded annotations)")
 
     def projections(self) -> dict[str, np.ndarray]:
         """Return the projection matrix (2048, 512) of every stream that has one."""
@@ -215,11 +234,9 @@ def write_feature_file(
         InputError: the same video id twice, or streams of one video that differ in T.
         OSError: the disk is full, or the folder cannot be written.
     """
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     count = 0
     try:
-        with h5py.File(aside, "w") as file:
+        with replacing(path) as aside, h5py.File(aside, "w") as file:
             file.attrs.update(format=FORMAT, version=VERSION, provenance=json.dumps(provenance))
             if annotations_text is not None:
                 file["annotations"] = annotations_text
@@ -228,19 +245,16 @@ def write_feature_file(
             group = file.create_group("videos")
             for count, video in enumerate(videos, start=1):  # noqa: B007
                 _write_video(group, video)
-        _sync(aside)
-        os.replace(aside, path)
-        _sync(path.parent)
     except (OSError, RuntimeError) as e:  # HDF5 raises either, and pages of text, on a full disk
         code = errno.ENOSPC if "No space left" in str(e) else getattr(e, "errno", None)
         code = code or errno.EIO
         raise OSError(code, os.strerror(code), str(path)) from None
-    finally:
-        aside.unlink(missing_ok=True)
     return count
 
 
 def _write_video(videos: h5py.Group, video: VideoFeatures) -> None:
+    if problem := id_problem(video.video_id):
+        raise InputError(f"the video id {ascii(video.video_id)} {problem}; rename the video")
     if video.video_id in videos:
         raise InputError(f"two videos have the id {video.video_id!r}")
     lengths = {name: len(rows) for name, rows in video.streams.items()}
@@ -284,12 +298,3 @@ def _check_format(file: h5py.File, path: Path) -> None:
 
 def _scalar(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _sync(path: Path) -> None:
-    """Make what was written to a file or folder survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -4,65 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
-from .annotations import (
-    Annotations,
-    Detection,
-    load_annotations,
-    load_predictions,
-    predictions_json,
-)
+from .annotations import load_annotations, load_predictions, predictions_json
 from .config import Config, load_config
 from .demo import write_demo_videos
+from .detections import Seen, write_detections
 from .errors import InputError
 from .evaluation import THUMOS14_TIOUS, Evaluation, evaluate
 from .extract.backbone import choose_device
 from .extract.cluster import connect
-from .extract.extractor import Engine, ThisProcess, extract_videos
+from .extract.extractor import Engine, Recipe, ThisProcess, extract_videos
+from .extract.repeat import settings_of
 from .extract.settings import ExtractSettings
-from .extract.sources import find_videos
-from .extract.work import Summary
-from .features import FeatureFile
-from .head.dataset import (
-    Batch,
-    alike_together,
-    batches,
-    draw_windows,
-    feature_scale,
-    label_videos,
-)
-from .head.decode import decode_video, score_video
-from .head.parallel import joined, of_all, of_first, processes, rank, wait_for_all
-from .head.train import LAST, fit, seed_everything
+from .extract.sources import assign_ids, find_videos
+from .extract.work import Advance, Results, Summary, Videos
+from .features import FEATURE_SUFFIXES, FeatureFile, TimeAxis, VideoFeatures
+from .head.parallel import joined, of_first, rank, wait_for_all
+from .head.train import LAST
+from .inference import load_detector
 from .report import write_report
 from .runs import (
-    RunData,
-    build_head,
-    build_loss,
     check_same_extraction,
     describe,
-    load_head,
     load_run_description,
     new_run_dir,
     save_run_description,
 )
-from .subsets import (
-    find_annotations,
-    report_unmatched,
-    subset_to_test,
-    videos_in_subset,
-)
+from .subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
+from .training import train_head
 
 logger = logging.getLogger(__name__)
 
-SCALE_VIDEOS = 200  # enough to know how large features are
+FEATURES = "features.h5"  # in the folders of `detect` and `demo`
 
 
 def extract(
@@ -135,7 +114,7 @@ def train(
         if rank() == 0:
             save_run_description(run_dir, config, data)
         wait_for_all()
-        _fit(file, truth, config, data, run_dir=run_dir, device=on, resume=False)
+        train_head(file, truth, config, data, run_dir=run_dir, device=on, resume=False)
     return run_dir
 
 
@@ -158,105 +137,121 @@ def resume(
         truth = find_annotations(file, data.annotations_for(None, annotations))
         started = (run_dir / LAST).exists()
         wait_for_all()
-        _fit(file, truth, config, data, run_dir=run_dir, device=on, resume=started)
+        train_head(file, truth, config, data, run_dir=run_dir, device=on, resume=started)
     return run_dir
 
 
-def _fit(
-    file: FeatureFile,
-    truth: Annotations,
-    config: Config,
-    data: RunData,
-    *,
-    run_dir: Path,
-    device: torch.device,
-    resume: bool,
-) -> None:
-    """Wire data, head, loss and validation into the training loop."""
-    optim, sampling = config.optim, config.data
-    videos = label_videos(file, videos_in_subset(file, truth, data.subsets.train), data.labels)
-    videos = [v for v in videos if len(v.segments)]
-    validation = videos_in_subset(file, truth, data.subsets.validation)
-    logger.info(
-        "training on %d %s videos (%d actions, %d classes), watching %d %s videos; run %s",
-        len(videos), data.subsets.train, sum(len(v.segments) for v in videos), len(data.labels),
-        len(validation), data.subsets.validation, run_dir,
-    )  # fmt: skip
-    seed_everything(optim.seed)
-    head = build_head(config, data)
-    head.divide_features_by(feature_scale(file, videos, data.streams, max_videos=SCALE_VIDEOS))
+@dataclass(frozen=True)
+class Detected:
+    """What was found in videos, by id, what was written, and what became of raw videos."""
 
-    def batches_of(epoch: int) -> Iterator[Batch]:
-        rng = np.random.default_rng([optim.seed, epoch])
-        windows = draw_windows(
-            videos,
-            window_steps=sampling.window_steps,
-            windows_per_video=sampling.windows_per_video,
-            min_share=sampling.min_instance_share,
-            min_crop=sampling.min_crop,
-            rng=rng,
-        )
-        return batches(
-            file,
-            alike_together(windows, optim.batch_size, rng=rng),
-            streams=data.streams,
-            batch_size=optim.batch_size,
-            min_visible=sampling.min_visible,
-            rank=rank(),
-            processes=processes(),
-        )
-
-    def validate(model: nn.Module) -> float:
-        mine = list(validation)[rank() :: processes()]
-        shares = of_all(detect(model.eval(), file, mine, config, data, device=device))
-        found = {video_id: d for share in shares for video_id, d in share.items()}
-        return evaluate(
-            validation,
-            found,
-            protocol="anet",
-            tious=config.eval.tious,
-            subset=data.subsets.validation,
-        ).average_map
-
-    fit(
-        model=head.to(device),
-        batches_of=batches_of,
-        steps_per_epoch=-(-len(videos) * sampling.windows_per_video // optim.batch_size),
-        criterion=build_loss(config, data).to(device),
-        validate=validate,
-        run_dir=run_dir,
-        resume=resume,
-        device=device,
-        half=optim.half and device.type == "cuda",
-        **optim.model_dump(exclude={"half", "batch_size"}),
-    )
+    seen: Mapping[str, Seen]
+    written: tuple[Path, ...]
+    extraction: Summary | None
 
 
 def detect(
-    head: nn.Module,
-    file: FeatureFile,
-    video_ids: Iterable[str],
-    config: Config,
-    data: RunData,
+    sources: Sequence[Path],
+    run_dir: Path,
     *,
-    device: torch.device,
-) -> dict[str, list[Detection]]:
-    """Return the detections of a trained head in videos of a feature file, best first."""
-    decoding = config.decode.model_dump(exclude={"window_steps", "window_overlap"})
-    found = {}
-    for video_id in video_ids:
-        points = score_video(
-            head,
-            file.rows(video_id, data.streams),
-            softmax=config.model.classes == "softmax",
-            window_steps=config.decode.window_steps or config.data.window_steps,
-            overlap=config.decode.window_overlap,
-            align=2 ** (config.model.levels - 1),
-            batch_size=config.optim.batch_size,
+    out: Path | None = None,
+    min_score: float = 0.0,
+    top: int | None = None,
+    annotations: Path | None = None,
+    features: Path | None = None,
+    weights: str | None = None,
+    flow_weights: str | None = None,
+    checkpoint: str = "last",
+    device: str = "auto",
+    pages: bool = False,
+    show_progress: bool = True,
+    tell: Callable[[Seen], None] = lambda seen: None,
+) -> Detected:
+    """Find actions in raw videos or in feature files, and write detections and pictures.
+
+    Videos are extracted as the run's features were, into `features.h5` in `out`, where they are
+    found again the next time.
+
+    Args:
+        sources: videos, folders and lists of videos, and feature files.
+        out: where to write; `detections` in the run's folder where not given.
+        min_score, top: leave out what scores less, and all but the best so many of each video.
+        annotations: ground truth to draw above the detections.
+        features: where the run's feature file is now; needed if that holds the projection.
+        weights, flow_weights: checkpoints of the extraction, see `extract.repeat.settings_of`.
+        pages: whether to write an HTML page per video, see `pages.viewer`.
+        tell: called with every video as soon as it is done.
+    Raises:
+        InputError: no such run or source, features that were not made like the run's, or two
+            videos of one name.
+    """
+    detector = load_detector(run_dir, checkpoint=checkpoint, device=choose_device(device))
+    truth = load_annotations(annotations).videos if annotations else {}
+    out, streams = out or run_dir / "detections", detector.data.streams
+    files = [s for s in sources if s.suffix.lower() in FEATURE_SUFFIXES]
+    videos = [v for s in sources if s not in files for v in find_videos(s)]
+    paths, _ = assign_ids(videos)
+    seen: dict[str, Seen] = {}
+
+    def look(video_id: str, rows: np.ndarray, axis: TimeAxis) -> None:
+        if video_id in seen:
+            raise InputError(f"two videos have the id {video_id!r}; detect in one after the other")
+        whole = Seen(video_id, axis.duration_sec, detector(rows, axis), paths.get(video_id))
+        seen[video_id] = whole.only(min_score=min_score, top=top)
+        tell(seen[video_id])
+
+    for path in files:
+        with FeatureFile(path) as file:
+            check_same_extraction(file, detector.data)
+            _look_at(file, file.video_ids, streams, look)
+    summary = None
+    if videos:
+        settings = settings_of(
+            detector.data.extraction,
+            streams=streams,
+            features=features or Path(detector.data.features),
+            weights=weights,
+            flow_weights=flow_weights,
             device=device,
         )
-        found[video_id] = decode_video(points, file.time_axis(video_id), data.labels, **decoding)
-    return found
+        out.mkdir(parents=True, exist_ok=True)
+        summary = extract_videos(
+            videos,
+            out / FEATURES,
+            settings,
+            show_progress=show_progress,
+            engine=_Watched(streams, look),
+        )
+        if known := [*summary.already, *summary.elsewhere]:
+            with FeatureFile(summary.out) as file:
+                _look_at(file, known, streams, look)
+    written = write_detections(seen, out, labels=detector.data.labels, truth=truth)
+    return Detected(seen, tuple(written), summary)
+
+
+Look = Callable[[str, np.ndarray, TimeAxis], None]
+
+
+def _look_at(
+    file: FeatureFile, video_ids: Iterable[str], streams: Sequence[str], look: Look
+) -> None:
+    for video_id in video_ids:
+        look(video_id, file.rows(video_id, streams), file.time_axis(video_id))
+
+
+class _Watched(ThisProcess):
+    """This process's engine, which has every video looked at once its rows are safe."""
+
+    def __init__(self, streams: Sequence[str], look: Look) -> None:
+        super().__init__()
+        self._streams, self._look = streams, look
+
+    def extract(self, videos: Videos, advance: Advance, *, recipe: Recipe) -> Results:
+        """Yield every video's rows, or why there are none; see `Engine`."""
+        for video_id, result in super().extract(videos, advance, recipe=recipe):
+            yield video_id, result
+            if isinstance(result, VideoFeatures):
+                self._look(video_id, result.rows(self._streams), result.axis)
 
 
 @dataclass(frozen=True)
@@ -292,18 +287,19 @@ def evaluate_run(
     Raises:
         InputError: no such run, subset or video; features of another width or extraction.
     """
-    config, data = load_run_description(run_dir)
-    on = torch.device(choose_device(device))
+    detector = load_detector(run_dir, checkpoint=checkpoint, device=choose_device(device))
+    config, data = detector.config, detector.data
     subset = subset or data.subsets.test
-    head = load_head(run_dir, checkpoint=checkpoint, device=on)
     with FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(features, annotations))
         videos = videos_in_subset(file, truth, subset)
-        found = detect(head, file, list(videos), config, data, device=on)
+        seen = {video_id: detector.in_file(file, video_id) for video_id in videos}
+    found = {video_id: f.detections for video_id, f in seen.items()}
+    curves = {video_id: f.actionness for video_id, f in seen.items()}
     out = out or run_dir
     out.mkdir(parents=True, exist_ok=True)
-    (out / "predictions.json").write_text(predictions_json(found), encoding="utf-8")
+    (out / "predictions.json").write_text(predictions_json(found, curves), encoding="utf-8")
     left_out = exclude or [v for v in config.eval.exclude if v in videos]
     evaluation = evaluate(
         videos,
@@ -360,7 +356,7 @@ def demo(out: Path, *, seed: int, device: str) -> Measured:
 
     A second call finds videos and features there and trains again.
     """
-    videos, features = out / "videos", out / "features.h5"
+    videos, features = out / "videos", out / FEATURES
     if not (videos / "annotations.json").exists():
         logger.info("writing videos of moving shapes into %s", videos)
         write_demo_videos(videos, seed=seed)

@@ -41,7 +41,7 @@ from tsatal.head import dataset, decode
 from tsatal.head.dataset import Batch, LabelledVideo, feature_scale, label_videos
 from tsatal.head.model import TSATAL
 from tsatal.head.train import averaged, make_optimizer, seed_everything
-from tsatal.pipeline import detect
+from tsatal.inference import Detector
 from tsatal.runs import RunData, build_head, build_loss, describe
 from tsatal.subsets import videos_in_subset
 
@@ -205,7 +205,9 @@ def in_memory(bench: Bench) -> Iterator[None]:
 
 def run_detection(bench: Bench, head: TSATAL, videos: Sequence[str]) -> None:
     """Detect in videos of the feature file."""
-    detect(head, bench.file, videos, bench.config, bench.data, device=bench.device)
+    detector = Detector(head, bench.config, bench.data, bench.device)
+    for video_id in videos:
+        detector.in_file(bench.file, video_id)
 
 
 def our_detector(bench: Bench) -> TSATAL:

@@ -18,7 +18,7 @@ import torch
 
 from tsatal.config import load_config
 from tsatal.features import TimeAxis
-from tsatal.head.decode import decode_video, score_video
+from tsatal.inference import Detector
 from tsatal.runs import RunData, build_head
 from tsatal.subsets import Subsets
 
@@ -39,18 +39,7 @@ def detect(steps: int, preset: str, overrides: list[str]) -> str:
         duration_sec=steps * STEP_SEC,
     )
     started = time.perf_counter()
-    points = score_video(
-        head,
-        rows,
-        softmax=config.model.classes == "softmax",
-        window_steps=config.decode.window_steps or config.data.window_steps,
-        overlap=config.decode.window_overlap,
-        align=2 ** (config.model.levels - 1),
-        batch_size=config.optim.batch_size,
-        device=torch.device("cpu"),
-    )
-    decoding = config.decode.model_dump(exclude={"window_steps", "window_overlap"})
-    found = decode_video(points, axis, labels, **decoding)
+    found = Detector(head, config, data, torch.device("cpu"))(rows, axis).detections
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     hours = axis.duration_sec / 3600

@@ -14,6 +14,8 @@ from ..errors import InputError
 from .backbone import REACH_FRAMES, STRIDE_FRAMES
 from .flow import check_method
 
+EXTRACTOR = "i3d_r50"  # what a feature file calls us
+
 
 @dataclass(frozen=True)
 class ExtractSettings:
@@ -106,7 +108,7 @@ def make_provenance(
     chosen = ("fps", "resize", "crop", "context", "width", "store")
     exact = settings.context >= REACH_FRAMES
     return {
-        "extractor": "i3d_r50",
+        "extractor": EXTRACTOR,
         **{name: getattr(settings, name) for name in chosen},
         "segment": None if exact else settings.pass_frames,
         "dtype": dtype,

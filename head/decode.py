@@ -14,17 +14,21 @@ from ..annotations import Detection
 from ..features import TimeAxis
 from ..segments import steps_to_seconds, tiou
 from .dataset import pad_rows
-from .prediction import Prediction, action_scores
+from .prediction import HeadOutput, Prediction, action_scores
 
 PRUNE_EVERY = 4  # turns of soft-NMS between two looks at what can be dropped
 
 
 @dataclass(frozen=True)
 class PointScores:
-    """What is decoded: scores (P, C) in [0, 1] and intervals (P, 2) in steps, of one sequence."""
+    """What is decoded of one sequence of T rows.
+
+    scores: (P, C) in [0, 1]; intervals: (P, 2) in steps; actionness: of every row, (T,) in [0, 1].
+    """
 
     scores: Tensor
     intervals: Tensor
+    actionness: Tensor
 
 
 def point_scores(prediction: Prediction, *, softmax: bool) -> Tensor:
@@ -95,20 +99,26 @@ def score_video(
     num_steps = len(rows)
     starts = window_starts(num_steps, window_steps=window_steps, overlap=overlap, align=align)
     owner = torch.from_numpy(central_window(num_steps, starts, window_steps)).to(device)
-    scores, intervals = [], []
+    scores, intervals, actionness = [], [], []
     for first in range(0, len(starts), batch_size):
         chosen = starts[first : first + batch_size]
         features, valid = pad_rows(
             [rows[s : s + window_steps] for s in chosen], min(window_steps, num_steps)
         )
-        final = model(features.to(device), valid.to(device)).final
+        valid = valid.to(device)
+        output: HeadOutput = model(features.to(device), valid)
+        final, every_row = output.final, output.refined or output.final
+        assert every_row.actionness_logits is not None
+        row_actionness = every_row.actionness_logits.sigmoid()
         batch_scores = point_scores(final, softmax=softmax)
         for n, start in enumerate(chosen):
             step = (final.points.position.long() + start).clamp(max=num_steps - 1)
             mine = final.valid[n] & (owner[step] == first + n)
             scores.append(batch_scores[n, mine].cpu())
             intervals.append((final.intervals[n, mine] + start).cpu())
-    return PointScores(torch.cat(scores), torch.cat(intervals))
+            own = owner[start : start + valid.shape[1]] == first + n
+            actionness.append(row_actionness[n, : len(own)][own].cpu())
+    return PointScores(torch.cat(scores), torch.cat(intervals), torch.cat(actionness))
 
 
 def soft_nms(

@@ -60,6 +60,17 @@ def test_the_three_lines_on_encoded_video_from_another_folder(tmp_path: Path) ->
     [run_dir] = (tmp_path / "runs").iterdir()
     assert (run_dir / "predictions.json").exists() and list(run_dir.glob("timelines/*.png"))
 
+    held_out = videos[-1]  # as a new video: the same detections as from its cached features
+    detected = tsatal("detect", f"videos/{held_out.name}", "--out", "found")
+    assert detected.returncode == 0 and held_out.stem in detected.stdout, detected.stderr
+    of_raw_video, of_features = (
+        json.loads((folder / "predictions.json").read_text())
+        for folder in (tmp_path / "found", run_dir)
+    )
+    assert of_raw_video["results"][held_out.stem] == of_features["results"][held_out.stem]
+    assert len(of_raw_video["actionness"][held_out.stem]["values"]) == 35
+    assert (tmp_path / "found" / "timelines" / f"{held_out.stem}.png").exists()
+
 
 def test_evaluate_prints_what_was_measured(features: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"

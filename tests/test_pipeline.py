@@ -92,7 +92,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_the_uninterrupted_one(
             raise KeyboardInterrupt
         return draw_windows(*arguments, **options)
 
-    monkeypatch.setattr("tsatal.pipeline.draw_windows", interrupted)
+    monkeypatch.setattr("tsatal.training.draw_windows", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(features, tmp_path / "cut", "optim.epochs=4")
     assert load_checkpoint(tmp_path / "cut" / "last.pt")["progress"]["epoch"] == 2

@@ -59,8 +59,11 @@ class WhereAmI(nn.Module):
         points = level_points(features.shape[1], levels=self.levels)
         at = points.position.long()
         distances = points.stride[:, None].expand(len(features), -1, 2)
-        score = torch.logit(features[:, at, :1] / 1000)
-        return HeadOutput(None, None, Prediction(points, valid[:, at], score, distances))
+        score = torch.logit(features / 1000)
+        final = Prediction(points, valid[:, at], score[:, at], distances)
+        steps = level_points(features.shape[1])
+        every_row = Prediction(steps, valid, score, distances, actionness_logits=score[..., 0])
+        return HeadOutput(None, every_row, final)
 
 
 def where_it_stands(
@@ -98,6 +101,7 @@ def test_merged_windows_hold_every_point_of_every_level_exactly_once(
     stride = (out.intervals[:, 1] - out.intervals[:, 0]) / 2
     # what was read is what stands there, whichever window it was read from
     np.testing.assert_allclose(out.scores[:, 0] * 1000, centre + 1, rtol=1e-4)
+    np.testing.assert_allclose(out.actionness * 1000, np.arange(1, steps + 1), rtol=1e-4)
     expected = level_points(steps, levels=levels)
     assert len(centre) == sum(level_sizes(steps, levels))
     assert sorted(zip(stride.tolist(), centre.tolist(), strict=True)) == list(
@@ -206,6 +210,7 @@ def test_detections_are_in_seconds_and_inside_the_video() -> None:
     points = PointScores(
         scores=torch.tensor([[0.0, 0.9], [0.2, 0.0]]),
         intervals=torch.tensor([[-5.0, 2.0], [1.0, 400.0]]),
+        actionness=torch.zeros(2),
     )
     found = decode_video(
         points,
@@ -224,7 +229,7 @@ def test_detections_are_in_seconds_and_inside_the_video() -> None:
 
 @pytest.mark.parametrize("voting_tiou", [None, 0.5])
 def test_nothing_above_the_threshold_gives_no_detections(voting_tiou: float | None) -> None:
-    points = PointScores(torch.zeros(4, 2), torch.zeros(4, 2))
+    points = PointScores(torch.zeros(4, 2), torch.zeros(4, 2), torch.zeros(4))
     axis = TimeAxis(num_steps=4, start_sec=0.0, step_sec=1.0, duration_sec=4.0)
     found = decode_video(
         points,
@@ -283,7 +288,9 @@ def test_voters_are_never_left_behind_and_their_order_does_not_matter() -> None:
 
 def test_voting_moves_segments_and_leaves_scores_and_labels() -> None:
     points = PointScores(
-        scores=torch.tensor([[0.8], [0.4]]), intervals=torch.tensor([[0.0, 4.0], [0.0, 5.0]])
+        scores=torch.tensor([[0.8], [0.4]]),
+        intervals=torch.tensor([[0.0, 4.0], [0.0, 5.0]]),
+        actionness=torch.zeros(10),
     )
     axis = TimeAxis(num_steps=10, start_sec=0.0, step_sec=0.5, duration_sec=5.0)
     plain, voted = (
