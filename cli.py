@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -12,8 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
+from .commands.files import check, info
+from .commands.heads import export_onnx
 from .commands.options import ANY, DEVICE, FILE, FOLDER
-from .errors import InputError
+from .commands.pages import view
+from .errors import InputError, is_out_of_memory, one_line
+from .files import write_text
 
 if TYPE_CHECKING:
     from .extract.work import Summary
@@ -28,7 +33,11 @@ class _Group(click.Group):
         except (InputError, OSError) as error:
             if ctx.params.get("debug"):
                 raise
-            raise click.ClickException(" ".join(str(error).split())) from error
+            raise click.ClickException(one_line(error)) from error
+        except Exception as error:
+            if ctx.params.get("debug") or not is_out_of_memory(error):
+                raise
+            raise click.ClickException(f"out of memory ({one_line(error)})") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,6 +52,9 @@ def main(debug: bool, quiet: bool) -> None:
     tsatal train --features out.h5       features to a trained head
     tsatal evaluate                      mAP, detections and pictures of the newest run
     """
+    for stream in (sys.stdout, sys.stderr):  # names may hold what a terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     quiet = quiet or not _first_process()
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(message)s", stream=sys.stderr
@@ -223,7 +235,7 @@ def train(
 
 
 @main.command()
-@click.argument("run", required=False, type=FOLDER)
+@click.argument("runs", nargs=-1, type=FOLDER)
 @click.option("--predictions", type=FILE, help="Measure this file of detections instead of a run.")
 @click.option("--annotations", type=FILE, help="Ground truth; a run finds its own.")
 @click.option("--subset", help="Videos to measure on.  [default: the test subset]")
@@ -252,7 +264,7 @@ def train(
 @click.option("--out", type=FOLDER, help="Folder for files and pictures.  [default: the run's]")
 @DEVICE
 def evaluate(
-    run: Path | None,
+    runs: tuple[Path, ...],
     predictions: Path | None,
     annotations: Path | None,
     subset: str | None,
@@ -266,7 +278,10 @@ def evaluate(
     out: Path | None,
     device: str,
 ) -> None:
-    """Measure a run (the newest where none is named), or a file of detections."""
+    """Measure a run (the newest where none is named), or a file of detections.
+
+    Several RUNS are measured alike and compared in one table.
+    """
     from . import pipeline
     from .runs import newest_run
 
@@ -275,24 +290,26 @@ def evaluate(
         "exclude": exclude, "timelines": timelines, "out": out,
     }  # fmt: skip
     if predictions is not None:
-        if run is not None or annotations is None:
+        if runs or annotations is None:
             raise click.UsageError("--predictions needs --annotations, and no RUN")
-        measured = pipeline.evaluate_predictions(predictions, **common)
+        measured = {"": pipeline.evaluate_predictions(predictions, **common)}
     else:
-        run = run or newest_run()
-        measured = pipeline.evaluate_run(
-            run, features=features, checkpoint=checkpoint, device=device, **common
-        )
+        if len(runs) > 1 and out:
+            raise click.UsageError("several runs are written into their own folders: no --out")
+        more = {"features": features, "checkpoint": checkpoint, "device": device}
+        measured = pipeline.evaluate_runs(runs or [newest_run()], **common, **more)
     to_stdout = json_path == "-"
-    click.echo(measured.evaluation.table(), err=to_stdout)
-    for path in measured.written:
+    click.echo(pipeline.table(measured), err=to_stdout)
+    for path in (p for m in measured.values() for p in m.written):
         click.echo(path, err=to_stdout)
     if json_path:
-        text = json.dumps(measured.evaluation.to_json(), indent=1)
+        figures = {name: m.evaluation.to_json() for name, m in measured.items()}
+        whole: Any = figures if len(figures) > 1 else next(iter(figures.values()))
+        text = json.dumps(whole, indent=1)
         if to_stdout:
             click.echo(text)
         else:
-            Path(json_path).write_text(text + "\n", encoding="utf-8")
+            write_text(json_path, text + "\n")
 
 
 @main.command()
@@ -363,6 +380,14 @@ def configs(name: str | None) -> None:
     from .config import dump_config, load_config, shipped_configs
 
     click.echo(dump_config(load_config(name)) if name else "\n".join(shipped_configs()))
+
+
+main.add_command(check)
+main.add_command(info)
+main.add_command(view)
+
+
+main.add_command(export_onnx)
 
 
 def _finish(summary: Summary) -> None:

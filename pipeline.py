@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from .annotations import load_annotations, load_predictions, predictions_json
+from .comparison import comparison_table
 from .config import Config, load_config
 from .demo import write_demo_videos
 from .detections import Seen, write_detections
@@ -25,6 +29,8 @@ from .extract.settings import ExtractSettings
 from .extract.sources import assign_ids, find_videos
 from .extract.work import Advance, Results, Summary, Videos
 from .features import FEATURE_SUFFIXES, FeatureFile, TimeAxis, VideoFeatures
+from .head.export import exported_program, save_onnx
+from .files import write_text
 from .head.parallel import joined, of_first, rank, wait_for_all
 from .head.train import LAST
 from .inference import load_detector
@@ -299,7 +305,7 @@ def evaluate_run(
     curves = {video_id: f.actionness for video_id, f in seen.items()}
     out = out or run_dir
     out.mkdir(parents=True, exist_ok=True)
-    (out / "predictions.json").write_text(predictions_json(found, curves), encoding="utf-8")
+    write_text(out / "predictions.json", predictions_json(found, curves))
     left_out = exclude or [v for v in config.eval.exclude if v in videos]
     evaluation = evaluate(
         videos,
@@ -349,6 +355,64 @@ def evaluate_predictions(
         return Measured(evaluation, ())
     report = write_report(evaluation, videos, found, out, exclude=exclude, timelines=timelines)
     return Measured(evaluation, tuple(report))
+
+
+def evaluate_runs(run_dirs: Sequence[Path], **options: Any) -> dict[str, Measured]:
+    """Measure several runs alike, each into its own folder, and return the results by name.
+
+    Args:
+        run_dirs: subset, protocol, thresholds and exclusions are those of the first, unless given.
+        options: as for `evaluate_run`, but `out`.
+    """
+    config, data = load_run_description(run_dirs[0])
+    options["subset"] = options.get("subset") or data.subsets.test
+    options["protocol"] = options.get("protocol") or config.eval.protocol
+    options["tious"] = options.get("tious") or config.eval.tious
+    options["exclude"] = options.get("exclude") or config.eval.exclude
+    return {str(run_dir): evaluate_run(run_dir, **options) for run_dir in run_dirs}
+
+
+def table(measured: Mapping[str, Measured]) -> str:
+    """Return what was measured as text: one evaluation, or several runs side by side."""
+    evaluations = {name: m.evaluation for name, m in measured.items()}
+    if len(measured) == 1:
+        return next(iter(evaluations.values())).table()
+    configs = {name: load_run_description(Path(name))[0] for name in measured}
+    return comparison_table(evaluations, configs)
+
+
+def export_head(
+    run_dir: Path, out: Path, *, steps: int | None = None, checkpoint: str = "last"
+) -> Path:
+    """Write a run's trained head as ONNX, or, where `out` ends so, as `.pt2` of `torch.export`.
+
+    Args:
+        steps: the number of rows that the file takes; as in training where not given.
+    Raises:
+        InputError: no such run, another ending, or the packages that write ONNX are missing.
+    """
+    if out.suffix not in (".onnx", ".pt2"):
+        raise InputError(f"{out}: must end in .onnx or .pt2")
+    detector = load_detector(run_dir, checkpoint=checkpoint)
+    data, steps = detector.data, steps or detector.config.data.window_steps
+    softmax = detector.config.model.classes == "softmax"
+    program = exported_program(detector.head, softmax=softmax, steps=steps, width=data.width)
+    facts = {
+        "labels": json.dumps(data.labels),
+        "streams": json.dumps(data.streams),
+        "extraction": json.dumps(data.extraction),
+        "intervals": "steps: multiply by step_sec of the features and add their start_sec",
+    }
+    aside = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
+    try:
+        if out.suffix == ".onnx":
+            save_onnx(program, aside, facts)
+        else:
+            torch.export.save(program, aside, extra_files=facts)
+        os.replace(aside, out)
+    finally:
+        aside.unlink(missing_ok=True)
+    return out
 
 
 def demo(out: Path, *, seed: int, device: str) -> Measured:

@@ -1,0 +1,88 @@
+"""The exported head against the head itself, in ONNX Runtime and as an exported program."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from tsatal import pipeline
+from tsatal.cli import main
+from tsatal.config import load_config
+from tsatal.errors import InputError
+from tsatal.features import FeatureFile
+from tsatal.head.export import INPUTS, OUTPUTS, Exportable
+from tsatal.inference import load_detector
+
+STEPS = 64
+
+
+@pytest.fixture(scope="module", params=["paper", "strong"])
+def run(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    write_toy: Callable[..., Path],
+) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    config = load_config(request.param, ["optim.epochs=2", "model.width=16"])
+    return pipeline.train(write_toy(folder / "f.h5"), config, run_dir=folder / "run")
+
+
+def padded(run: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """A video of 60 rows in a sequence of 64."""
+    with FeatureFile(run.parent / "f.h5") as file:
+        rows = torch.from_numpy(file.rows("video_2", ("rgb",)))
+    features = torch.zeros(1, STEPS, rows.shape[1])
+    features[0, : len(rows)] = rows
+    return features, torch.arange(STEPS)[None] < len(rows)
+
+
+@torch.no_grad()
+def expected(run: Path) -> list[np.ndarray]:
+    detector = load_detector(run)
+    softmax = detector.config.model.classes == "softmax"
+    return [t.numpy() for t in Exportable(detector.head, softmax=softmax)(*padded(run))]
+
+
+def test_onnx_runtime_says_what_pytorch_says(run: Path, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    out = tmp_path / "head.onnx"
+    done = CliRunner().invoke(main, ["export-onnx", str(run), str(out), "--steps", str(STEPS)])
+    assert done.exit_code == 0, done.output
+    assert list(tmp_path.iterdir()) == [out]  # weights inside, nothing beside it
+    session = runtime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    given = dict(zip(INPUTS, (t.numpy() for t in padded(run)), strict=True))
+    for name, ours, theirs in zip(OUTPUTS, expected(run), session.run(None, given), strict=True):
+        np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-5, err_msg=name)
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["labels"]) == ["jump", "run"]
+
+
+def test_an_exported_program_says_what_the_head_says(run: Path, tmp_path: Path) -> None:
+    pipeline.export_head(run, tmp_path / "head.pt2", steps=STEPS)
+    program = torch.export.load(tmp_path / "head.pt2")
+    for ours, theirs in zip(expected(run), program.module()(*padded(run)), strict=True):
+        np.testing.assert_allclose(theirs.detach().numpy(), ours, rtol=1e-5, atol=1e-6)
+
+
+def test_padding_changes_nothing_of_what_is_valid(run: Path) -> None:
+    """Or a file of fixed length would be of no use."""
+    features, valid = padded(run)
+    detector = load_detector(run)
+    head = Exportable(detector.head, softmax=detector.config.model.classes == "softmax")
+    rows = int(valid.sum())
+    with torch.no_grad():
+        whole, alone = head(features, valid), head(features[:, :rows], valid[:, :rows])
+    for padded_part, part in zip(whole[:2], alone[:2], strict=True):
+        torch.testing.assert_close(
+            padded_part[0, whole[2][0]], part[0, alone[2][0]], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_another_ending_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"must end in \.onnx or \.pt2"):
+        pipeline.export_head(run, tmp_path / "head.bin")
