@@ -29,8 +29,10 @@ def test_packages_are_the_folders_of_the_tree() -> None:
 
 def test_the_root_holds_no_stray_module() -> None:
     allowed = {
-        "__init__", "__main__", "annotations", "canvas", "cli", "config", "demo", "errors",
-        "evaluation", "features", "pipeline", "report", "runs", "segments", "subsets", "visualize",
+        "__init__", "__main__", "annotations", "canvas", "cli", "comparison", "config",
+        "demo", "detections", "diagnosis", "errors", "evaluation", "features", "files",
+        "inference", "info", "matching", "names", "pipeline", "report", "runs",
+        "segments", "subsets", "training", "traits", "verdicts", "visualize",
     }  # fmt: skip
     assert {p.stem for p in ROOT.glob("*.py")} == allowed
 

@@ -1,0 +1,172 @@
+"""Checks of annotations and feature files: what would ruin a training or an evaluation silently.
+
+`check_file` is the command's; `check_annotations` and `check_features` look at one side each, and
+`warnings_for_training` is what can be said at the start of a training without reading rows. All
+kinds of findings stand in `findings.KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+
+from ..annotations import Annotations, class_labels, load_annotations
+from ..errors import InputError
+from ..features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
+from ..subsets import Subsets
+from .findings import NOTE, Case, Finding, Report, collect
+from .rows import check_ids, check_rows, check_times, usable_axes
+from .truth import (
+    FOUND_BY_NAME,
+    actions,
+    check_instances,
+    check_labels,
+    check_subsets,
+    read_leniently,
+)
+
+# What a training says by itself: see `subsets.videos_in_subset` and `head.dataset.label_videos`.
+SAID_BY_TRAINING = ("missing-features", "no-length", "no-rows")
+
+
+def check_file(
+    path: Path,
+    *,
+    annotations: Path | None = None,
+    named: Subsets = FOUND_BY_NAME,
+    exclude: Collection[str] = (),
+) -> Report:
+    """Return what is wrong with a feature file and its annotations, or with annotations alone.
+
+    Args:
+        annotations: of a feature file; those inside it where not given.
+        named: the roles of subsets, where their names do not tell.
+        exclude: ids of videos not to look at.
+    Raises:
+        InputError: the file is neither, or cannot be opened.
+    """
+    if not _is_feature_file(path):
+        if annotations:
+            raise InputError(f"{path}: not a feature file; --annotations goes with one")
+        truth, refused = read_leniently(_text(path), source=str(path))
+        truth = _without(truth, exclude)
+        cases = [*refused, *_annotation_cases(truth, named=named)]
+        return _report(path, _summary(truth), cases, exclude)
+    with FeatureFile(path) as file:
+        text = _text(annotations) if annotations else file.annotations_text()
+        if text is None:
+            cases = [Case("not-annotated", "neither inside nor given")]
+            cases += _feature_cases(file, None, named=named)
+            return _report(path, _contents(file), cases, exclude)
+        truth, refused = read_leniently(text, source=str(annotations or path))
+        truth = _without(truth, exclude)
+        cases = [*refused, *_feature_cases(file, truth, named=named)]
+        summary = f"{_contents(file)}; annotations of {_summary(truth)}"
+        return _report(path, summary, cases, exclude)
+
+
+def check_annotations(truth: Annotations, *, named: Subsets = FOUND_BY_NAME) -> list[Finding]:
+    """Return what is wrong with annotations, worst first."""
+    return collect(_annotation_cases(truth, named=named))
+
+
+def check_features(
+    file: FeatureFile, truth: Annotations | None, *, named: Subsets = FOUND_BY_NAME
+) -> list[Finding]:
+    """Return what is wrong with a feature file and its annotations, worst first.
+
+    Every row is read, a video at a time: 800 MB take about as long as reading them.
+    """
+    return collect(_feature_cases(file, truth, named=named))
+
+
+def warnings_for_training(
+    file: FeatureFile, truth: Annotations, subsets: Subsets, *, exclude: Collection[str] = ()
+) -> list[Finding]:
+    """Return the errors and warnings that a training should start with, worst first.
+
+    Rows are not read, so what is wrong with them is not found here. What training itself says
+    (videos without features, actions without length or rows) is left out.
+
+    Args:
+        subsets: the roles that the training gives to subsets.
+        exclude: ids of videos that are left out of the evaluation.
+    """
+    axes, cases = usable_axes(file)
+    cases += _cases_of_both(file, axes, _without(truth, exclude), named=subsets)
+    return [
+        finding
+        for finding in collect(case for case in cases if case.video_id not in exclude)
+        if finding.level != NOTE and finding.kind.name not in SAID_BY_TRAINING
+    ]
+
+
+def _without(truth: Annotations, exclude: Collection[str]) -> Annotations:
+    return replace(truth, videos={k: v for k, v in truth.videos.items() if k not in exclude})
+
+
+def _annotation_cases(truth: Annotations, *, named: Subsets) -> Iterator[Case]:
+    videos = list(truth.videos.values())
+    yield from check_subsets(videos, named)
+    yield from check_labels(videos, named)
+    yield from check_instances(videos, durations={})
+
+
+def _feature_cases(
+    file: FeatureFile, truth: Annotations | None, *, named: Subsets
+) -> Iterator[Case]:
+    axes, unreadable = usable_axes(file)
+    yield from unreadable
+    if not file.video_ids:
+        yield Case("empty", "no video at all")
+    if truth is None:
+        yield from check_times(axes, {})
+    else:
+        yield from _cases_of_both(file, axes, truth, named=named)
+    yield from check_rows(file, axes)
+
+
+def _cases_of_both(
+    file: FeatureFile, axes: Mapping[str, TimeAxis], truth: Annotations, *, named: Subsets
+) -> Iterator[Case]:
+    """Yield what annotations say of the videos that have features, and what otherwise."""
+    there = dict.fromkeys(file.video_ids)
+    yield from check_ids(there, truth.videos)
+    usable = [v for k, v in truth.videos.items() if k in there] or list(truth.videos.values())
+    yield from check_subsets(usable, named)
+    yield from check_labels(usable, named)
+    durations = {video_id: axis.duration_sec for video_id, axis in axes.items()}
+    yield from check_instances(truth.videos.values(), durations=durations)
+    yield from check_times(axes, truth.videos)
+
+
+def _is_feature_file(path: Path) -> bool:
+    return path.suffix.lower() in FEATURE_SUFFIXES or (path.is_file() and h5py.is_hdf5(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return load_annotations(path).text  # raises, and says why
+
+
+def _report(path: Path, checked: str, cases: list[Case], exclude: Collection[str]) -> Report:
+    found = collect(case for case in cases if case.video_id not in exclude)
+    return Report(str(path), f"checked {checked}", tuple(found))
+
+
+def _summary(truth: Annotations) -> str:
+    videos = truth.videos.values()
+    instances = sum(len(actions(v)) for v in videos)
+    subsets = ", ".join(f"{name} ({n})" for name, n in truth.subset_counts().items())
+    labels = len(class_labels(videos))
+    return f"{len(videos)} videos, {instances} instances, {labels} classes; subsets {subsets}"
+
+
+def _contents(file: FeatureFile) -> str:
+    streams = ", ".join(file.streams()) or "no stream"
+    return f"{len(file.video_ids)} videos with rows of {streams}"

@@ -1,0 +1,297 @@
+"""What a check finds, and how it is told: a table for people, plain values for programs.
+
+Every kind of fault stands in `KINDS`, worst first; docs/checking.md explains each at length.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of fault: how bad, what its places are (in the plural), and what to do."""
+
+    name: str
+    level: str
+    what: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One place where a fault of some kind is; `video_id` is empty where it is not in a video."""
+
+    kind: str
+    says: str
+    video_id: str = ""
+
+    def __str__(self) -> str:
+        words = f"{self.video_id}: {self.says}" if self.video_id else self.says
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """All places where a fault of one kind was found; there is at least one."""
+
+    kind: Kind
+    cases: tuple[Case, ...]
+
+    @property
+    def level(self) -> str:
+        """Return `error` (ruins a training or an evaluation), `warning`, or `note`."""
+        return self.kind.level
+
+    @property
+    def line(self) -> str:
+        """Return everything in one line, with one example."""
+        return f"{len(self.cases)} {self.kind.what} ({self.cases[0]}); {self.kind.advice}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values, with all cases."""
+        return {
+            "level": self.level,
+            "kind": self.kind.name,
+            "count": len(self.cases),
+            "what": self.kind.what,
+            "advice": self.kind.advice,
+            "cases": [{"video": c.video_id or None, "says": c.says} for c in self.cases],
+        }
+
+    def block(self, examples: int) -> str:
+        """Return the finding as lines of a table, with the first few of its cases."""
+        more = len(self.cases) - examples
+        lines = [f"{self.level:7}  {len(self.cases):6}  {self.kind.what}  [{self.kind.name}]"]
+        lines += [f"{'':17}{case}" for case in self._of_different_videos()[:examples]]
+        lines += [f"{'':17}... and {more} more"] if examples and more > 0 else []
+        return "\n".join([*lines, f"{'':17}-> {self.kind.advice}"])
+
+    def _of_different_videos(self) -> list[Case]:
+        """Return the cases so that every video comes once before one comes twice."""
+        firsts: dict[str, Case] = {}
+        later = [c for c in self.cases if firsts.setdefault(c.video_id, c) is not c]
+        return [*firsts.values(), *later]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was checked, in words, and what was found, worst first."""
+
+    source: str
+    checked: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing above a note was found."""
+        return all(f.level == NOTE for f in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """Return the number of kinds of each level, in words."""
+        if self.clean:
+            return "nothing wrong was found"
+        counts = [(level, sum(f.level == level for f in self.findings)) for level in LEVELS]
+        said = ", ".join(f"{n} {level}{'s' if n > 1 else ''}" for level, n in counts if n)
+        return f"{said}; docs/checking.md says more about each"
+
+    def table(self, *, examples: int) -> str:
+        """Return a text table: what was checked, a block per finding, and the verdict.
+
+        Args:
+            examples: cases that are named of every kind; the rest are counted.
+        """
+        heads = [f"{'level':7}  {'count':>6}  what"] if self.findings else []
+        blocks = [finding.block(examples) for finding in self.findings]
+        return "\n".join([f"{self.source}: {self.checked}", *heads, *blocks, self.verdict])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {
+            "source": self.source,
+            "checked": self.checked,
+            "clean": self.clean,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def collect(cases: Iterable[Case]) -> list[Finding]:
+    """Return the cases by kind, worst first; of one kind in the given order."""
+    by_kind: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_kind[case.kind].append(case)
+    unknown = set(by_kind) - {kind.name for kind in KINDS}
+    assert not unknown, unknown
+    return [Finding(kind, tuple(by_kind[kind.name])) for kind in KINDS if kind.name in by_kind]
+
+
+LEVELS = (ERROR, WARNING, NOTE)
+
+KINDS = tuple(
+    Kind(*row)
+    for row in (
+        (
+            "refused", ERROR, "entries of the annotations that cannot be read",
+            "correct them; every other command stops at the first",
+        ),
+        (
+            "repeated-key", ERROR, "keys that stand twice in one JSON object",
+            "keep one of each; only the last counts, and a video's other entry is lost",
+        ),
+        (
+            "bad-duration", ERROR, "videos with a duration of 0 s or less",
+            "write the video's length in seconds, or leave the duration out",
+        ),
+        (
+            "beyond-end", ERROR, "instances that start after the end of their video",
+            "nothing can find them; are the times seconds, and of this very file? "
+            "if so, leave the video out (--exclude)",
+        ),
+        (
+            "no-rows", ERROR, "instances where their video has no feature rows",
+            "training leaves them out and nothing can find them; extract the whole video",
+        ),
+        (
+            "label-spelling", ERROR, "labels that are written in more than one way",
+            "write each in one way; as it is, they are different classes",
+        ),
+        (
+            "untrained-label", ERROR, "labels of held-out videos that no training video has",
+            "their average precision will be 0; move a video, or leave the label out",
+        ),
+        (
+            "subset-spelling", ERROR, "subset names that look like one that is understood",
+            "write training, validation, testing or test; the videos are not used as it is",
+        ),
+        (
+            "subset-roles", ERROR, "subsets to train and test on that cannot be told by name",
+            "name them: --set data.train_subset=NAME --set data.test_subset=NAME",
+        ),
+        (
+            "no-match", ERROR, "collections of ids that have nothing in common",
+            "a video's id must be the same in both: its file name without the ending",
+        ),
+        (
+            "empty", ERROR, "feature files without a video",
+            "extract videos into it",
+        ),
+        (
+            "unreadable", ERROR, "videos whose features cannot be used",
+            "extract them again",
+        ),
+        (
+            "not-finite", ERROR, "streams with values that are NaN or infinite",
+            "training stops at them; extract the video again, or look at what wrote the file",
+        ),
+        (
+            "widths", ERROR, "streams that are not as wide as those of other videos",
+            "one file needs one width; were two files of different extractors merged?",
+        ),
+        (
+            "wrong-fps", ERROR, "factors by which the time of most videos is stretched",
+            "correct step_sec; the frame rate was misjudged, and every action is displaced",
+        ),
+        (
+            "wrong-duration", ERROR, "videos whose rows cover another time than is said",
+            "is step_sec right, and is it the same video, to its end?",
+        ),
+        (
+            "missing-features", WARNING, "videos with actions but without features",
+            "extract them; as it is, they are left out of training and of evaluation",
+        ),
+        (
+            "no-annotations", WARNING, "videos with features but without annotations",
+            "annotate them, or ignore this if they are only to be searched; is the id right?",
+        ),
+        (
+            "past-end", WARNING, "instances that end after the end of their video",
+            "correct the end or the duration; the part beyond cannot be found",
+        ),
+        (
+            "before-start", WARNING, "instances that start before 0 s",
+            "correct the start; the part before cannot be found",
+        ),
+        (
+            "no-length", WARNING, "instances of no length",
+            "correct or remove them; nothing is learned from them, and they count as not found",
+        ),
+        (
+            "duplicate", WARNING, "instances that are annotated more than once",
+            "keep one of each; only one can be found, so the others count as not found",
+        ),
+        (
+            "lone-label", WARNING, "labels that occur in one subset only",
+            "they are learned but not measured, or measured but not learned",
+        ),
+        (
+            "one-subset", WARNING, "subsets that are the only one with actions",
+            "it can be tested on, but training needs a second to hold out",
+        ),
+        (
+            "many-short", WARNING, "instances that are shorter than a step of the features",
+            "extract with more rows per second, or expect these not to be found precisely",
+        ),
+        (
+            "duration", WARNING, "videos whose rows cover a little more or less than is said",
+            "is the video complete, and is it the one that was annotated?",
+        ),
+        (
+            "streams", WARNING, "videos that lack a stream which others have",
+            "extract them again; a stream that one video lacks is used for none",
+        ),
+        (
+            "constant", WARNING, "streams whose rows are all the same",
+            "nothing can be found there; look at the video, and extract it again",
+        ),
+        (
+            "zero-rows", WARNING, "streams with rows of nothing but zeros",
+            "zeros are padding, not features: cut them off, or extract the video again",
+        ),
+        (
+            "copied", WARNING, "videos that have the same rows as another",
+            "is it one video under two names? across subsets, that flatters every figure",
+        ),
+        (
+            "near-duplicate", NOTE, "pairs of instances of a label with a tIoU of 0.95 or more",
+            "probably one instance, annotated twice",
+        ),
+        (
+            "short", NOTE, "instances that are shorter than a step of the features",
+            "expect these not to be found precisely",
+        ),
+        (
+            "unused-subset", NOTE, "subsets with actions that have no role",
+            "name one to use it: --set data.train_subset=NAME",
+        ),
+        (
+            "no-action", NOTE, "videos without an action",
+            "nothing to do if they are background on purpose, or not annotated yet",
+        ),
+        (
+            "no-duration", NOTE, "videos whose duration is not said",
+            "instances past the end cannot be noticed there without a feature file",
+        ),
+        (
+            "rounded-duration", NOTE, "videos whose duration seems to be rounded to whole seconds",
+            "nothing to do",
+        ),
+        (
+            "frozen", NOTE, "streams in which most rows equal the one before",
+            "nothing to do if the picture stands still for long",
+        ),
+        (
+            "dead-columns", NOTE, "streams with columns that are 0 in every row of every video",
+            "nothing to do if the extractor is like that",
+        ),
+        (
+            "not-annotated", NOTE, "feature files without annotations",
+            "give --annotations FILE.json to check both together",
+        ),
+    )
+)  # fmt: skip

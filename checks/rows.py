@@ -1,0 +1,233 @@
+"""Faults of feature files: rows that hold nothing, and times that cannot be those of the video."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+
+import numpy as np
+
+from ..annotations import AnnotatedVideo
+from ..errors import InputError
+from ..features import FeatureFile, TimeAxis, VideoFeatures
+from .findings import Case
+from .truth import actions, in_words
+
+SLACK_STEPS = 2  # by which rows may miss a stated duration
+RATIO = 0.03  # by which rows may miss it before the clock is in doubt
+MOST = 0.5  # share of frozen rows, and of videos stretched alike, that is worth a word
+MANY_SHORT = 0.05  # share of instances shorter than a step that is more than a curiosity
+VIDEO_ENDINGS = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg")
+
+
+def usable_axes(file: FeatureFile) -> tuple[dict[str, TimeAxis], list[Case]]:
+    """Return where the rows of every video stand in time, and a case where they stand nowhere."""
+    axes, cases = {}, []
+    for video_id in file.video_ids:
+        try:
+            axis = file.time_axis(video_id)
+        except InputError as e:
+            cases.append(Case("unreadable", _reason(e, file, video_id), video_id))
+            continue
+        if axis.num_steps:
+            axes[video_id] = axis
+        else:
+            cases.append(Case("unreadable", "has no rows", video_id))
+    return axes, cases
+
+
+def check_ids(there: Collection[str], truth: Mapping[str, AnnotatedVideo]) -> Iterator[Case]:
+    """Yield which videos have features or annotations, but not both.
+
+    Args:
+        there: the ids of the videos that have features.
+    """
+    unmatched = [v for v in there if v not in truth]
+    missing = [k for k, v in truth.items() if actions(v) and k not in there]
+    if len(unmatched) == len(there) and truth:
+        first = f"{unmatched[0]!r} has features" if unmatched else "no video has features"
+        yield Case("no-match", f"{first}, {next(iter(truth))!r} has annotations")
+    like = {_bare(k): k for k in truth if k not in there}
+    for video_id in unmatched:
+        near = like.get(_bare(video_id))
+        says = f"annotated under the id {near!r}?" if near else "not in the annotations"
+        yield Case("no-annotations", says, video_id)
+    for video_id in missing:
+        yield Case("missing-features", f"subset {truth[video_id].subset!r}", video_id)
+
+
+def check_times(
+    axes: Mapping[str, TimeAxis], truth: Mapping[str, AnnotatedVideo]
+) -> Iterator[Case]:
+    """Yield which videos' rows do not cover the time that is said, or not their instances."""
+    off = []
+    for video_id, axis in axes.items():
+        mismatch = _mismatch(axis, truth.get(video_id))
+        if mismatch:
+            yield Case(mismatch.kind, mismatch.says, video_id)
+            off += [mismatch.ratio] if mismatch.kind == "wrong-duration" else []
+    if len(off) > max(1, MOST * len(axes)):
+        ratio = median(off)
+        alike = sum(abs(r / ratio - 1) <= RATIO for r in off)
+        if alike > MOST * len(axes):
+            says = f"rows cover {ratio:.3f} times what is said, in {alike} of {len(axes)} videos"
+            yield Case("wrong-fps", says)
+    yield from _instances_on_rows(axes, truth)
+
+
+def check_rows(file: FeatureFile, video_ids: Collection[str]) -> Iterator[Case]:
+    """Yield what is wrong with the rows themselves, reading one video at a time."""
+    seen = _Seen()
+    for video_id in video_ids:
+        try:
+            video = file.video(video_id)
+        except InputError as e:
+            yield Case("unreadable", _reason(e, file, video_id), video_id)
+            continue
+        for stream, rows in video.streams.items():
+            yield from _row_faults(video, stream, rows)
+        seen.add(video_id, video.streams)
+    yield from seen.faults()
+
+
+@dataclass
+class _Seen:
+    """What is remembered of the videos read so far, to compare them with each other."""
+
+    streams: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    widths: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    used: dict[str, np.ndarray] = field(default_factory=dict)
+    digests: dict[bytes, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, video_id: str, streams: Mapping[str, np.ndarray]) -> None:
+        """Remember one video."""
+        self.streams[video_id] = tuple(streams)
+        digest = hashlib.sha1(usedforsecurity=False)
+        for stream, rows in streams.items():
+            self.widths[stream][video_id] = rows.shape[1]
+            digest.update(np.ascontiguousarray(rows).data)
+            used = (_bits(rows) != 0).any(axis=0)
+            before = self.used.get(stream)
+            if before is None or len(before) == len(used):
+                self.used[stream] = used if before is None else before | used
+        if any((rows != rows[0]).any() for rows in streams.values()):
+            self.digests[digest.digest()].append(video_id)
+
+    def faults(self) -> Iterator[Case]:
+        """Yield how videos differ that should be alike, and are alike that should differ."""
+        every = sorted({s for streams in self.streams.values() for s in streams})
+        for video_id, streams in self.streams.items():
+            if lacks := [s for s in every if s not in streams]:
+                yield Case("streams", f"has no {', '.join(lacks)}", video_id)
+        for stream, widths in self.widths.items():
+            usual = Counter(widths.values()).most_common(1)[0][0]
+            for video_id, width in widths.items():
+                if width != usual:
+                    yield Case("widths", f"{stream} is {width} wide, not {usual}", video_id)
+        for first, *others in self.digests.values():
+            yield from (Case("copied", f"has the rows of {first}", other) for other in others)
+        for stream, used in self.used.items():
+            if not used.all():
+                yield Case("dead-columns", f"{stream}: {(~used).sum()} of {len(used)} columns")
+
+
+@dataclass(frozen=True)
+class _Mismatch:
+    """How the time that rows cover differs from a duration; `ratio` is of the two."""
+
+    kind: str
+    says: str
+    ratio: float
+
+
+def _mismatch(axis: TimeAxis, annotated: AnnotatedVideo | None) -> _Mismatch | None:
+    """Return the worse of the disagreements with the file's own duration and the annotations'.
+
+    The last row stands for half a step behind it, or for as long as passes before the first row:
+    features of long clips start half a clip late, and end as early.
+    """
+    last = axis.start_sec + (axis.num_steps - 1) * axis.step_sec
+    least, most = last + axis.step_sec / 2, last + max(axis.start_sec, axis.step_sec / 2)
+    said = {"its duration_sec": axis.duration_sec}
+    if annotated and annotated.duration_sec is not None and annotated.duration_sec > 0:
+        said["the annotations"] = annotated.duration_sec
+    covered = {who: min(max(sec, least), most) for who, sec in said.items()}
+    who = max(said, key=lambda w: abs(covered[w] - said[w]))
+    off = abs(covered[who] - said[who])
+    if off <= SLACK_STEPS * axis.step_sec + 1e-6:
+        return None
+    ratio = covered[who] / said[who] if said[who] > 0 else float("inf")
+    rounded = who == "the annotations" and said[who].is_integer() and off <= 1
+    doubt = "rounded-duration" if rounded else "duration"
+    kind = "wrong-duration" if abs(ratio - 1) > RATIO and not rounded else doubt
+    says = f"rows cover {covered[who]:.6g} s, {who} say{'s' * (who[0] == 'i')} {said[who]:.6g} s"
+    return _Mismatch(kind, f"{says} (ratio {ratio:.3f})", ratio)
+
+
+def _instances_on_rows(
+    axes: Mapping[str, TimeAxis], truth: Mapping[str, AnnotatedVideo]
+) -> Iterator[Case]:
+    """Yield which instances no row describes, and which are shorter than a step."""
+    short, total = [], 0
+    for video_id, axis in axes.items():
+        if video_id not in truth:
+            continue
+        first = axis.start_sec - axis.step_sec / 2
+        end = first + axis.num_steps * axis.step_sec
+        said = truth[video_id].duration_sec or axis.duration_sec
+        for instance in actions(truth[video_id]):
+            total += 1
+            length = instance.end_sec - instance.start_sec
+            if 0 < length < axis.step_sec * (1 - 1e-6):
+                short.append((video_id, f"{in_words(instance)}, a step is {axis.step_sec:g} s"))
+            inside = instance.start_sec < said and length > 0  # else there is another finding
+            if inside and (instance.start_sec >= end or instance.end_sec <= first):
+                says = f"{in_words(instance)}, rows from {first:.6g} to {end:.6g} s"
+                yield Case("no-rows", says, video_id)
+    kind = "many-short" if len(short) > MANY_SHORT * total else "short"
+    yield from (Case(kind, says, video_id) for video_id, says in short)
+
+
+def _row_faults(video: VideoFeatures, stream: str, rows: np.ndarray) -> Iterator[Case]:
+    """Yield what is wrong with one stream of one video, (T, D)."""
+    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if broken.size:
+        says = _where(video, stream, broken)
+        yield Case("not-finite", says, video.video_id)
+    zero = np.flatnonzero(~(rows != 0).any(axis=1))
+    if zero.size:
+        yield Case("zero-rows", _where(video, stream, zero), video.video_id)
+    if len(rows) < 2 or zero.size == len(rows):
+        return
+    bits = _bits(rows)
+    still = float((bits[1:] == bits[:-1]).all(axis=1).mean())
+    if still == 1:
+        yield Case("constant", f"{stream}: all {len(rows)} rows", video.video_id)
+    elif still > MOST:
+        yield Case("frozen", f"{stream}: {100 * still:.0f} % of the rows", video.video_id)
+
+
+def _where(video: VideoFeatures, stream: str, rows: np.ndarray) -> str:
+    """Return how many rows of a stream, and when the first is."""
+    first = video.start_sec + int(rows[0]) * video.step_sec
+    total = len(video.streams[stream])
+    return f"{stream}: {len(rows)} of {total} rows, the first at {first:.6g} s"
+
+
+def _bits(rows: np.ndarray) -> np.ndarray:
+    """Return the values as unsigned integers: comparing half floats takes ten times as long."""
+    return np.ascontiguousarray(rows).view(f"u{rows.dtype.itemsize}")
+
+
+def _bare(video_id: str) -> str:
+    """Return an id without what collections add to it: `v_` before it, a file's ending behind."""
+    bare = video_id.casefold().removeprefix("v_")
+    ending = next((e for e in VIDEO_ENDINGS if bare.endswith(e)), "")
+    return bare.removesuffix(ending)
+
+
+def _reason(error: Exception, file: FeatureFile, video_id: str) -> str:
+    return str(error).removeprefix(f"{file.path}: {video_id}: ")

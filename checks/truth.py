@@ -1,0 +1,247 @@
+"""Faults of annotations that no command refuses, and a reading that gets past those it does.
+
+Actions are meant throughout: `Ambiguous` is never a class, so its segments are not looked at.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..annotations import AMBIGUOUS, AnnotatedVideo, Annotations, Instance, parse_annotations
+from ..errors import InputError
+from ..subsets import Subsets, choose_subsets
+from .findings import Case
+
+# An instance may run past its video by that much: by the rounding of times, and so little of its
+# length that no tIoU threshold notices.
+TOLERANCE_SEC, TOLERANCE_SHARE = 0.1, 0.01
+NEAR_TIOU = 0.95
+SUBSET_NAMES = ("training", "train", "validation", "val", "testing", "test")  # `choose_subsets`
+FOUND_BY_NAME = Subsets("", "", "")
+
+
+def read_leniently(text: str, *, source: str) -> tuple[Annotations, list[Case]]:
+    """Return what can be read of annotations, and a case for everything that cannot.
+
+    Raises:
+        InputError: nothing can be read: not JSON, or not of ActivityNet's form.
+    """
+    cases: list[Case] = []
+    try:
+        truth = parse_annotations(text, source=source)
+    except InputError:
+        database = _database(text)
+        if database is None:
+            raise
+        videos = {k: _readable(k, entry, cases) for k, entry in database.items()}
+        truth = Annotations(videos, text, source)
+    return truth, cases + [Case("repeated-key", repr(key)) for key in _repeated_keys(text)]
+
+
+def actions(video: AnnotatedVideo) -> list[Instance]:
+    """Return the instances of a video that are of a class."""
+    return [i for i in video.instances if i.label != AMBIGUOUS]
+
+
+def in_words(instance: Instance) -> str:
+    """Return an instance for a message."""
+    return f"{instance.label} {instance.start_sec:.6g}-{instance.end_sec:.6g} s"
+
+
+def check_instances(
+    videos: Iterable[AnnotatedVideo], *, durations: Mapping[str, float]
+) -> Iterator[Case]:
+    """Yield what is wrong with the videos and their instances, each for itself.
+
+    Args:
+        durations: of videos whose annotations do not say it, where it is known otherwise.
+    """
+    for video in videos:
+        end = video.duration_sec
+        if end is None:
+            yield Case("no-duration", f"subset {video.subset!r}", video.video_id)
+            end = durations.get(video.video_id)
+        elif end <= 0:
+            yield Case("bad-duration", f"{end:g} s", video.video_id)
+            end = None
+        if not actions(video):
+            yield Case("no-action", f"subset {video.subset!r}", video.video_id)
+        for instance in actions(video):
+            for kind, says in _misplaced(instance, end):
+                yield Case(kind, f"{in_words(instance)} {says}", video.video_id)
+        yield from _duplicates(video)
+
+
+def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterator[Case]:
+    """Yield what is wrong with the names of subsets.
+
+    Args:
+        videos: those that could be used: of a feature file, those that have features.
+        named: the roles as the user names them; empty names are found by name.
+    """
+    annotated = Counter(v.subset for v in videos if v.instances)
+    given = {named.train, named.validation, named.test}
+    misspelt = {s: near for s in {v.subset for v in videos} - given if (near := _meant(s))}
+    for name, near in sorted(misspelt.items()):
+        yield Case("subset-spelling", f"{name!r}: is {near!r} meant? ({annotated[name]} videos)")
+    roles = _roles(annotated, named)
+    if isinstance(roles, str):
+        if len(annotated) == 1 and not misspelt:
+            yield Case("one-subset", f"{next(iter(annotated))!r} ({annotated.total()} videos)")
+        else:
+            yield Case("subset-roles", roles)
+        return
+    used = {roles.train, roles.validation, roles.test, *misspelt}
+    for name in annotated:
+        if name not in used:
+            yield Case("unused-subset", f"{name!r} ({annotated[name]} videos with actions)")
+
+
+def check_labels(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterator[Case]:
+    """Yield what is wrong with labels: how they are written, and in which subsets they occur."""
+    by_label: dict[str, Counter[str]] = defaultdict(Counter)
+    for video in videos:
+        for instance in actions(video):
+            by_label[instance.label][video.subset] += 1
+    yield from _spellings({label: counts.total() for label, counts in by_label.items()})
+    roles = _roles(Counter(v.subset for v in videos if v.instances), named)
+    held_out = set() if isinstance(roles, str) else {roles.validation, roles.test}
+    several = len({subset for counts in by_label.values() for subset in counts}) > 1
+    for label, counts in sorted(by_label.items()):
+        where = ", ".join(f"{n} in {subset!r}" for subset, n in counts.items())
+        if not isinstance(roles, str) and held_out & set(counts) and not counts[roles.train]:
+            yield Case("untrained-label", f"{label!r}: {where}, none in {roles.train!r}")
+        elif several and len(counts) == 1:
+            yield Case("lone-label", f"{label!r}: {where} only")
+
+
+def _misplaced(instance: Instance, end: float | None) -> Iterator[tuple[str, str]]:
+    """Yield kind and words of how an instance does not lie inside its video, of length `end`."""
+    length = instance.end_sec - instance.start_sec
+    allowed = max(TOLERANCE_SEC, TOLERANCE_SHARE * length)
+    if length == 0:
+        yield "no-length", "has no length"
+    if instance.start_sec < -allowed:
+        yield "before-start", f"starts {-instance.start_sec:.6g} s before the video"
+    past = instance.end_sec - end if end is not None else 0.0
+    if past > allowed + 1e-6:
+        kind = "beyond-end" if end is not None and instance.start_sec >= end else "past-end"
+        yield kind, f"ends {past:.6g} s after the end of the video at {end:.6g} s"
+
+
+def _duplicates(video: AnnotatedVideo) -> Iterator[Case]:
+    by_label: dict[str, Counter[Instance]] = defaultdict(Counter)
+    for instance in actions(video):
+        by_label[instance.label][instance] += 1
+    for copies in by_label.values():
+        for instance, n in copies.items():
+            if n > 1:
+                yield Case("duplicate", f"{in_words(instance)}, {n} times", video.video_id)
+        for a, b in _near(copies):
+            says = f"{in_words(a)} and {b.start_sec:.6g}-{b.end_sec:.6g} s"
+            yield Case("near-duplicate", says, video.video_id)
+
+
+def _near(instances: Iterable[Instance]) -> Iterator[tuple[Instance, Instance]]:
+    """Yield the pairs of different instances that cover nearly the same time.
+
+    In plain numbers: `segments` would bring torch, which takes longer to import than all this.
+    """
+    ordered = sorted(instances, key=lambda i: i.start_sec)
+    for n, a in enumerate(ordered):
+        for b in ordered[n + 1 :]:
+            if b.start_sec >= a.end_sec:
+                break
+            shared = min(a.end_sec, b.end_sec) - b.start_sec
+            if shared >= NEAR_TIOU * (max(a.end_sec, b.end_sec) - a.start_sec):
+                yield a, b
+
+
+def _spellings(counts: Mapping[str, int]) -> Iterator[Case]:
+    """Yield the labels that differ by case, spaces, hyphens or underscores alone."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for label in sorted({*counts, AMBIGUOUS}):
+        plain = unicodedata.normalize("NFKC", label).casefold()
+        alike[re.sub(r"[\s_\u200b\ufeff-]+", "", plain)].append(label)
+    for labels in alike.values():
+        if len(labels) > 1:
+            said = (f"{label!r} ({counts.get(label, 'never a class')})" for label in labels)
+            yield Case("label-spelling", ", ".join(said))
+
+
+def _roles(annotated: Mapping[str, int], named: Subsets) -> Subsets | str:
+    """Return the roles of the subsets, or why they cannot be told."""
+    try:
+        return choose_subsets(annotated, **vars(named))
+    except InputError as e:
+        return str(e)
+
+
+def _meant(name: str) -> str | None:
+    """Return the name that `choose_subsets` knows and that `name` seems to be meant for."""
+    if name in SUBSET_NAMES:
+        return None
+    near = difflib.get_close_matches(name.strip().casefold(), SUBSET_NAMES, n=1, cutoff=0.75)
+    return near[0] if near else None
+
+
+def _database(text: str) -> dict[str, Any] | None:
+    """Return the videos' raw entries, or None where the text is not of that form at all."""
+    try:
+        database = json.loads(text)["database"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return database if isinstance(database, dict) else None
+
+
+def _readable(video_id: str, entry: Any, cases: list[Case]) -> AnnotatedVideo:
+    """Return what can be read of one video; what cannot is added to `cases`."""
+    whole = _attempt(video_id, entry)
+    if isinstance(whole, AnnotatedVideo):
+        return whole
+    raw = entry if isinstance(entry, dict) else {}
+    items = raw.get("annotations") if isinstance(raw.get("annotations"), list) else []
+    bare = _attempt(video_id, {**raw, "annotations": []} if raw else entry)
+    if isinstance(bare, str) or not items:
+        cases.append(Case("refused", bare if isinstance(bare, str) else whole, video_id))
+        bare = _attempt(video_id, {"subset": raw.get("subset")})
+    if isinstance(bare, str):
+        bare = AnnotatedVideo(video_id, "", None, ())
+    kept: list[Instance] = []
+    for n, item in enumerate(items or []):
+        read = _attempt(video_id, {"subset": "", "annotations": [item]})
+        if isinstance(read, str):
+            cases.append(Case("refused", f"entry {n}: {read}", video_id))
+        else:
+            kept += read.instances
+    return replace(bare, instances=tuple(kept))
+
+
+def _attempt(video_id: str, entry: Any) -> AnnotatedVideo | str:
+    """Return one video, or why it is refused."""
+    text = json.dumps({"database": {video_id: entry}})
+    try:
+        return parse_annotations(text, source="").videos[video_id]
+    except InputError as e:
+        return re.sub(r"^(, entry \d+)?: ", "", str(e).removeprefix(f": {video_id}"))
+
+
+def _repeated_keys(text: str) -> list[str]:
+    """Return the keys that stand more than once in an object of the JSON."""
+    repeated: Counter[str] = Counter()
+
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            repeated.update(Counter(key for key, _ in pairs) - Counter(members.keys()))
+        return members
+
+    json.loads(text, object_pairs_hook=note)
+    return list(repeated)
