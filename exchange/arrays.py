@@ -1,0 +1,206 @@
+"""Arrays as others store them: a file for each video, or one HDF5 file for all.
+
+Nothing here runs code from a file: `.npy` and `.npz` are read without pickle, `.pt` as weights
+only. What belongs to which video is `ids`' business, what the axes mean is `axes`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+
+from ..errors import InputError
+from ..features import FORMAT
+
+ENDINGS = (".npy", ".npz", ".pt", ".pth")
+CSV_ENDINGS = (".csv",)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One array of a source: its name without ending, and where it is, for messages."""
+
+    stem: str
+    where: str
+
+
+class ArraySource(Protocol):
+    """A place with one array per video."""
+
+    entries: list[Entry]
+
+    def read(self, entry: Entry) -> np.ndarray:
+        """Return an array as it is stored; InputError names what cannot be read."""
+
+    def close(self) -> None:
+        """Leave the place."""
+
+
+class ArrayFolder:
+    """A folder of files, or one file; hidden files and folders are left out.
+
+    Args:
+        path: searched recursively.
+        endings: of the files that count, in small letters.
+        key: the name of the array in files that hold several.
+        without: a folder inside it that is another source.
+    Raises:
+        InputError: no such file is there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        endings: Collection[str],
+        *,
+        key: str | None = None,
+        without: Path | None = None,
+    ) -> None:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        root, other = path.resolve(), without.resolve() if without else None
+        self._key = key
+        self._files = {
+            Entry(f.stem, str(f)): f
+            for f in files
+            if f.suffix.lower() in endings and _is_visible(f, path) and f.is_file()
+            if other is None or other not in (root / f.relative_to(path)).parents
+        }
+        self.entries = list(self._files)
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+        if not self.entries:
+            raise InputError(f"{path}: holds no features ({' '.join(endings)} would be taken)")
+
+    def read(self, entry: Entry) -> np.ndarray:
+        """Return one file's array.
+
+        Raises:
+            InputError: damaged, of another kind, or of several arrays none of which is `key`.
+        """
+        path = self._files[entry]
+        reader = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}
+        try:
+            return reader.get(path.suffix.lower(), _read_torch)(path, self._key)
+        except InputError:
+            raise
+        except Exception as e:  # the readers raise anything at all on damaged bytes
+            raise InputError(f"{path}: cannot be read ({_first_line(e)})") from None
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+class ArrayContainer:
+    """An HDF5 file with a dataset for each video, or a group with one or more datasets.
+
+    Args:
+        path: of the file.
+        key: the name of the dataset in each group.
+    Raises:
+        InputError: not such a file.
+    """
+
+    def __init__(self, path: Path, *, key: str | None = None) -> None:
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as e:
+            raise InputError(f"{path}: not an HDF5 file, or cut short ({_first_line(e)})") from None
+        if self._file.attrs.get("format") == FORMAT:
+            self._file.close()
+            raise InputError(f"{path}: is a {FORMAT} file already; there is nothing to import")
+        self._path, self._key = path, key
+        self.entries = [Entry(name, f"{path}: {name}") for name in self._file]
+        if not self.entries:
+            raise InputError(f"{path}: holds no features")
+
+    def read(self, entry: Entry) -> np.ndarray:
+        """Return one dataset.
+
+        Raises:
+            InputError: damaged, or a group with several datasets none of which is `key`.
+        """
+        try:
+            item = self._file[entry.stem]
+            if isinstance(item, h5py.Group):
+                arrays = {k: v for k, v in item.items() if isinstance(v, h5py.Dataset)}
+                item = _choose(arrays, self._key, entry.where)
+            return np.asarray(item[()])
+        except (OSError, KeyError, RuntimeError, MemoryError) as e:
+            raise InputError(f"{entry.where}: cannot be read ({_first_line(e)})") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _choose(arrays: Mapping[str, Any], key: str | None, at: str) -> Any:
+    """Return the array named `key`, or the only one."""
+    if key is not None and key in arrays:
+        return arrays[key]
+    there = ", ".join(arrays) or "none"
+    if key is not None:
+        raise InputError(f"{at}: has no array {key!r}; it has: {there}")
+    if len(arrays) != 1:
+        raise InputError(f"{at}: name one of its arrays with --key; it has: {there}")
+    return next(iter(arrays.values()))
+
+
+def _read_npy(path: Path, key: str | None) -> np.ndarray:
+    with open(path, "rb") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _read_npz(path: Path, key: str | None) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as archive:
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InputError(f"{path}: not an .npz file")
+        chosen = _choose({name: name for name in archive.files}, key, str(path))
+        return np.asarray(archive[chosen])
+
+
+def _read_csv(path: Path, key: str | None) -> np.ndarray:
+    """Return the numbers of BSN's and BMN's tables, whose first line names the columns."""
+    with open(path, encoding="utf-8-sig") as file:
+        header = file.readline().strip().split(",")
+        if header[0] == "":
+            raise InputError(f"{path}: its first column numbers the rows; write it without index")
+        if not _names_columns(header):
+            file.seek(0)
+        return np.loadtxt(file, delimiter=",", dtype=np.float32, ndmin=2, encoding="utf-8-sig")
+
+
+def _names_columns(fields: list[str]) -> bool:
+    """Return whether a first line is names, or the numbers 0, 1, 2, ... that stand for them."""
+    if fields == [str(n) for n in range(len(fields))]:
+        return True
+    try:
+        return not [float(f) for f in fields]
+    except ValueError:
+        return True
+
+
+def _read_torch(path: Path, key: str | None) -> np.ndarray:
+    import torch
+
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(loaded, dict):
+        tensors = {str(k): v for k, v in loaded.items() if isinstance(v, torch.Tensor)}
+        loaded = _choose(tensors, key, str(path))
+    if not isinstance(loaded, torch.Tensor):
+        raise InputError(f"{path}: holds a {type(loaded).__name__}, a tensor is needed")
+    loaded = loaded.detach()
+    return (loaded.float() if loaded.dtype == torch.bfloat16 else loaded).numpy()
+
+
+def _is_visible(path: Path, root: Path) -> bool:
+    inside = path.relative_to(root).parts or (path.name,)
+    return not any(part.startswith(".") for part in inside)  # archives from a Mac hold ._NAME
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

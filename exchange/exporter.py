@@ -1,0 +1,190 @@
+"""A feature file into ActionFormer's layout: an array for each video, a JSON, its dataset settings.
+
+    OUT/features/<video_id>.npy     (T, D): the streams side by side, as they are stored
+    OUT/annotations.json            ActivityNet style, with `fps` and `label_id` as ActionFormer
+                                    wants them, and `start_sec` and `step_sec`, which are exact
+    OUT/dataset.yaml                the `dataset` section of a configuration
+
+ActionFormer takes row `t` for the instant `(t * feat_stride + 0.5 * num_frames) / fps`
+(libs/modeling/meta_archs.py, `postprocessing`), with one stride and one number of frames for all
+videos, and a frame rate for each. So a video's `fps` here is `feat_stride / step_sec`, and
+`num_frames` is what puts row 0 at `start_sec`: 15, where ours is the middle of 16 frames.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..annotations import AMBIGUOUS, AnnotatedVideo, class_labels, load_annotations
+from ..errors import InputError
+from ..features import FeatureFile, TimeAxis
+from ..files import write_text
+from .progress import counted
+
+FEATURES, ANNOTATIONS, DATASET = "features", "annotations.json", "dataset.yaml"
+NO_SUBSET = "unlabelled"
+SAME = 1e-6  # of a stride; ratios that differ by less are one
+LONGEST_NAME = 200  # bytes
+
+
+@dataclass(frozen=True)
+class ActionFormerTiming:
+    """What ActionFormer's settings say about all videos; frames are those of `fps`, a video's."""
+
+    feat_stride: float
+    num_frames: float
+
+    def fps(self, axis: TimeAxis) -> float:
+        """Return the frame rate that gives a video's rows their distance."""
+        return self.feat_stride / axis.step_sec
+
+    def off_sec(self, axis: TimeAxis) -> float:
+        """Return how far from its instant ActionFormer takes a video's first row to be."""
+        return abs(0.5 * self.num_frames / self.fps(axis) - axis.start_sec)
+
+
+@dataclass
+class ExportSummary:
+    """What was written.
+
+    exported: ids of the videos.
+    unlabelled: those of them without annotations.
+    failed: why a video was left out, by id.
+    shifted: how far off, in seconds, ActionFormer takes a video's rows to be, where it is.
+    ambiguous: how many stretches that nobody could label were left out of the annotations.
+    """
+
+    out: Path
+    exported: list[str] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    shifted: dict[str, float] = field(default_factory=dict)
+    ambiguous: int = 0
+
+
+def export_features(features: Path, out: Path, *, annotations: Path | None = None) -> ExportSummary:
+    """Write a feature file in ActionFormer's layout into the folder `out`; return what was.
+
+    The JSON is written last, so a folder without it is one of an interrupted export.
+
+    Raises:
+        InputError: `out` holds something, or the feature file has no videos of one width.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: is there already, and not an empty folder; name another")
+    with FeatureFile(features) as file:
+        truth = load_annotations(annotations) if annotations else file.annotations()
+        videos = truth.videos if truth else {}
+        widths = {stream: file.width((stream,)) for stream in file.streams()}
+        if not widths:
+            raise InputError(f"{features}: has no stream that all videos have")
+        timing = choose_timing(file)
+        (out / FEATURES).mkdir(parents=True, exist_ok=True)
+        summary, database = ExportSummary(out), {}
+        labels = class_labels(v for k, v in videos.items() if k in set(file.video_ids))
+        for video_id in counted(file.video_ids, "export"):
+            try:
+                axis = _write_rows(file, video_id, tuple(widths), out)
+            except InputError as e:
+                summary.failed[video_id] = str(e)
+                continue
+            database[video_id] = _entry(videos.get(video_id), axis, timing, labels)
+            _account(summary, video_id, videos.get(video_id), timing.off_sec(axis))
+    whole = {"version": "tsatal", "streams": widths, "database": database}
+    write_text(out / DATASET, _dataset_yaml(out, timing, labels, sum(widths.values())))
+    write_text(out / ANNOTATIONS, json.dumps(whole, indent=1))
+    return summary
+
+
+def choose_timing(file: FeatureFile) -> ActionFormerTiming:
+    """Return the stride and number of frames that put most videos' rows at their instants.
+
+    The stride is counted in frames of the rate that the features were computed at where the file
+    says it, and is 1 otherwise.
+    """
+    axes = []
+    for video_id in file.video_ids:
+        try:
+            axes.append((video_id, file.time_axis(video_id)))
+        except InputError:
+            continue  # it is left out by name
+    if not axes:
+        raise InputError(f"{file.path}: has no video whose rows have a place in time")
+    first, axis = axes[0]
+    fps = file.details(first).get("fps") or file.provenance.get("fps")
+    frames = fps * axis.step_sec if isinstance(fps, (int, float)) else 1.0
+    stride = max(_tidy(frames), 1) if abs(frames - round(frames)) < SAME * frames else 1
+    offsets = Counter(round(a.start_sec / a.step_sec / SAME) for _, a in axes)
+    return ActionFormerTiming(stride, _tidy(2 * offsets.most_common(1)[0][0] * SAME * stride))
+
+
+def _write_rows(file: FeatureFile, video_id: str, streams: tuple[str, ...], out: Path) -> TimeAxis:
+    hidden = video_id.startswith(".") or "\\" in video_id
+    if hidden or len(video_id.encode()) > LONGEST_NAME:
+        raise InputError(f"{video_id}: this id cannot be a file's name everywhere")
+    axis = file.time_axis(video_id)
+    file.rows(video_id, streams)  # raises where a value is not finite, or damaged
+    video = file.video(video_id)
+    rows = np.concatenate([video.streams[s] for s in streams], axis=1)
+    np.save(out / FEATURES / f"{video_id}.npy", rows)
+    return axis
+
+
+def _entry(
+    video: AnnotatedVideo | None, axis: TimeAxis, timing: ActionFormerTiming, labels: list[str]
+) -> Mapping[str, Any]:
+    instances = [i for i in video.instances if i.label != AMBIGUOUS] if video else []
+    return {
+        "subset": video.subset if video else NO_SUBSET,
+        "duration": axis.duration_sec,
+        "fps": timing.fps(axis),
+        "start_sec": axis.start_sec,
+        "step_sec": axis.step_sec,
+        "annotations": [
+            {
+                "label": i.label,
+                "segment": [i.start_sec, i.end_sec],
+                "label_id": labels.index(i.label),
+            }
+            for i in instances
+        ],
+    }
+
+
+def _account(
+    summary: ExportSummary, video_id: str, video: AnnotatedVideo | None, off_sec: float
+) -> None:
+    summary.exported.append(video_id)
+    if video is None:
+        summary.unlabelled.append(video_id)
+    else:
+        summary.ambiguous += sum(i.label == AMBIGUOUS for i in video.instances)
+    if off_sec > 1e-3:
+        summary.shifted[video_id] = off_sec
+
+
+def _dataset_yaml(out: Path, timing: ActionFormerTiming, labels: list[str], width: int) -> str:
+    dataset = {
+        "json_file": str(out / ANNOTATIONS),
+        "feat_folder": str(out / FEATURES),
+        "file_prefix": None,
+        "file_ext": ".npy",
+        "num_classes": len(labels),
+        "input_dim": width,
+        **asdict(timing),
+        "default_fps": None,
+    }
+    return yaml.safe_dump({"dataset": dataset}, sort_keys=False)
+
+
+def _tidy(number: float) -> float:
+    """Return a whole number as such, and others as they are."""
+    return round(number) if abs(number - round(number)) < SAME else number

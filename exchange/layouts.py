@@ -1,0 +1,174 @@
+"""Where the rows of published features stand in time.
+
+Frame `n` of a video at `fps` frames per second is the instant `n / fps`, in this whole program. A
+row that sees the frames `k .. k + window - 1` describes the middle of them, and rows are `stride`
+frames apart:
+
+    step_sec  = stride / fps
+    start_sec = (window - 1) / 2 / fps
+
+ActionFormer (libs/datasets/thumos14.py: `feat_offset = 0.5 * num_frames / feat_stride`) and OpenTAD
+(`offset_frames = 8` for 16 frames) count `window / 2`, half a frame later: they take a frame for
+the stretch of time until the next one. The half frame is 17 ms at 30 fps. `offset_frames` takes
+such a number literally.
+
+BSN and BMN resize a video's rows to 100 that each stand for a hundredth of it (BSN's
+data_process.py, `poolData`): `step_sec = span / rows`, `start_sec = step_sec / 2`. The span is the
+part of the video that the network saw, `duration * feature_frame / duration_frame`, where these
+are known, and else the duration. C3D rows of unknown frame rate can be spread in the same way:
+each then stands for two steps of it, as windows overlap by half.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InputError
+from .facts import VideoFacts
+
+FORMATS = ("actionformer", "opentad", "bmn", "activitynet-h5", "npy")
+RESIZED = ("bmn",)  # whose rows are always spread over the video
+FIRST_AXIS_IS_TIME = ("bmn", "activitynet-h5")  # by the format's definition
+# ActivityNet's challenge: C3D sees 16 frames, one row every 8 frames (16, 24, 32, ... the last).
+C3D_STRIDE_FRAMES, C3D_WINDOW_FRAMES, C3D_KEY = 8.0, 16.0, "c3d_features"
+FEW_STEPS = 3  # what rows and duration may differ by before it is reported
+
+
+class UnknownTimes(InputError):
+    """A video whose rows cannot be placed in time: nobody says its frame rate or the like."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How all rows of a published set were made; what is None is looked up for each video.
+
+    fps: of the frames that the network saw.
+    stride_frames: from row to row.
+    window_frames: from the first to the last frame that a row sees, both counted.
+    offset_frames: the frame that row 0 stands for; None for the middle of its window.
+    resized: rows are spread evenly over the video, whatever its frame rate.
+    Raises:
+        InputError: a number is not positive, or says what `resized` leaves no room for.
+    """
+
+    format: str
+    fps: float | None = None
+    stride_frames: float | None = None
+    window_frames: float | None = None
+    offset_frames: float | None = None
+    resized: bool = False
+
+    def __post_init__(self) -> None:
+        """Fill in what the format fixes, and check the rest."""
+        if self.format not in FORMATS:
+            raise InputError(f"format must be one of {', '.join(FORMATS)}, is {self.format!r}")
+        for name in ("fps", "stride_frames", "window_frames"):
+            if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
+                raise InputError(f"{name} must be above 0, is {value}")
+        if self.format in RESIZED:
+            object.__setattr__(self, "resized", True)
+        if self.resized and self.states_frames:
+            raise InputError(
+                "rows resized over the video have no fps, stride, window or offset in frames: "
+                "leave these out, or the format (bmn) or --resized is wrong"
+            )
+
+    @property
+    def states_frames(self) -> bool:
+        """Return whether anything is said that is counted in frames."""
+        counted = (self.fps, self.stride_frames, self.window_frames, self.offset_frames)
+        return any(value is not None for value in counted)
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what a feature file says about rows of this layout; JSON."""
+        return {
+            "extractor": "imported",
+            "format": self.format,
+            "fps": None if self.resized else self.fps or "per video",
+            "stride_frames": self.stride_frames,
+            "window_frames": self.window_frames,
+            "offset_frames": self.offset_frames,
+            "resized": self.resized,
+        }
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where one video's rows stand in time, in seconds; `fps` where they have one."""
+
+    start_sec: float
+    step_sec: float
+    window_sec: float
+    fps: float | None
+
+    def covered_sec(self, rows: int) -> float:
+        """Return what `rows` have seen, from the first frame to the last."""
+        return (rows - 1) * self.step_sec + self.window_sec
+
+    def rows_in(self, duration_sec: float) -> float:
+        """Return how many rows a video of that length should have; a fraction."""
+        return max((duration_sec - self.window_sec) / self.step_sec + 1, 1.0)
+
+    def misfit(self, rows: int, duration_sec: float) -> float | None:
+        """Return what share of the duration the rows cover where it is more than a few steps
+        from all of it, else None.
+
+        Whether windows reach over the ends of the video is not known, so either may fit.
+        """
+        covered = self.covered_sec(rows)
+        off = min(abs(span - duration_sec) for span in (rows * self.step_sec, covered))
+        return covered / duration_sec if off > FEW_STEPS * self.step_sec else None
+
+
+def clock(layout: Layout, facts: VideoFacts, rows: int = 1) -> Clock:
+    """Return where the rows of one video stand in time.
+
+    Args:
+        layout: what was said about all videos; it goes before `facts`.
+        facts: what is known about this one.
+        rows: how many it has; matters for resized ones only.
+    Raises:
+        UnknownTimes: a number is missing; the message says which and how to give it.
+    """
+    c3d = layout.format == "activitynet-h5"
+    if layout.resized:
+        return _spread(facts, rows, C3D_WINDOW_FRAMES / C3D_STRIDE_FRAMES if c3d else 1.0)
+    if facts.step_sec is not None and facts.start_sec is not None and not layout.states_frames:
+        return Clock(facts.start_sec, facts.step_sec, facts.step_sec, facts.fps)
+    fps = _known(layout.fps or facts.frame_rate, NO_FPS)
+    stride = layout.stride_frames or facts.stride_frames or (C3D_STRIDE_FRAMES if c3d else None)
+    stride = _known(stride, NO_STRIDE)
+    window = layout.window_frames or facts.window_frames or (C3D_WINDOW_FRAMES if c3d else None)
+    offset = layout.offset_frames
+    if offset is None:
+        offset = (_known(window, NO_WINDOW) - 1) / 2
+    return Clock(offset / fps, stride / fps, (window or stride) / fps, fps)
+
+
+NO_FPS = (
+    "no frame rate: give --fps (of the frames that the features were computed on), annotations "
+    "with 'fps' or 'frame' for each video, or --video-info; or --resized where rows are spread "
+    "evenly over each video"
+)
+NO_STRIDE = "no stride: give --stride-frames (frames from one row to the next)"
+NO_WINDOW = (
+    "no window: give --window-frames (frames that one row sees; 1 for single frames) or "
+    "--offset-frames (the frame that row 0 stands for)"
+)
+NO_DURATION = "no duration, over which its rows would be spread: give annotations with 'duration'"
+
+
+def _spread(facts: VideoFacts, rows: int, overlap: float) -> Clock:
+    """Return the clock of rows that cover a video evenly, each `overlap` steps of it."""
+    span = _known(facts.duration_sec, NO_DURATION)
+    if facts.feature_frames and facts.frames:
+        span *= facts.feature_frames / facts.frames
+    step = span / (rows - 1 + overlap)
+    return Clock(overlap * step / 2, step, overlap * step, None)
+
+
+def _known(value: float | None, otherwise: str) -> float:
+    if value is None:
+        raise UnknownTimes(otherwise)
+    return value

@@ -1,0 +1,135 @@
+"""Arrays as others store them, and what cannot be read."""
+
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from tsatal.errors import InputError
+from tsatal.exchange.arrays import (
+    CSV_ENDINGS,
+    ENDINGS,
+    ArrayContainer,
+    ArrayFolder,
+    ArraySource,
+)
+
+ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+def read_all(source: ArraySource) -> dict[str, np.ndarray]:
+    try:
+        return {e.stem: source.read(e) for e in source.entries}
+    finally:
+        source.close()
+
+
+def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", ROWS)
+    np.savez_compressed(tmp_path / "b.npz", feats=ROWS)
+    torch.save(torch.from_numpy(ROWS), tmp_path / "c.pt")
+    torch.save({"x": torch.from_numpy(ROWS).bfloat16(), "n": 3}, tmp_path / "d.PTH")
+    (tmp_path / "e.csv").write_text("not looked at")
+    found = read_all(ArrayFolder(tmp_path, ENDINGS))
+    assert list(found) == ["a", "b", "c", "d"]
+    for rows in found.values():
+        np.testing.assert_array_equal(rows, ROWS)
+
+
+@pytest.mark.parametrize("header", ["f0,f1,f2\n", "0,1,2\n", ""])
+def test_a_table_has_a_first_line_of_names_or_none(tmp_path: Path, header: str) -> None:
+    lines = "\n".join(",".join(map(str, row)) for row in (ROWS + 5).tolist())
+    (tmp_path / "a.csv").write_text(header + lines + "\n")
+    np.testing.assert_array_equal(read_all(ArrayFolder(tmp_path, CSV_ENDINGS))["a"], ROWS + 5)
+
+
+def test_a_table_with_numbered_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(",f0\n0,0.5\n1,0.7\n")
+    with pytest.raises(InputError, match="first column numbers the rows"):
+        read_all(ArrayFolder(tmp_path, CSV_ENDINGS))
+
+
+def test_hidden_files_folders_and_another_stream_are_left_out(tmp_path: Path) -> None:
+    for name in ("a.npy", "sub/b.npy", ".hidden/c.npy", "._a.npy", "flow/a.npy"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        np.save(tmp_path / name, ROWS)
+    (tmp_path / "folder.npy").mkdir()
+    source = ArrayFolder(tmp_path, ENDINGS, without=tmp_path / "sub" / ".." / "flow")
+    assert list(read_all(source)) == ["a", "b"]
+    assert list(read_all(ArrayFolder(tmp_path / "a.npy", ENDINGS))) == ["a"]
+
+
+def test_no_file_runs_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
+
+    torch.save({"x": Evil()}, tmp_path / "a.pt")
+    np.save(tmp_path / "b.npy", np.array([Evil()], dtype=object), allow_pickle=True)
+    (tmp_path / "c.npy").write_bytes(pickle.dumps(Evil()))
+    (tmp_path / "d.npz").write_bytes(pickle.dumps(Evil()))
+    source = ArrayFolder(tmp_path, ENDINGS)
+    for entry in source.entries:
+        with pytest.raises(InputError, match=f"{entry.stem}.*cannot be read"):
+            source.read(entry)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_damage_names_the_file(tmp_path: Path, ending: str) -> None:
+    whole = tmp_path / f"whole{ending}"
+    if ending == ".npy":
+        np.save(whole, ROWS)
+    elif ending == ".npz":
+        np.savez_compressed(whole, ROWS)
+    else:
+        torch.save(torch.from_numpy(ROWS), whole)
+    content = whole.read_bytes()
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    for cut in range(0, len(content), max(1, len(content) // 40)):
+        (damaged / f"v{ending}").write_bytes(content[:cut])
+        source = ArrayFolder(damaged, ENDINGS)
+        with pytest.raises(InputError, match=rf"v\{ending}: "):
+            source.read(source.entries[0])
+
+
+def test_a_tensor_is_needed(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"a\.pt: holds a list, a tensor is needed"):
+        read_all(ArrayFolder(tmp_path, ENDINGS))
+
+
+def test_a_container_has_datasets_or_groups_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    with h5py.File(path, "w") as file:
+        file["plain"] = ROWS
+        file["only/one"] = ROWS + 1
+        file["two/feats"], file["two/more"] = ROWS + 2, ROWS
+        file["broken"] = h5py.ExternalLink("nowhere.h5", "x")
+    source = ArrayContainer(path)
+    found = {}
+    for entry in source.entries:
+        try:
+            found[entry.stem] = source.read(entry)[0, 0]
+        except InputError as error:
+            found[entry.stem] = str(error).removeprefix(f"{path}: ")
+    assert found["plain"] == 0 and found["only"] == 1
+    assert found["two"] == "two: name one of its arrays with --key; it has: feats, more"
+    assert found["broken"].startswith("broken: cannot be read")
+    source.close()
+    keyed = ArrayContainer(path, key="feats")
+    assert keyed.read(keyed.entries[3])[0, 0] == 2
+    keyed.close()
+
+
+def test_what_is_no_container_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").write_text("text")
+    with pytest.raises(InputError, match="not an HDF5 file"):
+        ArrayContainer(tmp_path / "a.h5")
+    h5py.File(tmp_path / "b.h5", "w").close()
+    with pytest.raises(InputError, match="holds no features"):
+        ArrayContainer(tmp_path / "b.h5")
