@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import sys
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
+from .commands.exchange import export, import_features
 from .commands.files import check, info
 from .commands.heads import export_onnx
+from .commands.measure import evaluate
 from .commands.options import ANY, DEVICE, FILE, FOLDER
-from .commands.pages import view
+from .commands.pages import report, view
 from .errors import InputError, is_out_of_memory, one_line
-from .files import write_text
 
 if TYPE_CHECKING:
     from .extract.work import Summary
@@ -235,84 +235,6 @@ def train(
 
 
 @main.command()
-@click.argument("runs", nargs=-1, type=FOLDER)
-@click.option("--predictions", type=FILE, help="Measure this file of detections instead of a run.")
-@click.option("--annotations", type=FILE, help="Ground truth; a run finds its own.")
-@click.option("--subset", help="Videos to measure on.  [default: the test subset]")
-@click.option("--protocol", type=click.Choice(["anet", "thumos14"]), help="See docs/evaluation.md.")
-@click.option(
-    "--tiou",
-    "tious",
-    multiple=True,
-    callback=lambda _c, _p, v: _parse_tious(v),
-    metavar="T[,T]|A:STEP:B",
-    help="tIoU thresholds.  [default: 0.3:0.1:0.7]",
-)
-@click.option("--exclude", multiple=True, metavar="VIDEO", help="Leave a video out; repeatable.")
-@click.option("--json", "json_path", metavar="PATH", help="Write the figures there; - prints them.")
-@click.option(
-    "--checkpoint",
-    type=click.Choice(["last", "best"]),
-    default="last",
-    show_default=True,
-    help="best was chosen by validation mAP, and flatters it on that subset.",
-)
-@click.option("--features", type=FILE, help="Other features for the run, made in the same way.")
-@click.option(
-    "--timelines", type=click.IntRange(min=0), default=8, show_default=True, help="Videos to draw."
-)
-@click.option("--out", type=FOLDER, help="Folder for files and pictures.  [default: the run's]")
-@DEVICE
-def evaluate(
-    runs: tuple[Path, ...],
-    predictions: Path | None,
-    annotations: Path | None,
-    subset: str | None,
-    protocol: str | None,
-    tious: tuple[float, ...],
-    exclude: tuple[str, ...],
-    json_path: str | None,
-    checkpoint: str,
-    features: Path | None,
-    timelines: int,
-    out: Path | None,
-    device: str,
-) -> None:
-    """Measure a run (the newest where none is named), or a file of detections.
-
-    Several RUNS are measured alike and compared in one table.
-    """
-    from . import pipeline
-    from .runs import newest_run
-
-    common: dict[str, Any] = {
-        "annotations": annotations, "subset": subset, "protocol": protocol, "tious": tious,
-        "exclude": exclude, "timelines": timelines, "out": out,
-    }  # fmt: skip
-    if predictions is not None:
-        if runs or annotations is None:
-            raise click.UsageError("--predictions needs --annotations, and no RUN")
-        measured = {"": pipeline.evaluate_predictions(predictions, **common)}
-    else:
-        if len(runs) > 1 and out:
-            raise click.UsageError("several runs are written into their own folders: no --out")
-        more = {"features": features, "checkpoint": checkpoint, "device": device}
-        measured = pipeline.evaluate_runs(runs or [newest_run()], **common, **more)
-    to_stdout = json_path == "-"
-    click.echo(pipeline.table(measured), err=to_stdout)
-    for path in (p for m in measured.values() for p in m.written):
-        click.echo(path, err=to_stdout)
-    if json_path:
-        figures = {name: m.evaluation.to_json() for name, m in measured.items()}
-        whole: Any = figures if len(figures) > 1 else next(iter(figures.values()))
-        text = json.dumps(whole, indent=1)
-        if to_stdout:
-            click.echo(text)
-        else:
-            write_text(json_path, text + "\n")
-
-
-@main.command()
 @click.argument("videos", nargs=-1, required=True, type=ANY)
 @click.option("--run", type=FOLDER, help="Folder of the run.  [default: the newest]")
 @click.option(
@@ -385,9 +307,13 @@ def configs(name: str | None) -> None:
 main.add_command(check)
 main.add_command(info)
 main.add_command(view)
+main.add_command(report)
 
 
+main.add_command(evaluate)
 main.add_command(export_onnx)
+main.add_command(import_features)
+main.add_command(export)
 
 
 def _finish(summary: Summary) -> None:
@@ -425,22 +351,3 @@ def _given(parameter: str) -> bool:
     """Whether the user wrote this option, rather than leaving it at its default."""
     source = click.get_current_context().get_parameter_source(parameter)
     return source is click.core.ParameterSource.COMMANDLINE
-
-
-def _parse_tious(texts: tuple[str, ...]) -> tuple[float, ...]:
-    """Return the thresholds in "0.5", "0.5,0.7" or "0.3:0.1:0.7" (start:step:stop, inclusive)."""
-    found: list[float] = []
-    for text in (part for t in texts for part in t.split(",")):
-        try:
-            numbers = [float(n) for n in text.split(":")]
-        except ValueError:
-            raise click.BadParameter(f"{text!r} is not a number or START:STEP:STOP") from None
-        if len(numbers) == 3 and numbers[1] >= 0.001 and numbers[0] <= numbers[2]:
-            start, step, stop = numbers
-            count = int((stop - start) / step + 1e-6) + 1
-            found += [round(start + n * step, 10) for n in range(count)]
-        elif len(numbers) == 1:
-            found += numbers
-        else:
-            raise click.BadParameter(f"{text!r} is not a number or START:STEP:STOP")
-    return tuple(found)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from .annotations import AnnotatedVideo, Detection, predictions_json
 from .canvas import clock
+from .files import write_text
 from .inference import Found
+from .names import file_name
 from .visualize import timeline
 
 PREDICTIONS, TABLE, TIMELINES = "predictions.json", "detections.csv", "timelines"
@@ -64,13 +66,13 @@ def write_detections(
     predictions, table, folder = out / PREDICTIONS, out / TABLE, out / TIMELINES
     found = {video_id: s.found.detections for video_id, s in seen.items()}
     curves = {video_id: s.found.actionness for video_id, s in seen.items()}
-    predictions.write_text(predictions_json(found, curves), encoding="utf-8")
-    table.write_text(detections_csv(found), encoding="utf-8")
+    write_text(predictions, predictions_json(found, curves))
+    write_text(table, detections_csv(found))
     folder.mkdir(exist_ok=True)
     for video_id, s in seen.items():
         annotated = truth.get(video_id)
         timeline(
-            folder / f"{video_id}.png",
+            folder / file_name(video_id, ".png"),
             video_id=video_id,
             duration_sec=s.duration_sec,
             truth=annotated.instances if annotated else [],

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from .annotations import ActionnessCurve, Detection
 from .config import Config
 from .errors import InputError
 from .features import FeatureFile, TimeAxis
+from .files import replacing
 from .head.decode import decode_video, score_video
+from .head.export import exported_program, save_onnx
 from .runs import RunData, load_head, load_run_description
 
 
@@ -86,3 +89,33 @@ def load_detector(
     config, data = load_run_description(Path(run_dir))
     on = torch.device(device)
     return Detector(load_head(Path(run_dir), checkpoint=checkpoint, device=on), config, data, on)
+
+
+def export_head(
+    run_dir: Path, out: Path, *, steps: int | None = None, checkpoint: str = "last"
+) -> Path:
+    """Write a run's trained head as ONNX, or, where `out` ends so, as `.pt2` of `torch.export`.
+
+    Args:
+        steps: the number of rows that the file takes; as in training where not given.
+    Raises:
+        InputError: no such run, another ending, or the packages that write ONNX are missing.
+    """
+    if out.suffix not in (".onnx", ".pt2"):
+        raise InputError(f"{out}: must end in .onnx or .pt2")
+    detector = load_detector(run_dir, checkpoint=checkpoint)
+    data, steps = detector.data, steps or detector.config.data.window_steps
+    softmax = detector.config.model.classes == "softmax"
+    program = exported_program(detector.head, softmax=softmax, steps=steps, width=data.width)
+    facts = {
+        "labels": json.dumps(data.labels),
+        "streams": json.dumps(data.streams),
+        "extraction": json.dumps(data.extraction),
+        "intervals": "steps: multiply by step_sec of the features and add their start_sec",
+    }
+    with replacing(out) as aside:
+        if out.suffix == ".onnx":
+            save_onnx(program, aside, facts)
+        else:
+            torch.export.save(program, aside, extra_files=facts)
+    return out

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 import torch
 
 from .annotations import load_annotations, load_predictions, predictions_json
+from .checks.check import warnings_for_training
 from .comparison import comparison_table
 from .config import Config, load_config
 from .demo import write_demo_videos
@@ -29,7 +28,6 @@ from .extract.settings import ExtractSettings
 from .extract.sources import assign_ids, find_videos
 from .extract.work import Advance, Results, Summary, Videos
 from .features import FEATURE_SUFFIXES, FeatureFile, TimeAxis, VideoFeatures
-from .head.export import exported_program, save_onnx
 from .files import write_text
 from .head.parallel import joined, of_first, rank, wait_for_all
 from .head.train import LAST
@@ -117,6 +115,10 @@ def train(
         data = describe(file, truth, config)
         if annotations:
             data = replace(data, annotations=str(annotations.resolve()))
+        for finding in warnings_for_training(
+            file, truth, data.subsets, exclude=config.eval.exclude
+        ):
+            logger.warning("%s", finding.line)
         if rank() == 0:
             save_run_description(run_dir, config, data)
         wait_for_all()
@@ -379,40 +381,6 @@ def table(measured: Mapping[str, Measured]) -> str:
         return next(iter(evaluations.values())).table()
     configs = {name: load_run_description(Path(name))[0] for name in measured}
     return comparison_table(evaluations, configs)
-
-
-def export_head(
-    run_dir: Path, out: Path, *, steps: int | None = None, checkpoint: str = "last"
-) -> Path:
-    """Write a run's trained head as ONNX, or, where `out` ends so, as `.pt2` of `torch.export`.
-
-    Args:
-        steps: the number of rows that the file takes; as in training where not given.
-    Raises:
-        InputError: no such run, another ending, or the packages that write ONNX are missing.
-    """
-    if out.suffix not in (".onnx", ".pt2"):
-        raise InputError(f"{out}: must end in .onnx or .pt2")
-    detector = load_detector(run_dir, checkpoint=checkpoint)
-    data, steps = detector.data, steps or detector.config.data.window_steps
-    softmax = detector.config.model.classes == "softmax"
-    program = exported_program(detector.head, softmax=softmax, steps=steps, width=data.width)
-    facts = {
-        "labels": json.dumps(data.labels),
-        "streams": json.dumps(data.streams),
-        "extraction": json.dumps(data.extraction),
-        "intervals": "steps: multiply by step_sec of the features and add their start_sec",
-    }
-    aside = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
-    try:
-        if out.suffix == ".onnx":
-            save_onnx(program, aside, facts)
-        else:
-            torch.export.save(program, aside, extra_files=facts)
-        os.replace(aside, out)
-    finally:
-        aside.unlink(missing_ok=True)
-    return out
 
 
 def demo(out: Path, *, seed: int, device: str) -> Measured:

@@ -24,6 +24,6 @@ def export_onnx(run: Path, out: Path, steps: int | None, checkpoint: str) -> Non
     It takes features (1, STEPS, D) and which rows are valid (1, STEPS), and gives scores,
     intervals in steps, which points are valid, and actionness; see docs/api.md.
     """
-    from .. import pipeline
+    from ..inference import export_head
 
-    click.echo(pipeline.export_head(run, out, steps=steps, checkpoint=checkpoint))
+    click.echo(export_head(run, out, steps=steps, checkpoint=checkpoint))

@@ -16,3 +16,32 @@ DEVICE = click.option(
     show_default=True,
     help="Where the network runs; auto takes CUDA where there is one.",
 )
+
+
+def _parse_tious(texts: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the thresholds in "0.5", "0.5,0.7" or "0.3:0.1:0.7" (start:step:stop, inclusive)."""
+    found: list[float] = []
+    for text in (part for t in texts for part in t.split(",")):
+        try:
+            numbers = [float(n) for n in text.split(":")]
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not a number or START:STEP:STOP") from None
+        if len(numbers) == 3 and numbers[1] >= 0.001 and numbers[0] <= numbers[2]:
+            start, step, stop = numbers
+            count = int((stop - start) / step + 1e-6) + 1
+            found += [round(start + n * step, 10) for n in range(count)]
+        elif len(numbers) == 1:
+            found += numbers
+        else:
+            raise click.BadParameter(f"{text!r} is not a number or START:STEP:STOP")
+    return tuple(found)
+
+
+TIOUS = click.option(
+    "--tiou",
+    "tious",
+    multiple=True,
+    callback=lambda _c, _p, v: _parse_tious(v),
+    metavar="T[,T]|A:STEP:B",
+    help="tIoU thresholds.  [default: the run's, or 0.3:0.1:0.7]",
+)

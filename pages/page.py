@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 from importlib import resources
 from typing import Any
@@ -14,7 +15,7 @@ POLICY = (
 )
 
 
-def page(*, title: str, name: str, data: Any) -> str:
+def page(*, title: str, name: str, data: Any, scripts: Sequence[str] = ()) -> str:
     """Return the page whose body, style and script are the package's `NAME.html`, `.css`, `.js`.
 
     Args:
@@ -23,8 +24,10 @@ def page(*, title: str, name: str, data: Any) -> str:
         data: plain values; the script reads them with
             `JSON.parse(document.getElementById("data").textContent)`. What is shown of them must be
             set as text, never as HTML.
+        scripts: names of further scripts in this folder, put before the page's own.
     """
-    body, style, script = (_asset(f"{name}.{kind}") for kind in ("html", "css", "js"))
+    body, style = (_asset(f"{name}.{kind}") for kind in ("html", "css"))
+    script = "".join(_asset(f"{part}.js") for part in (*scripts, name))
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'

@@ -30,9 +30,9 @@ def test_packages_are_the_folders_of_the_tree() -> None:
 def test_the_root_holds_no_stray_module() -> None:
     allowed = {
         "__init__", "__main__", "annotations", "canvas", "cli", "comparison", "config",
-        "demo", "detections", "diagnosis", "errors", "evaluation", "features", "files",
+        "demo", "detections", "errors", "evaluation", "features", "files",
         "inference", "info", "matching", "names", "pipeline", "report", "runs",
-        "segments", "subsets", "training", "traits", "verdicts", "visualize",
+        "segments", "subsets", "training", "visualize",
     }  # fmt: skip
     assert {p.stem for p in ROOT.glob("*.py")} == allowed
 

@@ -1,0 +1,128 @@
+"use strict";
+
+// What the parts of a report's page are made of.
+// Everything that comes from data is set as text or as a number: nothing here writes HTML.
+const data = JSON.parse(document.getElementById("data").textContent);
+const SVG = "http://www.w3.org/2000/svg";
+const INK = "#222", MUTED = "#5f5f5f", GRID = "#ddd";
+const COLOURS = ["#009E73", "#56B4E9", "#E69F00", "#0072B2", "#CC79A7", "#8c8c8c", "#e4e4e4"];
+const MISSED = "#b00020", CURVE = "#D55E00", BLUE = "#4d9ccb";
+const kindNames = data.kinds.map((kind) => kind.name);
+const state = { k: data.shown, label: "", sort: { key: "AP", falling: true } };
+
+const at = (id) => document.getElementById(id);
+const part = () => data.diagnosis.thresholds[data.tious[state.k]];
+const percent = (share) => (100 * share).toFixed(1);
+const signed = (share) => `${share >= 0.0005 ? "+" : ""}${percent(Math.max(share, 0))}`;
+const seconds = (t) => `${+t.toFixed(1)} s`;
+const bound = (name) => name.replace(/ (s|%)$/, "\u00a0$1"); // the unit stays with its number
+const capital = (words) => words[0].toUpperCase() + words.slice(1);
+const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+
+function el(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+function svg(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function filled(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children); // a string becomes a text node
+  return node;
+}
+
+// A table: `heads` are {text, number, bar, wide, key}, `rows` arrays of texts and nodes.
+function table(caption, heads, rows, chosen = () => false) {
+  const kind = (n) => [heads[n].number && "number", heads[n].bar && "bar", heads[n].wide && "wide"]
+    .filter(Boolean).join(" ");
+  const head = heads.map((h, n) => el("th", { scope: "col", class: kind(n) }, headContent(h)));
+  heads.forEach((h, n) => h.key && head[n].setAttribute("aria-sort", sortState(h.key)));
+  const body = rows.map((row, r) => el("tr", { class: chosen(r) ? "chosen" : "" },
+    ...row.map((cell, n) => n ? el("td", { class: kind(n) }, cell) : el("th", { scope: "row" }, cell))));
+  const whole = el("table", {}, el("caption", {}, caption),
+    el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body));
+  return el("div", { class: "table", tabindex: "0", role: "region", "aria-label": caption }, whole);
+}
+
+function headContent(head) {
+  if (!head.key) return head.text;
+  const arrow = { ascending: " ▲", descending: " ▼", none: "" }[sortState(head.key)];
+  const button = el("button", { type: "button" }, head.text + arrow);
+  button.addEventListener("click", () => {
+    const again = state.sort.key === head.key;
+    state.sort = { key: head.key, falling: again ? !state.sort.falling : head.number === true };
+    drawClasses();
+    [...at("classes").querySelectorAll("button")]
+      .find((b) => b.textContent.startsWith(head.text)).focus();
+  });
+  return button;
+}
+
+function sortState(key) {
+  if (state.sort.key !== key) return "none";
+  return state.sort.falling ? "descending" : "ascending";
+}
+
+// A bar of coloured parts [{value, colour, name}], `total` wide; it stretches with its cell.
+function bar(parts, total, { height = 16, mark = null } = {}) {
+  const words = parts.filter((p) => p.name && p.value).map((p) => `${p.name} ${p.value}`).join(", ");
+  const node = svg("svg", { width: "100%", height, role: "img", "aria-label": words || "bar" });
+  let left = 0;
+  for (const { value, colour, name } of parts) {
+    const width = 100 * Math.max(value, 0) / (total || 1);
+    const rect = svg("rect", { x: `${left}%`, width: `${width}%`, y: 0, height, fill: colour });
+    if (name) rect.append(svg("title", {}, `${name}: ${value}`));
+    node.append(rect);
+    left += width;
+  }
+  if (mark !== null) {
+    const x = `${100 * mark}%`;
+    node.append(svg("line", { x1: x, x2: x, y1: 0, y2: height, stroke: INK, "stroke-width": 2 }));
+  }
+  return node;
+}
+
+// A bar that only repeats the number beside it: nothing to read out.
+function plainBar(share, colour = BLUE, mark = null) {
+  const node = bar([{ value: Math.min(share, 1), colour }], 1, { mark });
+  node.removeAttribute("role");
+  node.removeAttribute("aria-label");
+  node.setAttribute("aria-hidden", "true");
+  return node;
+}
+
+function swatch(colour, border = colour) {
+  const node = el("span", { class: "swatch" });
+  node.style.background = colour;
+  node.style.borderColor = border;
+  return node;
+}
+
+function legend(entries) {
+  const items = entries.map(([words, colour, border]) =>
+    el("li", {}, swatch(colour, border), words));
+  return el("ul", { class: "legend" }, ...items);
+}
+
+const named = (name, colour) =>
+  el("span", { class: "named" }, swatch(colour), el("span", {}, capital(name)));
+
+function noted(words, note, kind = "note") {
+  return el("div", {}, words, el("div", { class: kind }, note));
+}
+
+const span = ({ start, end }) => `${+start.toFixed(1)} – ${+end.toFixed(1)}`;
+
+function folded(words, content) {
+  return el("details", {}, el("summary", {}, words), content);
+}
+
+function line(x1, y1, x2, y2, stroke) {
+  return svg("line", { x1, y1, x2, y2, stroke });
+}
+
+function text(x, y, words, attributes = {}) {
+  return svg("text", { x, y, fill: MUTED, "font-size": 13, ...attributes }, String(words));
+}
