@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from .annotations import load_annotations, load_predictions, predictions_json
@@ -17,21 +16,22 @@ from .checks.check import warnings_for_training
 from .comparison import comparison_table
 from .config import Config, load_config
 from .demo import write_demo_videos
-from .detections import Seen, write_detections
+from .detecting import Detected as Detected
+from .detecting import detect as detect
 from .errors import InputError
 from .evaluation import THUMOS14_TIOUS, Evaluation, evaluate
 from .extract.backbone import choose_device
 from .extract.cluster import connect
-from .extract.extractor import Engine, Recipe, ThisProcess, extract_videos
-from .extract.repeat import settings_of
+from .extract.extractor import Engine, ThisProcess, extract_videos
 from .extract.settings import ExtractSettings
-from .extract.sources import assign_ids, find_videos
-from .extract.work import Advance, Results, Summary, Videos
-from .features import FEATURE_SUFFIXES, FeatureFile, TimeAxis, VideoFeatures
+from .extract.sources import find_videos
+from .extract.work import Summary
+from .features import FeatureFile
 from .files import write_text
 from .head.parallel import joined, of_first, rank, wait_for_all
 from .head.train import LAST
 from .inference import load_detector
+from .pages.viewer import view_predictions
 from .report import write_report
 from .runs import (
     check_same_extraction,
@@ -44,8 +44,6 @@ from .subsets import find_annotations, report_unmatched, subset_to_test, videos_
 from .training import train_head
 
 logger = logging.getLogger(__name__)
-
-FEATURES = "features.h5"  # in the folders of `detect` and `demo`
 
 
 def extract(
@@ -147,119 +145,6 @@ def resume(
         wait_for_all()
         train_head(file, truth, config, data, run_dir=run_dir, device=on, resume=started)
     return run_dir
-
-
-@dataclass(frozen=True)
-class Detected:
-    """What was found in videos, by id, what was written, and what became of raw videos."""
-
-    seen: Mapping[str, Seen]
-    written: tuple[Path, ...]
-    extraction: Summary | None
-
-
-def detect(
-    sources: Sequence[Path],
-    run_dir: Path,
-    *,
-    out: Path | None = None,
-    min_score: float = 0.0,
-    top: int | None = None,
-    annotations: Path | None = None,
-    features: Path | None = None,
-    weights: str | None = None,
-    flow_weights: str | None = None,
-    checkpoint: str = "last",
-    device: str = "auto",
-    pages: bool = False,
-    show_progress: bool = True,
-    tell: Callable[[Seen], None] = lambda seen: None,
-) -> Detected:
-    """Find actions in raw videos or in feature files, and write detections and pictures.
-
-    Videos are extracted as the run's features were, into `features.h5` in `out`, where they are
-    found again the next time.
-
-    Args:
-        sources: videos, folders and lists of videos, and feature files.
-        out: where to write; `detections` in the run's folder where not given.
-        min_score, top: leave out what scores less, and all but the best so many of each video.
-        annotations: ground truth to draw above the detections.
-        features: where the run's feature file is now; needed if that holds the projection.
-        weights, flow_weights: checkpoints of the extraction, see `extract.repeat.settings_of`.
-        pages: whether to write an HTML page per video, see `pages.viewer`.
-        tell: called with every video as soon as it is done.
-    Raises:
-        InputError: no such run or source, features that were not made like the run's, or two
-            videos of one name.
-    """
-    detector = load_detector(run_dir, checkpoint=checkpoint, device=choose_device(device))
-    truth = load_annotations(annotations).videos if annotations else {}
-    out, streams = out or run_dir / "detections", detector.data.streams
-    files = [s for s in sources if s.suffix.lower() in FEATURE_SUFFIXES]
-    videos = [v for s in sources if s not in files for v in find_videos(s)]
-    paths, _ = assign_ids(videos)
-    seen: dict[str, Seen] = {}
-
-    def look(video_id: str, rows: np.ndarray, axis: TimeAxis) -> None:
-        if video_id in seen:
-            raise InputError(f"two videos have the id {video_id!r}; detect in one after the other")
-        whole = Seen(video_id, axis.duration_sec, detector(rows, axis), paths.get(video_id))
-        seen[video_id] = whole.only(min_score=min_score, top=top)
-        tell(seen[video_id])
-
-    for path in files:
-        with FeatureFile(path) as file:
-            check_same_extraction(file, detector.data)
-            _look_at(file, file.video_ids, streams, look)
-    summary = None
-    if videos:
-        settings = settings_of(
-            detector.data.extraction,
-            streams=streams,
-            features=features or Path(detector.data.features),
-            weights=weights,
-            flow_weights=flow_weights,
-            device=device,
-        )
-        out.mkdir(parents=True, exist_ok=True)
-        summary = extract_videos(
-            videos,
-            out / FEATURES,
-            settings,
-            show_progress=show_progress,
-            engine=_Watched(streams, look),
-        )
-        if known := [*summary.already, *summary.elsewhere]:
-            with FeatureFile(summary.out) as file:
-                _look_at(file, known, streams, look)
-    written = write_detections(seen, out, labels=detector.data.labels, truth=truth)
-    return Detected(seen, tuple(written), summary)
-
-
-Look = Callable[[str, np.ndarray, TimeAxis], None]
-
-
-def _look_at(
-    file: FeatureFile, video_ids: Iterable[str], streams: Sequence[str], look: Look
-) -> None:
-    for video_id in video_ids:
-        look(video_id, file.rows(video_id, streams), file.time_axis(video_id))
-
-
-class _Watched(ThisProcess):
-    """This process's engine, which has every video looked at once its rows are safe."""
-
-    def __init__(self, streams: Sequence[str], look: Look) -> None:
-        super().__init__()
-        self._streams, self._look = streams, look
-
-    def extract(self, videos: Videos, advance: Advance, *, recipe: Recipe) -> Results:
-        """Yield every video's rows, or why there are none; see `Engine`."""
-        for video_id, result in super().extract(videos, advance, recipe=recipe):
-            yield video_id, result
-            if isinstance(result, VideoFeatures):
-                self._look(video_id, result.rows(self._streams), result.axis)
 
 
 @dataclass(frozen=True)
@@ -384,15 +269,21 @@ def table(measured: Mapping[str, Measured]) -> str:
 
 
 def demo(out: Path, *, seed: int, device: str) -> Measured:
-    """Write small videos into `out`, extract, train and evaluate; all of it stays there.
+    """Write small videos into `out`, extract, train, evaluate, and make pages to look at.
 
-    A second call finds videos and features there and trains again.
+    All of it stays there; a second call finds videos and features and trains again.
     """
-    videos, features = out / "videos", out / FEATURES
-    if not (videos / "annotations.json").exists():
+    videos, features = out / "videos", out / "features.h5"
+    annotations = videos / "annotations.json"
+    if not annotations.exists():
         logger.info("writing videos of moving shapes into %s", videos)
         write_demo_videos(videos, seed=seed)
     extract(videos, features, ExtractSettings(weights="random", device=device))
     run_dir = new_run_dir("demo", root=out / "runs")
     train(features, load_config("demo", [f"optim.seed={seed}"]), run_dir=run_dir, device=device)
-    return evaluate_run(run_dir, device=device)
+    measured = evaluate_run(run_dir, device=device)
+    predictions, pages = run_dir / "predictions.json", run_dir / "pages"
+    for video_id in load_predictions(predictions):
+        video, page = videos / f"{video_id}.mp4", pages / f"{video_id}.html"
+        view_predictions(video, predictions, page, annotations=annotations)
+    return Measured(measured.evaluation, (*measured.written, pages))

@@ -121,6 +121,18 @@ def test_raw_video_is_extracted_as_the_run_was(on_video: Path, tmp_path: Path) -
     assert {k: s.found for k, s in again.seen.items()} == {s.video_id: s.found for s in seen}
 
 
+def test_a_page_per_video_is_written_when_asked_for(on_video: Path, tmp_path: Path) -> None:
+    [video, *_] = sorted((on_video.parent / "videos").glob("*.mp4"))
+    truth = on_video.parent / "videos" / "annotations.json"
+    result = tsatal(
+        "detect", video, "--run", on_video, "--out", tmp_path, "--annotations", truth, "--view"
+    )
+    page = tmp_path / f"{video.stem}.html"
+    assert result.exit_code == 0 and str(page) in result.output, result.output
+    text = page.read_text("utf-8")
+    assert video.stem in text and '"base64":"' in text and '"truth":[{' in text
+
+
 def test_one_bad_video_is_named_and_does_not_stop_the_others(
     on_video: Path, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ def test_packages_are_the_folders_of_the_tree() -> None:
 def test_the_root_holds_no_stray_module() -> None:
     allowed = {
         "__init__", "__main__", "annotations", "canvas", "cli", "comparison", "config",
-        "demo", "detections", "errors", "evaluation", "features", "files",
+        "demo", "detecting", "detections", "errors", "evaluation", "features", "files",
         "inference", "info", "matching", "names", "pipeline", "report", "runs",
         "segments", "subsets", "training", "visualize",
     }  # fmt: skip
