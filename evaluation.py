@@ -6,26 +6,27 @@
 The same detections can differ by more than ten points between them, so an `Evaluation` carries
 its protocol, thresholds and counts, and everything printed from it names them.
 
-Both protocols are one greedy matching (`_claim`) read in two directions: under `anet` detections
-claim ground truths, under `thumos14` ground truths claim detections. What the toolkits leave to
-their sort functions is settled here, for both: detections of equal score keep the order of the
-predictions (videos, then detections within a video), and of equal tIoUs the first in line wins.
+Both protocols are one greedy matching (`matching.match`) read in two directions: under `anet`
+detections choose among ground truths, under `thumos14` ground truths choose among detections. What
+the toolkits leave to their sort functions is settled, for both: detections of equal score keep the
+order of the predictions (videos, then detections within a video), and of equal tIoUs the first in
+line wins.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .annotations import AMBIGUOUS, AnnotatedVideo, Detection, Instance, class_labels
+from .annotations import AMBIGUOUS, AnnotatedVideo, Detection, class_labels
 from .errors import InputError
-from .segments import overlap, tiou
+from .matching import NOWHERE, Verdicts, detections_by_label, instances_by_label, match
 
 ANET = "anet"
 THUMOS14 = "thumos14"
@@ -36,7 +37,6 @@ ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 MAX_LABELS_NAMED = 5  # in a note; the rest are counted
 
 Curve = tuple[np.ndarray, np.ndarray]  # recall and precision at every hit, (H,) each
-Ranked = list[tuple[str, Detection]]  # (video id, detection), best score first
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,18 +199,6 @@ class _Task:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Verdicts:
-    """How the N detections of one class fared at K thresholds, best score first.
-
-    `hit` and `counted` are (K, N) bool; a detection that is not counted is as if never made.
-    """
-
-    hit: np.ndarray
-    counted: np.ndarray
-    num_instances: int
-
-
 def _checked(protocol: str, tious: Sequence[float]) -> tuple[float, ...]:
     if protocol not in PROTOCOLS:
         raise InputError(f"no protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
@@ -292,95 +280,25 @@ def _notes(
         yield f"{silent} of {quantity(num_videos, 'video')} without detections; they count"
 
 
-def _judge(task: _Task, thresholds: Sequence[float], protocol: str) -> dict[str, _Verdicts]:
+def _judge(task: _Task, thresholds: Sequence[float], protocol: str) -> dict[str, Verdicts]:
     """Return the verdicts on the detections of every label with ground truth, sorted."""
-    truth = _truth(task.videos)
-    ambiguous = truth.pop(AMBIGUOUS, {}) if protocol == THUMOS14 else {}
-    ranked = _ranked(task.predictions)
+    number = {video: n for n, video in enumerate(task.videos)}
+    truth = instances_by_label({n: task.videos[k].instances for k, n in number.items()})
+    found = detections_by_label({number[k]: each for k, each in task.predictions.items()})
+    ambiguous = truth.get(AMBIGUOUS, NOWHERE) if protocol == THUMOS14 else NOWHERE
     return {
-        label: _verdicts(ranked[label], truth[label], ambiguous, np.array(thresholds), protocol)
+        label: match(
+            found.get(label, NOWHERE),
+            truth[label],
+            ambiguous,
+            thresholds,
+            truth_chooses=protocol == THUMOS14,
+        )
         for label in class_labels(task.videos.values())
     }
 
 
-def _truth(videos: Mapping[str, AnnotatedVideo]) -> dict[str, dict[str, np.ndarray]]:
-    """Return the ground truth of every label in every video that has it, (M, 2) seconds."""
-    lists: dict[str, dict[str, list[Instance]]] = defaultdict(lambda: defaultdict(list))
-    for video in videos.values():
-        for instance in video.instances:
-            lists[instance.label][video.video_id].append(instance)
-    return {
-        label: {k: _intervals(found) for k, found in by_video.items()}
-        for label, by_video in lists.items()
-    }
-
-
-def _ranked(predictions: Mapping[str, Sequence[Detection]]) -> dict[str, Ranked]:
-    """Return the detections of every label, pooled over videos and sorted (stable) by score."""
-    pooled: dict[str, Ranked] = defaultdict(list)
-    for video, found in predictions.items():
-        for detection in found:
-            pooled[detection.label].append((video, detection))
-    for entries in pooled.values():
-        entries.sort(key=lambda entry: entry[1].score, reverse=True)
-    return pooled
-
-
-def _intervals(entries: Iterable[Instance | Detection]) -> np.ndarray:
-    return np.array([(e.start_sec, e.end_sec) for e in entries], dtype=np.float64).reshape(-1, 2)
-
-
-def _verdicts(
-    ranked: Ranked,
-    truth: Mapping[str, np.ndarray],
-    ambiguous: Mapping[str, np.ndarray],
-    thresholds: np.ndarray,
-    protocol: str,
-) -> _Verdicts:
-    segments = _intervals(detection for _, detection in ranked)
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, (video, _) in enumerate(ranked):
-        places[video].append(place)
-    hit = np.zeros((len(thresholds), len(ranked)), dtype=bool)
-    not_neutral = np.ones(len(ranked), dtype=bool)
-    for video, at in places.items():
-        found = segments[at]
-        if video in truth:
-            hit[:, at] = _hits(tiou(found[:, None], truth[video][None]), thresholds, protocol)
-        if video in ambiguous:
-            not_neutral[at] = ~(overlap(found[:, None], ambiguous[video][None]) > 0).any(axis=1)
-    return _Verdicts(hit, hit | not_neutral, sum(map(len, truth.values())))
-
-
-def _hits(tious: np.ndarray, thresholds: np.ndarray, protocol: str) -> np.ndarray:
-    """Return which detections of one video are hits, (K, N), from tIoUs with the truth (N, M)."""
-    if protocol == ANET:
-        return _claim(tious, thresholds, strict=False)[0]
-    return _claim(tious.T, thresholds, strict=True)[1]
-
-
-def _claim(
-    tious: np.ndarray, thresholds: np.ndarray, *, strict: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return which rows claimed a column, (K, R), and which columns were claimed, (K, C).
-
-    Row after row takes the free column of largest tIoU, the first of equals, if that reaches
-    the threshold, or exceeds it where `strict`; for each of the K thresholds on its own.
-    """
-    every = np.arange(len(thresholds))
-    claimed = np.zeros((len(thresholds), tious.shape[0]), dtype=bool)
-    taken = np.zeros((len(thresholds), tious.shape[1]), dtype=bool)
-    for row in np.flatnonzero(tious.max(axis=1) >= thresholds.min()):
-        free = np.where(taken, -1.0, tious[row])  # (K, C)
-        best = free.argmax(axis=1)
-        largest = free[every, best]
-        claims = largest > thresholds if strict else largest >= thresholds
-        claimed[:, row] = claims
-        taken[every[claims], best[claims]] = True
-    return claimed, taken
-
-
-def _curve(verdicts: _Verdicts, k: int, protocol: str) -> Curve:
+def _curve(verdicts: Verdicts, k: int, protocol: str) -> Curve:
     hit, considered = verdicts.hit[k], verdicts.counted[k]
     found = np.arange(1, hit.sum() + 1)
     precision = found / np.cumsum(considered)[hit]
@@ -389,7 +307,7 @@ def _curve(verdicts: _Verdicts, k: int, protocol: str) -> Curve:
     return found / verdicts.num_instances, precision
 
 
-def _average_precision(verdicts: _Verdicts, k: int, protocol: str) -> float:
+def _average_precision(verdicts: Verdicts, k: int, protocol: str) -> float:
     """Return the AP at threshold number `k`: the sum of precisions at hits over the instances.
 
     For `thumos14` that is the toolkit's definition. For `anet` it is the toolkit's area under the

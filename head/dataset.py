@@ -43,16 +43,20 @@ class Window:
 
 @dataclass(frozen=True)
 class Batch:
-    """features (B, T, D) float, valid (B, T) bool, and the actions in steps of their window."""
+    """features (B, T, D) float, valid (B, T) bool, and the actions in steps of their window.
+
+    `windows` says where they came from, for messages.
+    """
 
     features: Tensor
     valid: Tensor
     truth: Truth
+    windows: tuple[Window, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`."""
         truth = Truth(self.truth.segments.to(device), self.truth.labels.to(device))
-        return Batch(self.features.to(device), self.valid.to(device), truth)
+        return Batch(self.features.to(device), self.valid.to(device), truth, self.windows)
 
 
 def label_videos(
@@ -188,7 +192,7 @@ def batches(
         rows = [file.rows(w.video.video_id, streams, w.start, w.start + w.steps) for w in chosen]
         features, valid = pad_rows(rows, max(1, *(len(r) for r in rows)))
         actions = [window_actions(w, min_visible=min_visible) for w in chosen]
-        yield Batch(features, valid, collate_truth(actions))
+        yield Batch(features, valid, collate_truth(actions), tuple(chosen))
 
 
 def window_actions(window: Window, *, min_visible: float) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -181,3 +182,21 @@ def test_real_annotations_load(
     assert len(chosen) == videos
     assert sum(len(v.instances) for v in chosen.values()) == instances
     assert len(class_labels(chosen.values())) == classes
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_reading_detections_leaves_the_garbage_collector_as_it_was(
+    tmp_path: Path, on: bool
+) -> None:
+    (tmp_path / "good.json").write_text('{"results": {}}')
+    (tmp_path / "bad.json").write_text("{")
+    before = gc.isenabled()
+    (gc.enable if on else gc.disable)()
+    try:
+        load_predictions(tmp_path / "good.json")
+        assert gc.isenabled() == on
+        with pytest.raises(InputError):
+            load_predictions(tmp_path / "bad.json")
+        assert gc.isenabled() == on
+    finally:
+        (gc.enable if before else gc.disable)()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +106,21 @@ def test_rows_tell_motion_from_rest(live_net: nn.Module) -> None:
     backbone = Backbone(live_net)
     one, other = backbone.rows(moving).mean(0), backbone.rows(backwards).mean(0)
     assert np.linalg.norm(one - other) > 0.01 * np.linalg.norm(one)
+
+
+def test_rows_in_bfloat16_are_as_near_as_the_documentation_says(live_net: nn.Module) -> None:
+    page = Path(__file__).parents[2] / "docs" / "extraction.md"
+    [percent] = re.findall(r"row in bfloat16 is within (\d+) % of its norm", page.read_text())
+    noise = np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3), dtype=np.uint8)
+    moving = np.full((24, 64, 64, 3), 60, np.uint8)
+    for moment, frame in enumerate(moving):
+        frame[20:40, 2 * moment : 2 * moment + 20] = 220
+    for frames in (noise, moving):
+        exact = Backbone(live_net).rows(frames)
+        rough = Backbone(live_net, dtype="bfloat16").rows(frames)
+        assert not np.array_equal(rough, exact)
+        apart = np.linalg.norm(rough - exact, axis=1) / np.linalg.norm(exact, axis=1)
+        assert apart.max() < int(percent) / 100
 
 
 def test_devices_and_dtypes() -> None:

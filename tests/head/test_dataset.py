@@ -209,6 +209,13 @@ def test_batches_hold_the_rows_of_their_windows_and_the_truth_moves_along(
     assert torch.equal(batch.truth.segments[1], torch.tensor([[0.0, 2.0], [2.0, 4.0]]))
 
 
+def test_a_batch_knows_the_windows_it_came_from(file: FeatureFile) -> None:
+    windows = windows_of(file, 5, 9, 30)
+    found = batches_of(file, windows, batch_size=2)
+    assert [w for batch in found for w in batch.windows] == windows
+    assert found[0].to(torch.device("cpu")).windows == tuple(windows[:2])
+
+
 def test_a_batch_is_as_long_as_its_longest_window(file: FeatureFile) -> None:
     found = batches_of(file, windows_of(file, 5, 9, 30, 2, 4), batch_size=2)
     assert [b.features.shape[:2] for b in found] == [(2, 9), (2, 30), (1, 4)]

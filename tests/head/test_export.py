@@ -15,7 +15,7 @@ from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.features import FeatureFile
 from tsatal.head.export import INPUTS, OUTPUTS, Exportable
-from tsatal.inference import load_detector
+from tsatal.inference import export_head, load_detector
 
 STEPS = 64
 
@@ -63,7 +63,7 @@ def test_onnx_runtime_says_what_pytorch_says(run: Path, tmp_path: Path) -> None:
 
 
 def test_an_exported_program_says_what_the_head_says(run: Path, tmp_path: Path) -> None:
-    pipeline.export_head(run, tmp_path / "head.pt2", steps=STEPS)
+    export_head(run, tmp_path / "head.pt2", steps=STEPS)
     program = torch.export.load(tmp_path / "head.pt2")
     for ours, theirs in zip(expected(run), program.module()(*padded(run)), strict=True):
         np.testing.assert_allclose(theirs.detach().numpy(), ours, rtol=1e-5, atol=1e-6)
@@ -85,4 +85,4 @@ def test_padding_changes_nothing_of_what_is_valid(run: Path) -> None:
 
 def test_another_ending_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must end in \.onnx or \.pt2"):
-        pipeline.export_head(run, tmp_path / "head.bin")
+        export_head(run, tmp_path / "head.bin")

@@ -309,25 +309,6 @@ def test_best_is_the_checkpoint_of_the_highest_validation(tmp_path: Path) -> Non
     assert train.load_checkpoint(tmp_path / train.LAST)["progress"]["epoch"] == 6
 
 
-class Exploding(Criterion):
-    """Loses its mind at the fifth batch."""
-
-    calls = 0
-
-    def forward(
-        self, output: Tensor, truth: Truth, *, num_steps: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        self.calls += 1
-        loss, parts = super().forward(output, truth, num_steps=num_steps)
-        return (loss * math.nan, parts) if self.calls > 4 else (loss, parts)
-
-
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_epoch(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="loss is nan at step 4 .*square"):
-        run(tmp_path, criterion=Exploding())
-    assert train.load_checkpoint(tmp_path / train.LAST)["progress"]["step"] == 3
-
-
 def test_a_full_disk_leaves_the_previous_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
