@@ -10,15 +10,18 @@ This is the only place that knows what an annotation or a prediction file looks 
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, shown
+from .names import is_text
 
 AMBIGUOUS = "Ambiguous"  # THUMOS14's mark for stretches nobody could label; never a class
 
@@ -111,7 +114,7 @@ def parse_annotations(text: str, *, source: str) -> Annotations:
             that runs past the end of its video, and videos without annotations are accepted.
     """
     database = _member(_parse_json(text, source), "database", dict, source)
-    videos = {str(k): _video(str(k), entry, source) for k, entry in database.items()}
+    videos = {k: _video(_text(k, source), entry, source) for k, entry in database.items()}
     return Annotations(videos=videos, text=text, source=source)
 
 
@@ -122,14 +125,15 @@ def load_predictions(path: str | Path) -> dict[str, list[Detection]]:
         InputError: not of that form; the message names the video and the entry.
     """
     source = str(path)
-    results = _member(_parse_json(_read_text(path), source), "results", dict, source)
-    return {
-        str(video): [
-            Detection(*_labelled_segment(d, at), score=_number(d, "score", at))
-            for d, at in _entries(found, f"{source}: {video}")
-        ]
-        for video, found in results.items()
-    }
+    with _collector_paused():
+        results = _member(_parse_json(_read_text(path), source), "results", dict, source)
+        return {
+            _text(video, source): [
+                Detection(*_labelled_segment(d, at), _number(d.get("score"), "score", at))
+                for d, at in _entries(found, f"{source}: {video}")
+            ]
+            for video, found in results.items()
+        }
 
 
 def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
@@ -144,8 +148,8 @@ def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
     if curves is None:
         return {}
     if not isinstance(curves, dict):
-        raise InputError(f"{source}: 'actionness' must be a dict, is {curves!r:.60}")
-    return {str(video): _curve(curve, f"{source}: actionness of {video}")
+        raise InputError(f"{source}: 'actionness' must be a dict, is {shown(curves)}")
+    return {_text(video, source): _curve(curve, f"{source}: actionness of {video}")
             for video, curve in curves.items()}  # fmt: skip
 
 
@@ -167,7 +171,20 @@ def predictions_json(
     whole: dict[str, Any] = {"version": "VERSION 1.3", "results": results, "external_data": {}}
     if actionness:
         whole["actionness"] = {video: asdict(curve) for video, curve in actionness.items()}
-    return json.dumps(whole, indent=1)
+    return json.dumps(whole)
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from walking through millions of new records, none of it garbage,
+    over and over: that would be more than half of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _read_text(path: str | Path) -> str:
@@ -186,28 +203,36 @@ def _parse_json(text: str, source: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as e:
         raise InputError(f"{source}: not JSON (line {e.lineno}: {e.msg})") from None
+    except (ValueError, RecursionError) as e:  # a number of 4,300 digits; 1,000 lists in lists
+        raise InputError(f"{source}: JSON that cannot be read ({e})") from None
 
 
 def _member(value: Any, key: str, kind: type, at: str) -> Any:
     if not isinstance(value, dict) or key not in value:
         raise InputError(f"{at}: has no {key!r}; ActivityNet-style JSON is needed")
     if not isinstance(value[key], kind):
-        raise InputError(f"{at}: {key!r} must be a {kind.__name__}, is {value[key]!r:.60}")
+        raise InputError(f"{at}: {key!r} must be a {kind.__name__}, is {shown(value[key])}")
     return value[key]
 
 
-def _number(entry: Mapping[str, Any], key: str, at: str) -> float:
-    value = entry.get(key)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if value is None or not number or not abs(value) <= sys.float_info.max:  # JSON has 10**400
-        raise InputError(f"{at}: {key!r} must be a finite number, is {value!r:.60}")
+def _text(value: str, at: str) -> str:
+    if not is_text(value):  # JSON can hold half a surrogate pair, which no file or terminal takes
+        raise InputError(f"{at}: {value!a:.80} is not valid text")
+    return value
+
+
+def _number(value: Any, name: str, at: str) -> float:
+    if type(value) not in (float, int) or not abs(value) <= sys.float_info.max:  # JSON has 10**400
+        raise InputError(f"{at}: {name!r} must be a finite number, is {shown(value)}")
     return float(value)
 
 
 def _video(video_id: str, entry: Any, source: str) -> AnnotatedVideo:
     at = f"{source}: {video_id}"
-    subset = _member(entry, "subset", str, at)
-    duration = _number(entry, "duration", at) if entry.get("duration") is not None else None
+    subset = _text(_member(entry, "subset", str, at), at)
+    duration = entry.get("duration")
+    if duration is not None:
+        duration = _number(duration, "duration", at)
     instances = tuple(
         Instance(*_labelled_segment(a, where))
         for a, where in _entries(entry.get("annotations") or [], at)
@@ -216,26 +241,25 @@ def _video(video_id: str, entry: Any, source: str) -> AnnotatedVideo:
 
 
 def _curve(entry: Any, at: str) -> ActionnessCurve:
-    values = [_number({"value": v}, "value", at) for v in _member(entry, "values", list, at)]
-    step = _number(entry, "step_sec", at)
+    values = [_number(v, "value", at) for v in _member(entry, "values", list, at)]
+    step = _number(entry.get("step_sec"), "step_sec", at)
     if step <= 0:
         raise InputError(f"{at}: 'step_sec' must be above 0, is {step}")
-    return ActionnessCurve(_number(entry, "start_sec", at), step, tuple(values))
+    return ActionnessCurve(_number(entry.get("start_sec"), "start_sec", at), step, tuple(values))
 
 
 def _entries(items: Any, at: str) -> list[tuple[Any, str]]:
     if not isinstance(items, list):
-        raise InputError(f"{at}: a list of labelled segments is needed, not {items!r:.60}")
+        raise InputError(f"{at}: a list of labelled segments is needed, not {shown(items)}")
     return [(item, f"{at}, entry {n}") for n, item in enumerate(items)]
 
 
 def _labelled_segment(entry: Any, at: str) -> tuple[str, float, float]:
-    label = _member(entry, "label", str, at)
+    label = _text(_member(entry, "label", str, at), at)
     segment = _member(entry, "segment", list, at)
     if len(segment) != 2:
-        raise InputError(f"{at}: 'segment' must be [start, end] in seconds, is {segment!r:.60}")
-    named = {"start": segment[0], "end": segment[1]}
-    start, end = _number(named, "start", at), _number(named, "end", at)
+        raise InputError(f"{at}: 'segment' must be [start, end] in seconds, is {shown(segment)}")
+    start, end = _number(segment[0], "start", at), _number(segment[1], "end", at)
     if end < start:
         raise InputError(f"{at}: the segment ends ({end} s) before it starts ({start} s)")
     return label, start, end

@@ -11,12 +11,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+
+from .files import replacing
 
 DPI = 100
 INK, MUTED, GRID, PAPER = "#222222", "#666666", "#dddddd", "#f4f4f2"
@@ -87,7 +90,14 @@ class Page:
 
     def save(self, path: str | Path) -> None:
         """Write the page to `path` as PNG, a pixel for a pixel."""
-        self._figure.savefig(path, format="png", dpi=DPI)
+        with replacing(path) as aside:
+            self._figure.savefig(aside, format="png", dpi=DPI)
+
+    def pixels(self) -> np.ndarray:
+        """Return the page as an image, (height, width, 3) uint8."""
+        drawn = FigureCanvasAgg(self._figure)
+        drawn.draw()
+        return np.asarray(drawn.buffer_rgba())[..., :3].copy()
 
 
 def header_height(caption: str, width: float) -> float:

@@ -10,16 +10,22 @@ import difflib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import InputError
+from .errors import MAX_SHOWN, InputError, shown
+
+MAX_BYTES = 1_000_000  # of a YAML file; the reader takes a minute for so much
+MAX_PROBLEMS = 5  # named in a message; the rest are counted
+
+_Dilation = Annotated[int, Field(ge=1, le=1024)]
+_TIoU = Annotated[float, Field(gt=0, le=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(_Section):
@@ -33,8 +39,10 @@ class DataConfig(_Section):
         "", description="Subset watched during training; empty: found by name."
     )
     test_subset: str = Field("", description="Subset of `evaluate`; empty: found by name.")
-    window_steps: int = Field(100, ge=2, description="Rows in a training window.")
-    windows_per_video: int = Field(12, ge=1, description="Windows of every video in one epoch.")
+    window_steps: int = Field(100, ge=2, le=1_000_000, description="Rows in a training window.")
+    windows_per_video: int = Field(
+        12, ge=1, le=100_000, description="Windows of every video in one epoch."
+    )
     min_instance_share: float = Field(
         0.75, gt=0, le=1, description="Share of an action that its window holds at least."
     )
@@ -49,7 +57,7 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """The head."""
 
-    width: int = Field(256, ge=1, description="Channels inside the head.")
+    width: int = Field(256, ge=1, le=4096, description="Channels inside the head.")
     input_dropout: float = Field(0.5, ge=0, lt=1, description="Share of input values dropped.")
     channel_dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of input channels dropped for a whole window."
@@ -64,11 +72,13 @@ class ModelConfig(_Section):
         None, ge=0, le=1, description="None: pairs count by 1 - tIoU; else those below it count."
     )
     tsa_reach: int | None = Field(
-        None, ge=1, description="Steps between related steps at most; None: any, at squared cost."
+        None, ge=1, le=1_000_000, description="Steps between related steps at most; None: any, at squared cost."
     )
     tpp: bool = Field(True, description="Whether TPP and the heads behind it are there.")
     pyramid_levels: int = Field(3, ge=0, le=10, description="Halvings in the pyramid of TPP.")
-    dilations: tuple[int, ...] = Field((1, 2, 4), description="Dilated convolutions of TPP.")
+    dilations: tuple[_Dilation, ...] = Field(
+        (1, 2, 4), max_length=16, description="Dilated convolutions of TPP."
+    )
     levels: int = Field(1, ge=1, le=12, description="Temporal levels with heads of their own.")
     first_reach: float = Field(4.0, gt=0, description="Steps to an end in the first of levels.")
     early_depth: int = Field(1, ge=0, le=4, description="Layers in the heads before TPP.")
@@ -104,8 +114,10 @@ class LossConfig(_Section):
 class OptimConfig(_Section):
     """The training."""
 
-    epochs: int = Field(20, ge=1, description="Passes over the training videos.")
-    batch_size: int = Field(16, ge=1, description="Windows per optimiser step, of all processes.")
+    epochs: int = Field(20, ge=1, le=1_000_000, description="Passes over the training videos.")
+    batch_size: int = Field(
+        16, ge=1, le=65_536, description="Windows per optimiser step, of all processes."
+    )
     lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(1e-2, ge=0, description="Decay of kernels, not of biases.")
     warmup_share: float = Field(0.1, ge=0, le=1, description="Share of steps to warm up in.")
@@ -114,7 +126,7 @@ class OptimConfig(_Section):
         0.99, ge=0, lt=1, description="Decay of the weight average, once warm."
     )
     half: bool = Field(True, description="On CUDA, compute the head in bfloat16.")
-    seed: int = Field(0, ge=0, description="Of initialisation, dropout and sampling.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Of initialisation, dropout and sampling.")
     log_every: int = Field(20, ge=1, description="Steps between two log lines.")
     validate_every: int = Field(5, ge=1, description="Epochs between two validations.")
 
@@ -123,7 +135,7 @@ class DecodeConfig(_Section):
     """From scores to detections."""
 
     window_steps: int | None = Field(
-        None, ge=2, description="Rows seen at once; None: as in training."
+        None, ge=2, le=1_000_000, description="Rows seen at once; None: as in training."
     )
     window_overlap: float = Field(
         0.5, ge=0, lt=1, description="Share of a test window that the next one covers again."
@@ -141,7 +153,7 @@ class EvalConfig(_Section):
     """How detections are measured by default."""
 
     protocol: Literal["anet", "thumos14"] = Field("anet", description="See docs/evaluation.md.")
-    tious: tuple[float, ...] = Field(
+    tious: tuple[_TIoU, ...] = Field(
         (0.3, 0.4, 0.5, 0.6, 0.7), min_length=1, description="tIoU thresholds."
     )
     exclude: tuple[str, ...] = Field((), description="Video ids left out of the evaluation.")
@@ -228,20 +240,38 @@ def _read(name_or_path: str) -> dict[str, Any]:
         text = (resources.files(__package__) / "configs" / f"{name_or_path}.yaml").read_text()
     else:
         try:
-            text = Path(name_or_path).read_text(encoding="utf-8")
+            text = _read_text(Path(name_or_path))
         except OSError:
             near = difflib.get_close_matches(name_or_path, shipped_configs(), n=1, cutoff=0)
             raise InputError(
                 f"{name_or_path}: neither a file nor a shipped configuration "
                 f"({', '.join(shipped_configs())}); did you mean {near[0]!r}?"
             ) from None
-    try:
-        settings = yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        raise InputError(f"{name_or_path}: not YAML ({' '.join(str(e).split())})") from None
+    settings = _parse_yaml(text, at=name_or_path)
     if settings is not None and not isinstance(settings, dict):
         raise InputError(f"{name_or_path}: must hold sections ({', '.join(Config.model_fields)})")
     return settings or {}
+
+
+def _read_text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{path}: no configuration is longer than {MAX_BYTES:,} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file in UTF-8") from None
+
+
+def _parse_yaml(text: str, *, at: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise InputError(f"{at}: lists in lists in lists, too deep to be read") from None
+    # PyYAML lets pass what int(), a date or a dictionary says to a value it does not understand.
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as e:
+        raise InputError(f"{at}: not YAML ({' '.join(str(e).split()):.300})") from None
 
 
 def _override(settings: dict[str, Any], override: str) -> None:
@@ -250,8 +280,8 @@ def _override(settings: dict[str, Any], override: str) -> None:
     if not equals or not dot:
         raise InputError(f"--set {override}: write section.key=value{_nearest(key.strip())}")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+        parsed = _parse_yaml(value, at=key)
+    except InputError:
         raise InputError(f"--set {override}: {value!r} is not a YAML value") from None
     if not isinstance(settings.setdefault(section, {}), dict):
         raise InputError(f"section {section!r} must hold keys")
@@ -260,15 +290,17 @@ def _override(settings: dict[str, Any], override: str) -> None:
 
 def _explain(error: ValidationError) -> str:
     lines = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
+    problems = error.errors(include_url=False)
+    for problem in problems[:MAX_PROBLEMS]:
+        key = ".".join(str(part) for part in problem["loc"])[:MAX_SHOWN]
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown key {key!r}{_nearest(key)}")
         else:
-            value = f", is {problem['input']!r:.60}" if key else ""
+            value = f", is {shown(problem['input'])}" if key else ""
             said = problem["msg"].lower().removeprefix("value error, ")
             lines.append(f"{key}: {said}{value}".removeprefix(": "))
-    return "; ".join(lines)
+    more = len(problems) - len(lines)
+    return "; ".join([*lines, *([f"and {more} more"] if more else [])])
 
 
 def _nearest(key: str) -> str:

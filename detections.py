@@ -72,13 +72,12 @@ def write_detections(
     for video_id, s in seen.items():
         annotated = truth.get(video_id)
         timeline(
-            folder / file_name(video_id, ".png"),
             video_id=video_id,
             duration_sec=s.duration_sec,
             truth=annotated.instances if annotated else [],
             detections=s.found.detections,
             labels=labels,
-        )
+        ).save(folder / file_name(video_id, ".png"))
     return [predictions, table, folder]
 
 

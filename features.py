@@ -12,10 +12,9 @@ frame rate or a stride. The format is described for users in docs/feature_file.m
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,14 +24,20 @@ import h5py
 import numpy as np
 
 from .annotations import Annotations, parse_annotations
-from .errors import InputError
-from .files import replacing
+from .errors import InputError, shown
+from .files import ErrorKeeper, replacing
 from .names import id_problem
 
 FORMAT = "tsatal-features"
 VERSION = 1
 STREAMS = ("rgb", "flow")
 FEATURE_SUFFIXES = (".h5", ".hdf5")
+MOST_PACKED = 200  # bytes of rows that come out of a stored one; no compression packs rows so well
+# What h5py and NumPy raise on damage, or on a type that is not what it should be.
+DAMAGE = (
+    OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError,
+    MemoryError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,12 +106,18 @@ class FeatureFile:
     @property
     def provenance(self) -> dict[str, Any]:
         """Return what the extractor said about how the rows were made."""
-        return dict(json.loads(self._file.attrs.get("provenance", "{}")))
+        with self._reading("its provenance"):
+            found = json.loads(self._file.attrs.get("provenance", "{}"))
+            return dict(found.items())
 
     @property
     def video_ids(self) -> list[str]:
         """Return the ids of all videos, sorted."""
-        return sorted(self._file["videos"])
+        with self._reading("its list of videos"):
+            ids = sorted(self._file["videos"])
+        if wrong := [v for v in ids if id_problem(v)]:
+            raise InputError(f"{self.path}: the video id {wrong[0]!a} {id_problem(wrong[0])}")
+        return ids
 
     def annotations(self) -> Annotations | None:
         """Return the embedded annotations, or None where the file has none."""
@@ -119,18 +130,20 @@ class FeatureFile:
         """Return the JSON of the embedded annotations, or None where the file has none."""
         if "annotations" not in self._file:
             return None
-        try:
+        with self._reading("its annotations"):
             return str(self._file["annotations"].asstr()[()])
-        except (OSError, UnicodeDecodeError) as e:
-            raise InputError(f"{self.path}: its annotations are damaged ({e})") from None
 
     def projections(self) -> dict[str, np.ndarray]:
         """Return the projection matrix (2048, 512) of every stream that has one."""
-        return {name: d[()] for name, d in self._file.get("projection", {}).items()}
+        with self._reading("its projection"):
+            return {
+                name: _plausible(d, self.path)[()]
+                for name, d in self._file.get("projection", {}).items()
+            }
 
     def streams(self) -> tuple[str, ...]:
         """Return the streams that every video has, `rgb` before `flow`."""
-        groups = self._file["videos"].values()
+        groups = [self._group(v) for v in self.video_ids]
         return tuple(s for s in STREAMS if groups and all(s in g for g in groups))
 
     def time_axis(self, video_id: str) -> TimeAxis:
@@ -141,15 +154,16 @@ class FeatureFile:
         """
         group = self._group(video_id)
         at = f"{self.path}: {video_id}"
-        try:
+        for name in ("start_sec", "step_sec", "duration_sec"):
+            if name not in group.attrs:
+                raise InputError(f"{at}: an attribute is missing ({name})")
+        with self._reading(video_id):
             start, step, duration = (
                 float(group.attrs[k]) for k in ("start_sec", "step_sec", "duration_sec")
             )
-        except KeyError as e:
-            raise InputError(f"{at}: an attribute is missing ({e.args[0]})") from None
         if not (step > 0 and np.isfinite([start, step, duration]).all()):
             raise InputError(f"{at}: step_sec must be positive and all times finite, is {step}")
-        lengths = {name: d.shape[0] for name, d in group.items()}
+        lengths = {name: len(self._stream(video_id, name)) for name in self._names(video_id)}
         if len(set(lengths.values())) != 1:
             raise InputError(f"{at}: its streams have different numbers of rows: {lengths}")
         return TimeAxis(next(iter(lengths.values())), start, step, duration)
@@ -175,11 +189,9 @@ class FeatureFile:
         Raises:
             InputError: no such video or stream, or a value that is not finite.
         """
-        try:
+        with self._reading(video_id), np.errstate(over="ignore"):
             parts = [self._stream(video_id, s)[start:stop] for s in streams]
-        except OSError as e:
-            raise InputError(f"{self.path}: {video_id}: damaged ({e})") from None
-        rows = np.concatenate(parts, axis=1, dtype=np.float32)
+            rows = np.concatenate(parts, axis=1, dtype=np.float32)
         if not np.isfinite(rows).all():
             raise InputError(f"{self.path}: {video_id}: has features that are NaN or infinite")
         return rows
@@ -187,16 +199,18 @@ class FeatureFile:
     def details(self, video_id: str) -> dict[str, Any]:
         """Return what else is known about one video than its place in time."""
         known = {"start_sec", "step_sec", "duration_sec"}
-        attrs = self._group(video_id).attrs
-        return {k: _scalar(v) for k, v in attrs.items() if k not in known}
+        group = self._group(video_id)
+        with self._reading(video_id):
+            return {k: _scalar(v) for k, v in group.attrs.items() if k not in known}
 
     def video(self, video_id: str) -> VideoFeatures:
         """Return everything about one video, as it is stored."""
-        group = self._group(video_id)
         axis = self.time_axis(video_id)
+        with self._reading(video_id):
+            streams = {name: self._stream(video_id, name)[()] for name in self._names(video_id)}
         return VideoFeatures(
             video_id=video_id,
-            streams={name: d[()] for name, d in group.items()},
+            streams=streams,
             start_sec=axis.start_sec,
             step_sec=axis.step_sec,
             duration_sec=axis.duration_sec,
@@ -204,17 +218,38 @@ class FeatureFile:
         )
 
     def _group(self, video_id: str) -> h5py.Group:
-        if video_id not in self._file["videos"]:
-            raise InputError(f"{self.path}: has no video {video_id!r}")
-        return self._file["videos"][video_id]
+        with self._reading(video_id):
+            if video_id not in self._file["videos"]:
+                raise InputError(f"{self.path}: has no video {video_id!r}")
+            group = self._file["videos"][video_id]
+        if not isinstance(group, h5py.Group):
+            raise InputError(f"{self.path}: {video_id}: is no group with streams in it")
+        return group
+
+    def _names(self, video_id: str) -> list[str]:
+        with self._reading(video_id):
+            return list(self._group(video_id))
 
     def _stream(self, video_id: str, stream: str) -> h5py.Dataset:
         group = self._group(video_id)
-        if stream not in group:
-            raise InputError(
-                f"{self.path}: {video_id} has no stream {stream!r}; it has: {', '.join(group)}"
-            )
-        return group[stream]
+        with self._reading(video_id):
+            if stream not in group:
+                raise InputError(
+                    f"{self.path}: {video_id} has no stream {stream!r}; "
+                    f"it has: {', '.join(group) or 'none'}"
+                )
+            return _plausible(group[stream], f"{self.path}: {video_id}: {stream}")
+
+    @contextlib.contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Turn whatever HDF5 and h5py say to damage into one line that names the place."""
+        try:
+            yield
+        except InputError:
+            raise
+        except DAMAGE as e:
+            said = " ".join(str(e).split()) or type(e).__name__
+            raise InputError(f"{self.path}: {what}: damaged ({said:.200})") from None
 
 
 def write_feature_file(
@@ -235,26 +270,24 @@ def write_feature_file(
         OSError: the disk is full, or the folder cannot be written.
     """
     count = 0
-    try:
-        with replacing(path) as aside, h5py.File(aside, "w") as file:
+    with replacing(path) as aside, contextlib.closing(ErrorKeeper(aside)) as kept:
+        with h5py.File(kept, "w") as file:
             file.attrs.update(format=FORMAT, version=VERSION, provenance=json.dumps(provenance))
             if annotations_text is not None:
                 file["annotations"] = annotations_text
             for stream, matrix in (projections or {}).items():
                 file[f"projection/{stream}"] = matrix.astype(np.float32)
             group = file.create_group("videos")
-            for count, video in enumerate(videos, start=1):  # noqa: B007
+            for count, video in enumerate(videos, start=1):
                 _write_video(group, video)
-    except (OSError, RuntimeError) as e:  # HDF5 raises either, and pages of text, on a full disk
-        code = errno.ENOSPC if "No space left" in str(e) else getattr(e, "errno", None)
-        code = code or errno.EIO
-        raise OSError(code, os.strerror(code), str(path)) from None
+                kept.check()
+        kept.check()
     return count
 
 
 def _write_video(videos: h5py.Group, video: VideoFeatures) -> None:
     if problem := id_problem(video.video_id):
-        raise InputError(f"the video id {ascii(video.video_id)} {problem}; rename the video")
+        raise InputError(f"the video id {video.video_id!a} {problem}; rename the video")
     if video.video_id in videos:
         raise InputError(f"two videos have the id {video.video_id!r}")
     lengths = {name: len(rows) for name, rows in video.streams.items()}
@@ -281,19 +314,37 @@ def _open(path: Path) -> h5py.File:
         return h5py.File(path, "r")
     except BlockingIOError:
         raise InputError(f"{path}: in use by a program that is writing it") from None
-    except OSError as e:
+    except (OSError, RuntimeError, ValueError) as e:
         if not h5py.is_hdf5(path):
             raise InputError(f"{path}: not an HDF5 file, or cut short") from None
         raise InputError(f"{path}: cannot be opened ({e})") from None
 
 
 def _check_format(file: h5py.File, path: Path) -> None:
-    if file.attrs.get("format") != FORMAT or "videos" not in file:
+    try:
+        form, version = file.attrs.get("format"), file.attrs.get("version")
+        ours = isinstance(form, str) and form == FORMAT
+        ours = ours and isinstance(file.get("videos"), h5py.Group)
+    except DAMAGE as e:
+        raise InputError(f"{path}: damaged ({e})") from None
+    if not ours:
         raise InputError(f"{path}: HDF5, but not a {FORMAT} file (see docs/feature_file.md)")
-    if file.attrs.get("version") != VERSION:
-        raise InputError(
-            f"{path}: format version {file.attrs.get('version')}; this program reads {VERSION}"
-        )
+    if not isinstance(version, (int, np.integer)) or version != VERSION:
+        raise InputError(f"{path}: format version {shown(_scalar(version))}; this program reads {VERSION}")
+
+
+def _plausible(found: Any, at: object) -> h5py.Dataset:
+    """Return a table of numbers of which there can be as many as it says.
+
+    Raises:
+        InputError: no table of numbers, or far more of them than bytes in the file.
+    """
+    table = isinstance(found, h5py.Dataset) and found.ndim == 2 and found.dtype.kind in "fiu"
+    if not table or found.shape[1] == 0:
+        raise InputError(f"{at}: a table (T, D) of numbers is needed")
+    if not found.is_virtual and found.nbytes > MOST_PACKED * found.id.get_storage_size():
+        raise InputError(f"{at}: damaged (holds fewer rows than the {len(found):,} it speaks of)")
+    return found
 
 
 def _scalar(value: Any) -> Any:

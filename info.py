@@ -282,7 +282,7 @@ def _flat(config: Config) -> dict[str, Any]:
 
 def _validation(run_dir: Path) -> dict[str, Any] | str | None:
     """Return the last and the best validation mAP that the log of a run has."""
-    from .head.train import read_log
+    from .head.log import read_log
 
     try:
         rows = read_log(run_dir / "log.csv")

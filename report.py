@@ -207,13 +207,12 @@ def _write_timelines(
         detections = found.get(video.video_id, [])
         ends = [i.end_sec for i in video.instances] + [d.end_sec for d in detections]
         timeline(
-            folder / file_name(video.video_id, ".png"),
             video_id=video.video_id,
             duration_sec=video.duration_sec or max(ends),
             truth=video.instances,
             detections=detections,
             labels=class_labels(videos.values()),
-        )
+        ).save(folder / file_name(video.video_id, ".png"))
     return [folder] if shown else []
 
 

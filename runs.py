@@ -15,26 +15,34 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from torch import nn
 
 from .annotations import Annotations, class_labels
 from .config import Config, dump_config, load_config
 from .errors import InputError
 from .features import FeatureFile
+from .files import write_text
 from .head.dataset import label_videos
 from .head.losses import HeadLoss
 from .head.model import TSATAL
-from .head.train import BEST, LAST, load_checkpoint
+from .head.train import BEST, LAST, MISFITS, last_line, load_checkpoint
 from .subsets import Subsets, choose_subsets, videos_with_features
 
 # What must agree between the features a head was trained on and those it is used on.
-EXTRACTION_KEYS = ("extractor", "weights", "fps", "resize", "crop", "context", "projection")
+EXTRACTION_KEYS = (
+    "extractor", "weights", "fps", "resize", "crop", "context", "projection",
+    "stride_frames", "window_frames", "offset_frames", "resized",
+)  # fmt: skip
 RUNS = Path("runs")
 CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
+
+
+_Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,16 @@ class RunData:
     annotations: absolute path of the annotations, where not those inside the feature file.
     """
 
-    features: str
-    streams: tuple[str, ...]
-    labels: tuple[str, ...]
+    features: _Name
+    streams: Annotated[tuple[_Name, ...], Field(min_length=1)]
+    labels: Annotated[tuple[str, ...], Field(min_length=1, max_length=100_000)]
     subsets: Subsets
-    width: int
-    reach_steps: float
+    width: Annotated[int, Field(ge=1, le=100_000)]
+    reach_steps: Annotated[float, Field(ge=0.5, le=1e9, allow_inf_nan=False)]
     extraction: Mapping[str, Any]
-    annotations: str | None = None
+    annotations: _Name | None = None
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     def annotations_for(self, features: Path | None, given: Path | None) -> Path | None:
         """Return the file of ground truth; None for that inside the feature file.
@@ -126,8 +136,9 @@ def newest_run(*, root: Path = RUNS, needs: str = LAST) -> Path:
 def save_run_description(run_dir: Path, config: Config, data: RunData) -> None:
     """Write the settings and the description of the data into the run's folder."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
-    (run_dir / DATA_FILE).write_text(json.dumps(asdict(data), indent=1), encoding="utf-8")
+    (run_dir / DATA_FILE).unlink(missing_ok=True)  # the two belong together, and it comes last
+    write_text(run_dir / CONFIG_FILE, dump_config(config))
+    write_text(run_dir / DATA_FILE, json.dumps(asdict(data), indent=1))
 
 
 def load_run_description(run_dir: Path) -> tuple[Config, RunData]:
@@ -139,13 +150,11 @@ def load_run_description(run_dir: Path) -> tuple[Config, RunData]:
     if not (run_dir / CONFIG_FILE).is_file() or not (run_dir / DATA_FILE).is_file():
         raise InputError(f"{run_dir}: not the folder of a run ({CONFIG_FILE}, {DATA_FILE} needed)")
     try:
-        raw = json.loads((run_dir / DATA_FILE).read_text(encoding="utf-8"))
-        raw["subsets"] = Subsets(**raw["subsets"])
-        for name in ("streams", "labels"):
-            raw[name] = tuple(raw[name])
-        data = RunData(**raw)
-    except (ValueError, TypeError, KeyError) as e:
-        raise InputError(f"{run_dir / DATA_FILE}: damaged ({e})") from None
+        data = TypeAdapter(RunData).validate_json((run_dir / DATA_FILE).read_bytes())
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"])) or "JSON"
+        raise InputError(f"{run_dir / DATA_FILE}: damaged ({key}: {first['msg']})") from None
     return load_config(str(run_dir / CONFIG_FILE)), data
 
 
@@ -186,9 +195,11 @@ def load_head(run_dir: Path, *, checkpoint: str, device: torch.device) -> nn.Mod
     head = build_head(*load_run_description(run_dir))
     try:
         head.load_state_dict(load_checkpoint(path)["average"])
-    except RuntimeError as e:
+    except InputError:
+        raise
+    except MISFITS as e:
         raise InputError(
-            f"{path}: does not fit {run_dir / CONFIG_FILE} ({str(e).splitlines()[-1].strip()})"
+            f"{path}: does not fit {run_dir / CONFIG_FILE} ({last_line(e)})"
         ) from None
     return head.to(device).eval()
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from .annotations import AnnotatedVideo, Annotations
+from .annotations import AnnotatedVideo, Annotations, Detection
 from .config import Config
-from .evaluation import ANET, evaluate
+from .evaluation import ANET, evaluate, threshold_name
 from .features import FeatureFile
 from .head.dataset import (
     Batch,
@@ -23,15 +23,18 @@ from .head.dataset import (
     feature_scale,
     label_videos,
 )
+from .head.log import Watched
 from .head.parallel import of_all, processes, rank
 from .head.train import fit, seed_everything
 from .inference import Detector
 from .runs import RunData, build_head, build_loss
 from .subsets import videos_in_subset
+from .visualize import timeline
 
 logger = logging.getLogger(__name__)
 
 SCALE_VIDEOS = 200  # enough to know how large features are
+PICTURES = 3  # watched videos whose time lines are drawn
 
 
 def train_head(
@@ -66,7 +69,7 @@ def train_head(
         batches_of=lambda epoch: epoch_batches(file, videos, config, data.streams, epoch=epoch),
         steps_per_epoch=-(-len(videos) * windows // optim.batch_size),
         criterion=build_loss(config, data).to(device),
-        validate=validation_map(file, validation, config, data, device=device),
+        validate=watching(file, validation, config, data, device=device),
         run_dir=run_dir,
         resume=resume,
         device=device,
@@ -105,26 +108,56 @@ def epoch_batches(
     )
 
 
-def validation_map(
+def watching(
     file: FeatureFile,
     videos: Mapping[str, AnnotatedVideo],
     config: Config,
     data: RunData,
     *,
     device: torch.device,
-) -> Callable[[nn.Module], float]:
-    """Return what measures a head on the watched videos, in [0, 1]; all processes share them."""
+) -> Callable[[nn.Module, bool], Watched]:
+    """Return what measures a head on the watched videos, and draws some; all processes share them.
 
-    def measure(model: nn.Module) -> float:
+    Always the same videos are drawn, so that one can see what a training changes.
+    """
+
+    def measure(model: nn.Module, drawn: bool) -> Watched:
         detector = Detector(model.eval(), config, data, device)
         mine = list(videos)[rank() :: processes()]
         shares = of_all({v: detector.in_file(file, v).detections for v in mine})
-        return evaluate(
+        found = {video_id: each for share in shares for video_id, each in share.items()}
+        evaluation = evaluate(
             videos,
-            {video_id: found for share in shares for video_id, found in share.items()},
+            found,
             protocol=ANET,
             tious=config.eval.tious,
             subset=data.subsets.validation,
-        ).average_map
+        )
+        names = map(threshold_name, evaluation.tious)
+        return Watched(
+            evaluation.average_map,
+            dict(zip(names, evaluation.mean_ap.tolist(), strict=True)),
+            _pictures(file, videos, found, data) if drawn and rank() == 0 else {},
+        )
 
     return measure
+
+
+def _pictures(
+    file: FeatureFile,
+    videos: Mapping[str, AnnotatedVideo],
+    found: Mapping[str, Sequence[Detection]],
+    data: RunData,
+) -> dict[str, np.ndarray]:
+    """Return the time lines of the first videos with actions, as images."""
+    shown = [v for v in videos.values() if v.instances][:PICTURES]
+    return {
+        video.video_id: timeline(
+            video_id=video.video_id,
+            duration_sec=file.time_axis(video.video_id).duration_sec,
+            truth=video.instances,
+            detections=found[video.video_id],
+            labels=data.labels,
+        ).pixels()
+        for video in shown
+    }

@@ -36,7 +36,6 @@ BARS_ROW, BARS_COUNTS, BARS_VALUES = 24, 68, 72  # px: a row's height, and two c
 
 
 def timeline(
-    path: str | Path,
     *,
     video_id: str,
     duration_sec: float,
@@ -44,8 +43,8 @@ def timeline(
     detections: Sequence[Detection],
     labels: Sequence[str],
     max_detections: int | None = None,
-) -> None:
-    """Draw one video's ground truth above its detections and write it to `path` as PNG.
+) -> Page:
+    """Return a page with one video's ground truth above its detections.
 
     A long video with many short actions is broken into strips, as text is into lines. What
     overlaps in time is stacked: detections by falling score, so that the first row reads like the
@@ -80,7 +79,7 @@ def timeline(
         _draw_strip(axes, strip, colours, duration_sec=duration_sec, extent_sec=spans[-1][1])
         _name_bands(page, top, strip, canvas.clock_unit(spans[-1][1]))
         top += strip.height + TICKS
-    page.save(path)
+    return page
 
 
 def precision_recall_figure(

@@ -26,6 +26,7 @@ from ..errors import InputError
 
 LIMIT_SEC = 60.0  # a claim of another host that stands still for so long is that of a dead process
 BEATS = 6  # how often a claim is touched within that time
+FIELDS = {"host": str, "pid": int, "started": str, "token": str, "about": dict}
 POLL_SEC = 0.1  # how often a claim that is waited for is tried
 PATIENCE_SEC = 3.0  # how long it is waited for without a word
 
@@ -147,8 +148,10 @@ class Claims:
                 self._remove_dead(path, claim)
         for path in self.folder.glob(".*.tmp"):
             name = path.name[1:].split(".")[0]
-            if self.take(name):
+            held = self._path(name) in self._held
+            if held or self.take(name):
                 path.unlink(missing_ok=True)
+            if not held:
                 self.release(name)
 
     def _path(self, name: str) -> Path:
@@ -166,13 +169,11 @@ class Claims:
         me = os.getpid()
         claim = Claim(this_host(), me, started(me), uuid.uuid4().hex[:12], about)
         try:
-            file = _open_new(path)
+            _write_new(path, json.dumps(asdict(claim)), token=claim.token)
         except FileExistsError:
             return False
         except OSError as e:
             raise InputError(f"{path.parent}: cannot be written ({e.strerror or e})") from None
-        with os.fdopen(file, "w", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(claim)))
         self._held[path] = claim
         return True
 
@@ -264,6 +265,33 @@ def _runs(claim: Claim) -> bool:
     return started(claim.pid) in ("", claim.started)
 
 
+def _write_new(path: Path, text: str, *, token: str) -> None:
+    """Make a file that must not be there yet, with all its text from its first moment on.
+
+    Otherwise a process that is killed between the two would leave a claim that names nobody.
+
+    Raises:
+        FileExistsError: it is there.
+    """
+    aside = path.with_name(f".{path.name}.{token}.tmp")
+    try:
+        _write_exclusively(aside, text)
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a filesystem without links
+            _write_exclusively(path, text)
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+
+
+def _write_exclusively(path: Path, text: str) -> None:
+    with os.fdopen(_open_new(path), "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
 def _open_new(path: Path) -> int:
     while True:
         try:
@@ -286,7 +314,8 @@ def _read(path: Path) -> Claim | None:
         if e.errno in (errno.ENOENT, errno.ESTALE):  # the latter from a network filesystem
             return None
         raise
-    try:
-        return Claim(**json.loads(text))
-    except (ValueError, TypeError):
-        return Claim("", 0, "", f"{stat.st_ino}-{stat.st_mtime_ns}")
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        claim = Claim(**json.loads(text))
+        if all(isinstance(v, FIELDS[name]) for name, v in vars(claim).items()) and claim.pid > 0:
+            return claim
+    return Claim("", 0, "", f"{stat.st_ino}-{stat.st_mtime_ns}")

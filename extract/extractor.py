@@ -98,9 +98,10 @@ def extract_video(
         video_id: by default the file's stem.
         advance: called with the seconds of video that were just done.
     Raises:
-        VideoError: no frame can be decoded, or the network's output is not finite.
+        VideoError: no frame can be decoded, the file changed meanwhile, or the network's output is
+            not finite.
     """
-    settings, source = recipe.settings, fingerprint_or_fail(stream.path)
+    settings = recipe.settings
     rows: dict[str, list[np.ndarray]] = {name: [] for name in settings.streams}
     for piece in stitched_rows(
         stream, backbones, segment=settings.pass_frames, context=settings.context
@@ -108,6 +109,8 @@ def extract_video(
         for name, seen in piece.items():
             rows[name].append((seen @ recipe.projections[name]).astype(settings.store))
         advance(len(piece["rgb"]) * settings.step_sec)
+    if fingerprint_or_fail(stream.path) != stream.source:
+        raise VideoError(f"{stream.path}: was changed while it was being read; extract it again")
     features = {name: np.concatenate(parts) for name, parts in rows.items()}  # (T, width)
     if not all(np.isfinite(f).all() for f in features.values()):
         raise VideoError(f"{stream.path}: the network's output is not finite")
@@ -121,7 +124,7 @@ def extract_video(
         details={
             "source": stream.path.name,
             "frames": report.frames,
-            "fingerprint": source,
+            "fingerprint": stream.source,
             "missing_sec": report.missing_sec,
             "partial": report.partial,
         },

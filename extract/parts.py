@@ -8,6 +8,7 @@ not yet in `OUT.h5`.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..features import FeatureFile, VideoFeatures, write_feature_file
+from ..files import write_text
 from .settings import differing_setting
 
 
@@ -115,7 +117,7 @@ class Parts:
                 left.unlink(missing_ok=True)
         for left in self.folder.glob("*.pca"):  # the feature file holds the matrix now
             left.unlink(missing_ok=True)
-        for left in self.out.parent.glob(f".{self.out.name}.*.tmp"):
+        for left in self.out.parent.glob(f".{glob.escape(self.out.name)}.*.tmp"):
             left.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
@@ -179,9 +181,7 @@ def write_failures(out: Path, failed: Mapping[str, str]) -> None:
     if not failed:
         path.unlink(missing_ok=True)
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    aside.write_text(json.dumps(failed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    write_text(path, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
 
 
 def _embedded(file: FeatureFile) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -13,6 +14,7 @@ import numpy as np
 
 from .flow import with_flow
 from .settings import ExtractSettings
+from .sources import fingerprint
 from .video import DecodeReport, VideoError, read_frames
 
 log = logging.getLogger(__name__)
@@ -25,11 +27,15 @@ class FrameStream:
     """The frames of one video, decoded by a thread that starts at once.
 
     Iterate once; `report` is complete when the iteration ends. Whatever goes wrong in decoding
-    is raised in the iterating thread, as a `VideoError` that names the file.
+    is raised in the iterating thread, as a `VideoError` that names the file. `source` is the
+    fingerprint of what is read; None where there is nothing.
     """
 
     def __init__(self, path: Path, settings: ExtractSettings) -> None:
         self.path, self.report = path, DecodeReport()
+        self.source: str | None = None
+        with contextlib.suppress(OSError):
+            self.source = fingerprint(path)  # before it is opened: of two states, never the later
         self._settings = settings
         self._frames: queue.Queue[np.ndarray | VideoError | None] = queue.Queue(DEPTH)
         self._stop = threading.Event()

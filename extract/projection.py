@@ -71,13 +71,10 @@ def load_projection(path: str | Path, stream: str = "rgb") -> np.ndarray:
         InputError: neither, or the feature file has no projection for that stream.
     """
     path = Path(path)
-    if path.suffix == ".npy":
-        return _load_npy(path)
-    with FeatureFile(path) as file:
-        matrices = file.projections()
-    if stream not in matrices:
-        raise InputError(f"{path}: stores no projection of the stream {stream!r}")
-    return np.asarray(matrices[stream], dtype=np.float32)
+    matrix = _load_npy(path) if path.suffix == ".npy" else _stored(path, stream)
+    if not np.isfinite(matrix).all():
+        raise InputError(f"{path}: a matrix of finite numbers is needed")
+    return matrix
 
 
 def matrix_sha256(matrix: np.ndarray) -> str:
@@ -85,11 +82,19 @@ def matrix_sha256(matrix: np.ndarray) -> str:
     return hashlib.sha256(matrix.astype("<f4").tobytes()).hexdigest()
 
 
+def _stored(path: Path, stream: str) -> np.ndarray:
+    with FeatureFile(path) as file:
+        matrices = file.projections()
+    if stream not in matrices:
+        raise InputError(f"{path}: stores no projection of the stream {stream!r}")
+    return np.asarray(matrices[stream], dtype=np.float32)
+
+
 def _load_npy(path: Path) -> np.ndarray:
     try:
-        matrix: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as e:
+        matrix = np.load(path, mmap_mode="r", allow_pickle=False)  # a lying shape takes no memory
+    except (OSError, ValueError, EOFError, ArithmeticError, MemoryError, SyntaxError) as e:
         raise InputError(f"{path}: no NumPy file with a matrix ({e})") from None
-    if matrix.ndim != 2 or not np.isfinite(matrix).all():
-        raise InputError(f"{path}: a matrix of finite numbers is needed, is {matrix.shape}")
-    return matrix.astype(np.float32)
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "fiu":
+        raise InputError(f"{path}: a matrix of finite numbers is needed")
+    return np.array(matrix, dtype=np.float32)

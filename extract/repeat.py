@@ -34,8 +34,8 @@ def settings_of(
     """
     if provenance.get("extractor") != EXTRACTOR:
         raise InputError(
-            f"the features come from {provenance.get('extractor', 'an unnamed extractor')!r}, which "
-            "`tsatal extract` is not: extract the video in the same way and give the feature file"
+            f"the features come from {provenance.get('extractor', 'an unnamed extractor')!r}, not "
+            "from `tsatal extract`: extract the video in the same way and give the feature file"
         )
     try:
         flow = provenance["flow"] if "flow" in streams else None

@@ -171,9 +171,10 @@ def _replaced(parts: Parts, others: list[Claim], overwrite: bool) -> str | None:
 
 
 def _conflict(parts: Parts, other: Claim, overwrite: bool) -> str | None:
-    if not other.about:  # its claim is just being written
+    said = other.about.get("provenance")
+    if not isinstance(said, Mapping) or "replaces" not in other.about:  # cut short, or damaged
         return "starting"
-    differing = differing_setting(parts.provenance, other.about["provenance"])
+    differing = differing_setting(parts.provenance, said)
     if differing:
         return f"extracting to it with other settings ({differing})"
     if overwrite != (other.about["replaces"] is not None):

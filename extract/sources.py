@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from ..names import id_problem, is_text
 
 # fmt: off
 VIDEO_EXTENSIONS = frozenset((
@@ -52,8 +53,11 @@ def assign_ids(videos: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]
     ids: dict[str, Path] = {}
     refused: dict[str, str] = {}
     for video in dict.fromkeys(videos):
-        if not _is_text(video.name):
-            refused[ascii(str(video))] = f"{video!a}: its name is not valid text; rename it"
+        if problem := id_problem(video.stem):
+            refused[ascii(str(video))] = f"{video!a}: its id {problem}; rename it"
+            continue
+        if not is_text(str(video)):
+            refused[ascii(str(video))] = f"{video!a}: its folder's name is not valid text"
             continue
         first = ids.setdefault(video.stem, video)
         if first != video:
@@ -71,14 +75,6 @@ def fingerprint(path: Path) -> str:
     """
     stat = os.stat(path)
     return json.dumps({"size": stat.st_size, "mtime_ns": stat.st_mtime_ns})
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:  # bytes that no encoding explains
-        return False
-    return True
 
 
 def _is_video(path: Path, root: Path) -> bool:

@@ -8,6 +8,7 @@ damaged packet, and knows the containers' own clock; OpenCV resizes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +21,10 @@ import numpy as np
 from ..errors import InputError
 
 MAX_GAP_SEC = 600.0  # a longer jump of the time stamps is a broken clock, not a still picture
+MAX_PERIOD_SEC = 2.0  # so is, beyond that gap, a longer time from picture to picture on the whole
+MAX_PIXELS = 8192 * 8192
+MAX_ASPECT = 32
+TIME = re.compile(r"(\d{1,6}):(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
 MISSING_SEC = 0.5  # ends this much before the promised one are not worth a warning
 
 
@@ -69,7 +74,7 @@ def probe_duration(path: str | Path) -> float:
     try:
         with _open(Path(path)) as container:
             return _promised_sec(container, _picture_stream(container, Path(path)))
-    except VideoError:
+    except (ValueError, ArithmeticError, LookupError, OSError, av.error.FFmpegError):
         return 0.0
 
 
@@ -101,9 +106,11 @@ def read_frames(
         stream = _picture_stream(container, path)
         # Decoding several frames at once would conceal the same damage differently each time.
         stream.thread_type = "SLICE"
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         report.promised_sec = _promised_sec(container, stream)
         slack = _clock_slack(stream)
-        for picture, seconds in _timed(_decode(container, stream, report), stream, report):
+        pictures = _decode(container, stream, report, path)
+        for picture, seconds in _timed(pictures, stream, report):
             frame = None
             while report.frames / fps <= seconds + slack:
                 frame = _shrink(picture, resize, crop) if frame is None else frame
@@ -117,7 +124,11 @@ def _open(path: Path) -> av.container.InputContainer:
     try:
         if path.stat().st_size == 0:
             raise VideoError(f"{path}: empty (0 bytes)")
-        return av.open(str(path), metadata_errors="ignore")
+        # "file:", because FFmpeg takes what stands before a colon for a protocol; and none but it,
+        # because a playlist in a video's place could name the network.
+        return av.open(
+            f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"}
+        )
     except (av.error.FFmpegError, OSError) as e:
         if isinstance(e, av.error.InvalidDataError):
             raise VideoError(f"{path}: not a video, or cut off before its index") from None
@@ -129,9 +140,18 @@ def _picture_stream(container: av.container.InputContainer, path: Path) -> av.Vi
     streams = [s for s in container.streams.video if not s.disposition & cover]
     if not streams:
         raise VideoError(f"{path}: has no picture stream, only {_kinds(container)}")
-    if streams[0].codec_context is None:
+    stream = streams[0]
+    if stream.codec_context is None:
         raise VideoError(f"{path}: its picture stream is of a kind that FFmpeg cannot decode")
-    return streams[0]
+    _check_size(stream.codec_context.width, stream.codec_context.height, path)
+    return stream
+
+
+def _check_size(width: int, height: int, path: Path) -> None:
+    """Refuse pictures that no camera takes, which would fill the memory."""
+    long, short = max(width, height), max(min(width, height), 1)
+    if width * height > MAX_PIXELS or (min(width, height) and long > MAX_ASPECT * short):
+        raise VideoError(f"{path}: its pictures are said to be {width} x {height}")
 
 
 def _kinds(container: av.container.InputContainer) -> str:
@@ -150,8 +170,8 @@ def _promised_sec(container: av.container.InputContainer, stream: av.VideoStream
         stated.append(stream.duration * _unit(stream))
     if container.format.name == "avi" and stream.average_rate:
         stated.append(float(stream.frames / stream.average_rate))
-    if max(stated) == 0 and "DURATION" in stream.metadata:
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+    if max(stated) == 0 and (tag := TIME.fullmatch(stream.metadata.get("DURATION", ""))):
+        hours, minutes, seconds = tag.groups()
         stated.append(3600 * int(hours) + 60 * int(minutes) + float(seconds))
     if max(stated) == 0 and container.duration is not None:
         stated.append(container.duration / av.time_base)
@@ -174,7 +194,10 @@ def _clock_slack(stream: av.VideoStream) -> float:
 
 
 def _decode(
-    container: av.container.InputContainer, stream: av.VideoStream, report: DecodeReport
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    report: DecodeReport,
+    path: Path,
 ) -> Iterator[av.VideoFrame]:
     """Yield every picture that can be decoded, counting what is lost or damaged."""
     packets = container.demux(stream)
@@ -192,6 +215,8 @@ def _decode(
             report.lost_packets += 1
             continue
         for picture in pictures:
+            if (picture.width, picture.height) != (stream.width, stream.height):
+                _check_size(picture.width, picture.height, path)
             report.pictures += 1
             report.damaged += bool(picture.is_corrupt)
             yield picture
@@ -216,6 +241,11 @@ def _timed(
         if seconds > previous + MAX_GAP_SEC:
             report.broken = (
                 f"its time stamps jump by {seconds - previous:.0f} s at {previous:.1f} s"
+            )
+            return
+        if seconds > MAX_GAP_SEC + MAX_PERIOD_SEC * report.pictures:
+            report.broken = (
+                f"its time stamps spread {report.pictures} pictures over {seconds:.0f} s"
             )
             return
         shown = picture.duration * unit if picture.duration else period

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import os
-import pickle
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -19,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..files import replacing, write_text
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +88,7 @@ def fetch_checkpoint(url: str, folder: Path | None = None) -> tuple[Path, str]:
     digest = file_sha256(path)
     if not record.exists():
         log.info("%s: sha256 %s, remembered in %s", path, digest, record.name)
-        record.write_text(digest + "\n")
+        write_text(record, digest + "\n")
     if digest != record.read_text().strip():
         raise InputError(
             f"{path}: altered since it was downloaded (sha256 {digest}, was "
@@ -157,35 +155,31 @@ def _differences(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> l
 
 def _read_state(path: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as e:
+        content = torch.load(path, map_location="cpu", weights_only=True)  # runs no code
+    except Exception as e:  # torch raises many kinds on a damaged file
         raise InputError(
             f"{path}: not a checkpoint that holds tensors only ({type(e).__name__})"
         ) from None
     state = content.get("model_state", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    named = isinstance(state, dict) and all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    )
+    if not isinstance(state, dict) or not named:
         raise InputError(f"{path}: holds no state dict, by itself or under 'model_state'")
     return state
 
 
 def _download(url: str, path: Path) -> None:
     log.info("downloading %s to %s", url, path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
+    with replacing(path) as aside, aside.open("wb") as file:
+        try:
             for chunk in _chunks(url):
                 file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except (urllib.error.URLError, ConnectionError, TimeoutError) as e:
-        raise InputError(
-            f"{url} cannot be downloaded ({getattr(e, 'reason', e)}); fetch it by hand and give "
-            f"its path with --weights, or put it at {path}"
-        ) from None
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            aside.unlink()
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as e:
+            raise InputError(
+                f"{url} cannot be downloaded ({getattr(e, 'reason', e)}); fetch it by hand and "
+                f"give its path with --weights, or put it at {path}"
+            ) from None
 
 
 def _chunks(url: str) -> Iterator[bytes]:

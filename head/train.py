@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
+import io
 import logging
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,15 +17,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.tensorboard import SummaryWriter
 
 from ..errors import InputError
+from ..files import replacing
 from .dataset import Batch
+from .finite import check_values, check_weights
+from .log import TrainingLog, Watched
 from .parallel import processes, rank, sum_over_processes
 
 logger = logging.getLogger(__name__)
 
 LAST, BEST = "last.pt", "best.pt"
+# What torch raises on a state that is not what it says.
+MISFITS = (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 
 
 @dataclass
@@ -94,7 +97,7 @@ def fit(
     batches_of: Callable[[int], Iterable[Batch]],
     steps_per_epoch: int,
     criterion: nn.Module,
-    validate: Callable[[nn.Module], float] | None,
+    validate: Callable[[nn.Module, bool], Watched] | None,
     run_dir: Path,
     epochs: int,
     lr: float,
@@ -116,13 +119,14 @@ def fit(
             alone, so that a resumed training sees what the uninterrupted one would have seen.
         criterion: from the model's output, the truth and T to the loss and its named parts; what
             it remembers is saved too.
-        validate: mAP of a model, as a fraction; None when there is nothing to validate on.
+        validate: what a model is worth, with pictures if so asked: four times in a training;
+            None when there is nothing to validate on.
         run_dir: where `last.pt`, `best.pt`, `log.csv` and TensorBoard files go.
         half: compute the model in bfloat16 where that is safe; weights and loss stay single.
         seed: dropout of an epoch is a function of it, the epoch, and the process.
         resume: go on from `last.pt`; on CPU, bit for bit as if never interrupted.
     Raises:
-        InputError: the loss is not finite; nothing is saved from then on.
+        InputError: loss, gradient or weights are not finite; nothing is saved from then on.
     """
     total_steps = epochs * steps_per_epoch
     average = averaged(model, decay=average_decay)
@@ -154,14 +158,11 @@ def fit(
                 output = wrapped(batch.features, batch.valid)
             loss, parts = criterion(output, batch.truth, num_steps=batch.features.shape[1])
             values = mean_over_processes({"loss": loss.detach(), **parts})
-            if not math.isfinite(values["loss"]):
-                raise InputError(
-                    f"the loss is {values.pop('loss')} at step {progress.step} ({values}); "
-                    f"a lower optim.lr may help; {run_dir / LAST} holds the last finished epoch"
-                )
+            check_values(values, windows=batch.windows, epoch=epoch, step=progress.step)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+            values["grad_norm"] = float(nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
+            check_values(values, windows=batch.windows, epoch=epoch, step=progress.step)
             optimizer.step()
             average.update_parameters(model)
             progress.step += 1
@@ -169,17 +170,20 @@ def fit(
                 now = time.monotonic()
                 speed = (progress.step - seen) / max(now - since, 1e-9)
                 since, seen = now, progress.step
-                rates = {"lr": rate, "grad_norm": float(norm), "steps_per_sec": speed}
+                rates = {"lr": rate, "steps_per_sec": speed}
                 log.training(progress.step, epoch + 1, {**values, **rates})
+        check_weights(average.module, epoch=epoch)
         progress.epoch = epoch + 1
         last = progress.epoch == epochs
         if validate is not None and (last or progress.epoch % validate_every == 0):
-            mean_ap = validate(average.module)
+            quarter = 4 * progress.epoch // epochs
+            drawn = last or quarter > 4 * (progress.epoch - validate_every) // epochs
+            watched = validate(average.module, drawn)
             since = time.monotonic()  # validation is not training time
             if log:
-                log.validation(progress.step, progress.epoch, mean_ap)
-            if mean_ap > progress.best_map:
-                progress.best_map, progress.best_epoch = mean_ap, progress.epoch
+                log.validation(progress.step, progress.epoch, watched)
+            if watched.mean_ap > progress.best_map:
+                progress.best_map, progress.best_epoch = watched.mean_ap, progress.epoch
         if log:
             training = training_state(model, criterion, average, optimizer)
             save_checkpoints(run_dir, progress, average, training)
@@ -246,14 +250,33 @@ def load_training(
         model.load_state_dict(state["model"])
         criterion.load_state_dict(state["criterion"])
         average.module.load_state_dict(checkpoint["average"])
-        average.n_averaged.fill_(state["updates"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (KeyError, RuntimeError, ValueError) as e:
-        reason = str(e).splitlines()[-1].strip()
+        average.n_averaged.fill_(int(state["updates"]))
+        load_moments(optimizer, state["optimizer"])
+        progress = checkpoint["progress"]
+        return Progress(
+            int(progress["epoch"]),
+            int(progress["step"]),
+            float(progress["best_map"]),
+            int(progress["best_epoch"]),
+        )
+    except MISFITS as e:
         raise InputError(
-            f"{path}: does not fit this version or these settings ({reason}); train anew"
+            f"{path}: does not fit this version or these settings ({last_line(e)}); train anew"
         ) from None
-    return Progress(**checkpoint["progress"])
+
+
+def load_moments(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Put the moments of a saved optimiser into a new one, whose settings stay what they are.
+
+    Raises:
+        ValueError: they are not those of its parameters.
+    """
+    own = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": saved["state"], "param_groups": own})
+    for parameter, state in optimizer.state.items():
+        shapes = [state[name].shape for name in ("exp_avg", "exp_avg_sq", "step")]
+        if shapes != [parameter.shape, parameter.shape, torch.Size([])]:
+            raise ValueError(f"moments of shapes {[tuple(s) for s in shapes]}")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -265,7 +288,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)  # runs no code
     except Exception as e:  # torch raises many kinds on a damaged file
         raise InputError(f"{path}: not a readable checkpoint ({type(e).__name__})") from None
     if not isinstance(checkpoint, dict) or "average" not in checkpoint:
@@ -273,74 +296,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def last_line(error: Exception) -> str:
+    """Return what an error says, as one short line."""
+    words = str(error).strip().splitlines() or [type(error).__name__]
+    return words[-1].strip()[:200]
+
+
 def save_atomically(checkpoint: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint whole or not at all: a crash leaves the previous one."""
-    aside = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(aside, "wb") as file:
-            torch.save(dict(checkpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as e:
-        raise OSError(e.errno, e.strerror, str(path)) from None  # torch does not say which file
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-class TrainingLog:
-    """One line per interval to the log, to `log.csv`, and to TensorBoard.
-
-    A resumed training goes on behind `from_step`; lines of a later step, written by a training
-    that was killed before its checkpoint, are dropped.
-    """
-
-    def __init__(self, run_dir: Path, *, from_step: int) -> None:
-        self._path = run_dir / "log.csv"
-        self._rows: list[dict[str, Any]] = [
-            dict(r) for r in read_log(self._path) if int(r["step"]) <= from_step
-        ]
-        self._save()
-        self._board = SummaryWriter(str(run_dir), purge_step=from_step + 1 if from_step else None)
-
-    def training(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Log the losses and rates of one training step."""
-        line = "epoch %d, step %d: loss %.4f, gradient %.2f, lr %.2g, %.1f steps/s"
-        shown = (values[k] for k in ("loss", "grad_norm", "lr", "steps_per_sec"))
-        logger.info(line, epoch, step, *shown)
-        self._add({"step": step, "epoch": epoch, **values})
-        for name, value in values.items():
-            self._board.add_scalar(f"train/{name}", value, step)
-
-    def validation(self, step: int, epoch: int, mean_ap: float) -> None:
-        """Log the validation mAP (a fraction) after an epoch."""
-        logger.info("epoch %d, step %d: validation mAP %.2f %%", epoch, step, 100 * mean_ap)
-        self._add({"step": step, "epoch": epoch, "validation_mAP": mean_ap})
-        self._board.add_scalar("validation/mAP", mean_ap, step)
-        self._board.flush()
-
-    def close(self) -> None:
-        """Close TensorBoard's file."""
-        self._board.close()
-
-    def _add(self, row: Mapping[str, Any]) -> None:
-        self._rows.append(dict(row))
-        self._save()
-
-    def _save(self) -> None:
-        """Write all rows anew: which columns there are is known only from the rows."""
-        columns = list(dict.fromkeys(name for row in self._rows for name in row))
-        aside = self._path.with_name(f".{self._path.name}.tmp")
-        with open(aside, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            writer.writerows(self._rows)
-        os.replace(aside, self._path)
-
-
-def read_log(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a `log.csv`; none where there is no such file."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    content = io.BytesIO()  # because torch itself says nothing one could read of a full disk
+    torch.save(dict(checkpoint), content)
+    with replacing(path) as aside:
+        aside.write_bytes(content.getbuffer())

@@ -107,14 +107,13 @@ def draw(path: Path, case: str, **more: int) -> None:
     duration, truth, detections = CASES[case]
     labels = sorted(({i.label for i in truth} | {d.label for d in detections}) - {"Ambiguous"})
     timeline(
-        path,
         video_id=f"video of {case}",
         duration_sec=duration,
         truth=truth,
         detections=detections,
         labels=labels,
         **more,
-    )
+    ).save(path)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -170,9 +169,8 @@ def test_only_the_best_detections_are_shown(tmp_path: Path, figures: list[Figure
 
 def test_at_most_six_detections_share_an_instant(tmp_path: Path, figures: list[Figure]) -> None:
     pile = [Detection("A", 0, 9, k / 10) for k in range(1, 10)]
-    timeline(
-        tmp_path / "t.png", video_id="v", duration_sec=9, truth=[], detections=pile, labels=["A"]
-    )
+    page = timeline(video_id="v", duration_sec=9, truth=[], detections=pile, labels=["A"])
+    page.save(tmp_path / "t.png")
     assert "the best 6 of 9 detections: scores from 0.4" in said(figures[0])
     heights = [box.y1 for box in bars(figures[0])]
     assert heights == sorted(heights, reverse=True)  # the best lies on top
@@ -182,9 +180,10 @@ def test_a_class_keeps_its_colour_from_picture_to_picture(tmp_path: Path) -> Non
     labels = ["A", "B", "C"]
     colour = tuple(int(class_colours(labels)["B"][k : k + 2], 16) for k in (1, 3, 5))
     for k, truth in enumerate([[Instance("B", 0, 5)], repeated(3, 3, 2, labels)]):
-        path = tmp_path / f"{k}.png"
-        timeline(path, video_id="v", duration_sec=10, truth=truth, detections=[], labels=labels)
-        pixels = (imread(path)[..., :3] * 255).round().astype(int)
+        page = timeline(video_id="v", duration_sec=10, truth=truth, detections=[], labels=labels)
+        page.save(tmp_path / f"{k}.png")
+        pixels = (imread(tmp_path / f"{k}.png")[..., :3] * 255).round().astype(int)
+        np.testing.assert_array_equal(page.pixels(), pixels)
         assert (pixels == colour).all(axis=-1).sum() > 500
 
 

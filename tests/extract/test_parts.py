@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsatal import features
+from tsatal import files
 from tsatal.errors import InputError
 from tsatal.extract.parts import Parts, embedded_annotations, read_existing, write_failures
 from tsatal.features import FeatureFile, VideoFeatures
@@ -85,7 +85,7 @@ def test_a_full_disk_leaves_the_old_file_and_the_parts(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(features, "_sync", full)
+        patch.setattr(files, "sync", full)
         with pytest.raises(InputError, match="No space left on device.*finished videos are kept"):
             assemble(parts)
         with pytest.raises(InputError, match="No space left"):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tsatal.errors import InputError
 from tsatal.head import train
 from tsatal.head.dataset import Batch
+from tsatal.head.log import Watched, read_log
 from tsatal.head.losses import HeadLoss
 from tsatal.head.model import TSATAL
 from tsatal.head.targets import Truth
@@ -116,7 +117,7 @@ def run(run_dir: Path, *, epochs: int = 4, resume: bool = False, **changes: Any)
         "batches_of": batches_of,
         "steps_per_epoch": 3,
         "criterion": Criterion(),
-        "validate": lambda model: 0.5,
+        "validate": lambda model, drawn: Watched(0.5),
         "run_dir": run_dir,
         "epochs": epochs,
         "lr": 1e-2,
@@ -168,8 +169,7 @@ def test_resumed_training_is_bit_for_bit_the_uninterrupted_one(
     assert same(whole, cut)
     for name in ("step", "epoch", "loss", "validation_mAP"):
         columns = [
-            [row[name] for row in train.read_log(tmp_path / d / "log.csv")]
-            for d in ("whole", "cut")
+            [row[name] for row in read_log(tmp_path / d / "log.csv")] for d in ("whole", "cut")
         ]
         assert columns[0] == columns[1]
 
@@ -295,7 +295,7 @@ def test_a_validation_may_come_before_the_first_log_line(tmp_path: Path, resume:
         run(tmp_path, batches_of=batches_of, epochs=1)
         (tmp_path / "log.csv").unlink()
     run(tmp_path, log_every=7, validate_every=1, resume=resume)
-    rows = train.read_log(tmp_path / "log.csv")
+    rows = read_log(tmp_path / "log.csv")
     assert [int(r["step"]) for r in rows if r["loss"]] == [7, 12]
     measured = [int(r["step"]) for r in rows if r["validation_mAP"]]
     assert measured == ([6, 9, 12] if resume else [3, 6, 9, 12])
@@ -303,7 +303,7 @@ def test_a_validation_may_come_before_the_first_log_line(tmp_path: Path, resume:
 
 def test_best_is_the_checkpoint_of_the_highest_validation(tmp_path: Path) -> None:
     scores = iter([0.3, 0.7, 0.5])
-    progress = run(tmp_path, epochs=6, validate=lambda m: next(scores))
+    progress = run(tmp_path, epochs=6, validate=lambda model, drawn: Watched(next(scores)))
     assert (progress.best_map, progress.best_epoch) == (0.7, 4)
     assert train.load_checkpoint(tmp_path / train.BEST)["progress"]["epoch"] == 4
     assert train.load_checkpoint(tmp_path / train.LAST)["progress"]["epoch"] == 6

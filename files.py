@@ -1,0 +1,149 @@
+"""Files that are written whole or not at all, whatever stops the writing.
+
+What is written lies aside first, as `.NAME.PID.tmp`, is synced, and is renamed onto NAME: a reader
+sees the old file or the new one. A killed process leaves its file aside, which the next one that
+writes NAME removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield where to write what becomes `path` at the end of the `with` statement, all or nothing.
+
+    A link is followed. What is no regular file (a pipe, a terminal) is written to as it is.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; names `path`.
+    """
+    path = Path(path)
+    real = Path(os.path.realpath(path))
+    try:
+        if real.exists() and not stat.S_ISREG(real.stat().st_mode):
+            yield path
+            return
+        aside = real.with_name(f".{real.name}.{os.getpid()}.tmp")
+        _remove_left_over(real)
+        try:
+            yield aside
+            sync(aside)
+            os.replace(aside, real)
+            with contextlib.suppress(OSError):  # a filesystem that cannot sync folders
+                sync(real.parent)
+        finally:
+            with contextlib.suppress(OSError):  # the folder may be gone
+                aside.unlink()
+    except OSError as e:
+        raise OSError(e.errno, e.strerror or str(e), str(path)) from None
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all; see `replacing`."""
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8", newline="")
+
+
+class ErrorKeeper(io.RawIOBase):
+    """A new file whose first error is kept for the end; what is written after it is lost.
+
+    For HDF5, which on a full disk fails over and over while it is being closed, and prints that.
+    Call `check` now and then, and when it has been closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the error that there was, if any.
+
+        Raises:
+            OSError: the disk was full, for instance.
+        """
+        if self._error:
+            raise self._error
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        self._file.close()
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, and return it."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer from the place on."""
+        return self._file.readinto(buffer)
+
+    def write(self, data: Any) -> int:
+        """Write all of the data, or take down why not."""
+        left = memoryview(data).cast("B")
+        try:
+            while left and not self._error:
+                left = left[self._file.write(left) :]
+        except OSError as e:
+            self._error = e
+        return memoryview(data).nbytes
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut or lengthen the file, or take down why not."""
+        try:
+            return self._file.truncate(size)
+        except OSError as e:
+            self._error = self._error or e
+            return size or 0
+
+
+def sync(path: Path) -> None:
+    """Make what was written to a file or folder survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove what processes that no longer run have left of `path`."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(path.parent):
+            if entry.name.startswith(f".{path.name}.") and entry.name.endswith(".tmp"):
+                pid = entry.name.rsplit(".", 2)[1]
+                if pid.isdecimal() and not _runs(int(pid)):
+                    os.unlink(entry.path)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # no signal is sent
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it runs, under another user
+        pass
+    return True

@@ -1,0 +1,110 @@
+"""What a training says of itself: to the log, to `log.csv`, and to TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from ..errors import InputError
+from ..files import write_text
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a head is worth on the watched videos.
+
+    mean_ap: in [0, 1], the mean over all thresholds; by_tiou: at each, by its name.
+    pictures: time lines by video, (H, W, 3) uint8; none where none were asked for.
+    """
+
+    mean_ap: float
+    by_tiou: Mapping[str, float] = field(default_factory=dict)
+    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class TrainingLog:
+    """One line per interval to the log, to `log.csv`, and to TensorBoard.
+
+    A resumed training goes on behind `from_step`; lines of a later step, written by a training
+    that was killed before its checkpoint, are dropped.
+    """
+
+    def __init__(self, run_dir: Path, *, from_step: int) -> None:
+        self._path = run_dir / "log.csv"
+        self._rows: list[dict[str, Any]] = [
+            dict(r) for r in self._read() if int(r["step"]) <= from_step
+        ]
+        self._save()
+        self._board = SummaryWriter(str(run_dir), purge_step=from_step + 1 if from_step else None)
+
+    def training(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Log the losses and rates of one training step."""
+        line = "epoch %d, step %d: loss %.4f, gradient %.2f, lr %.2g, %.1f steps/s"
+        shown = (values[k] for k in ("loss", "grad_norm", "lr", "steps_per_sec"))
+        logger.info(line, epoch, step, *shown)
+        self._add({"step": step, "epoch": epoch, **values})
+        for name, value in values.items():
+            self._board.add_scalar(f"train/{name}", value, step)
+
+    def validation(self, step: int, epoch: int, watched: Watched) -> None:
+        """Log what the head is worth after an epoch."""
+        logger.info("epoch %d, step %d: validation mAP %.2f %%", epoch, step, 100 * watched.mean_ap)
+        self._add({"step": step, "epoch": epoch, "validation_mAP": watched.mean_ap})
+        self._board.add_scalar("validation/mAP", watched.mean_ap, step)
+        for name, value in watched.by_tiou.items():
+            self._board.add_scalar(f"validation/mAP at tIoU {name}", value, step)
+        for video_id, picture in watched.pictures.items():
+            self._board.add_image(f"time lines/{video_id}", picture, step, dataformats="HWC")
+        self._board.flush()
+
+    def close(self) -> None:
+        """Close TensorBoard's file."""
+        self._board.close()
+
+    def _read(self) -> list[dict[str, str]]:
+        try:
+            return read_log(self._path)
+        except InputError as e:
+            logger.warning("%s; it is begun anew", e)
+            return []
+
+    def _add(self, row: Mapping[str, Any]) -> None:
+        self._rows.append(dict(row))
+        self._save()
+
+    def _save(self) -> None:
+        """Write all rows anew: which columns there are is known only from the rows."""
+        columns = list(dict.fromkeys(name for row in self._rows for name in row))
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, restval="")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_text(self._path, text.getvalue())
+
+
+def read_log(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a `log.csv`; none where there is no such file.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        if all(None not in row and row["step"].isdecimal() for row in rows):
+            return rows
+    except (csv.Error, UnicodeDecodeError, KeyError, AttributeError):
+        pass
+    raise InputError(f"{path}: damaged")

@@ -1,0 +1,69 @@
+"""What a video may be called, and what the files that belong to it are called.
+
+A video's id comes from outside: from a file's name, from annotations, from another program's
+feature file. It goes into messages, JSON and HDF5, and into the names of files, where "../x" or
+300 letters must do no harm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+MAX_BYTES = 200  # of a file's name, so that there is room for what is put around it
+DIGEST = 12  # hexadecimal digits
+DIGESTED = re.compile(rf"-[0-9a-f]{{{DIGEST}}}$")  # what looks as if it had a digest already
+UNSAFE = re.compile(r'[^\w .,;@#%&+=~!()\[\]{}\'^$-]')  # "/", "\", ":", control characters, ...
+
+
+def is_text(name: str) -> bool:
+    """Return whether a string can be written in UTF-8 and handed to libraries in C.
+
+    Half a surrogate pair cannot, which JSON may hold and which stands for bytes of a file's name
+    that are no UTF-8; and a NUL would end the string.
+    """
+    if "\0" in name:
+        return False
+    if name.isascii():
+        return True
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def id_problem(video_id: str) -> str | None:
+    """Return why a feature file cannot hold a video of this id, or None.
+
+    HDF5 reads "/" as a path, and "." as the place where one is.
+    """
+    if not is_text(video_id):
+        return "is not valid text"
+    if video_id in ("", "."):
+        return "is empty" if not video_id else "means a folder"
+    if "/" in video_id:
+        return "has a '/' in it"
+    return None
+
+
+def file_name(video_id: str, ending: str) -> str:
+    """Return the name of a video's file: the id itself where that is safe, and always one name.
+
+    An id that is no safe name everywhere, or too long for one, keeps what is safe of it, and gets
+    a digest: so two ids never share a name, except such as differ in case alone, where the
+    filesystem does not tell those apart.
+
+    Args:
+        video_id: any string.
+        ending: with its dot.
+    """
+    clean = UNSAFE.sub("_", unicodedata.normalize("NFC", video_id)).strip(" ").rstrip(".")
+    clean = re.sub(r"^\.", "_", clean)
+    safe = clean == video_id != "" and len(clean.encode()) <= MAX_BYTES
+    if safe and not DIGESTED.search(video_id):
+        return video_id + ending
+    digest = hashlib.sha256(video_id.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+    short = clean.encode("utf-8", "ignore")[: MAX_BYTES - DIGEST - 1].decode("utf-8", "ignore")
+    return f"{short.strip() or '_'}-{digest}{ending}"
