@@ -58,6 +58,8 @@ def settings_of(
             device=device,
             **more,
         )
+    except InputError:  # a file is needed that only the user has
+        raise
     except (KeyError, TypeError, AttributeError, ValueError) as e:
         raise InputError(f"{features}: its provenance is damaged ({e!r})") from None
 
