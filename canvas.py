@@ -6,8 +6,10 @@ measured before it is placed, so that nothing overlaps and nothing is cut off at
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -30,6 +32,7 @@ SMALL, NORMAL, LARGE = 8.0, 9.0, 13.0  # points
 MARGIN, LINE = 24, 18  # px: around a page, and between lines of text
 SWATCH, SWATCH_GAP, ENTRY_GAP = 12, 6, 20  # px: in legends
 LONGEST_LABEL = 300  # px
+MOST_LETTERS = 600  # that a page is wide
 TICK_STEPS_SEC = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 FONT = "DejaVu Sans"  # matplotlib brings it along, so a picture is the same on every machine
 
@@ -90,13 +93,14 @@ class Page:
 
     def save(self, path: str | Path) -> None:
         """Write the page to `path` as PNG, a pixel for a pixel."""
-        with replacing(path) as aside:
+        with replacing(path) as aside, _boxes_for_unknown_letters():
             self._figure.savefig(aside, format="png", dpi=DPI)
 
     def pixels(self) -> np.ndarray:
         """Return the page as an image, (height, width, 3) uint8."""
         drawn = FigureCanvasAgg(self._figure)
-        drawn.draw()
+        with _boxes_for_unknown_letters():
+            drawn.draw()
         return np.asarray(drawn.buffer_rgba())[..., :3].copy()
 
 
@@ -125,7 +129,7 @@ def write(
     axes.text(
         x,
         y,
-        words,
+        _printable(words),
         color=colour,
         fontproperties=_font(size, bold=bold),
         horizontalalignment=align,
@@ -138,8 +142,12 @@ def write(
 @lru_cache(maxsize=10_000)
 def text_width(words: str, size: float = NORMAL, *, bold: bool = False) -> float:
     """Return how wide `words` will be, in px."""
+    if len(words) > MOST_LETTERS:
+        return math.inf
     font = _font(size, bold=bold)
-    width, _, _ = _renderer().get_text_width_height_descent(words, font, ismath=False)
+    with _boxes_for_unknown_letters():
+        words = _printable(words)
+        width, _, _ = _renderer().get_text_width_height_descent(words, font, ismath=False)
     return float(width)
 
 
@@ -147,12 +155,22 @@ def shortened(
     words: str, size: float = NORMAL, room: float = LONGEST_LABEL, *, bold: bool = False
 ) -> str:
     """Return `words`, or where they are wider than `room` px, their start and end around a "…"."""
-    short, kept = words, len(words)
-    while kept and text_width(short, size, bold=bold) > room:
-        kept -= 1
-        head = math.ceil(kept * 0.6)
-        short = words[:head].rstrip() + "…" + words[len(words) - kept + head :].lstrip()
-    return short
+    if text_width(words, size, bold=bold) <= room:
+        return words
+    kept, too_many = 0, min(len(words), MOST_LETTERS)
+    while too_many - kept > 1:
+        middle = (kept + too_many) // 2
+        if text_width(_ends(words, middle), size, bold=bold) <= room:
+            kept = middle
+        else:
+            too_many = middle
+    return _ends(words, kept)
+
+
+def _ends(words: str, kept: int) -> str:
+    """Return so many letters of the start and end of `words` around a "…"."""
+    head = math.ceil(kept * 0.6)
+    return words[:head].rstrip() + "…" + words[len(words) - kept + head :].lstrip()
 
 
 def time_axis(axes: Axes, start_sec: float, end_sec: float, *, extent_sec: float) -> None:
@@ -234,6 +252,19 @@ def _flowing(labels: Iterable[str], room: float) -> list[tuple[int, float, str]]
 @cache
 def _renderer() -> RendererAgg:
     return RendererAgg(1, 1, DPI)
+
+
+def _printable(words: str) -> str:
+    """Return `words` with blanks for line breaks and control characters."""
+    return words if words.isprintable() else "".join(c if c.isprintable() else " " for c in words)
+
+
+@contextlib.contextmanager
+def _boxes_for_unknown_letters() -> Iterator[None]:
+    """Let letters that the font lacks be drawn as boxes, which speak for themselves."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
 
 
 def _font(size: float, *, bold: bool = False) -> FontProperties:

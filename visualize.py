@@ -23,7 +23,7 @@ from .evaluation import ANET, Curve, Evaluation, quantity, threshold_name
 TIMELINE_WIDTH, TIMELINE_LEFT = 1200, 104  # px
 TIMELINE_AXIS = TIMELINE_WIDTH - TIMELINE_LEFT - MARGIN - 6
 LANE, BAR, PAD, TICKS = 22, 18, 6, 34  # px: heights within a strip, and of what is below it
-MAX_STRIPS, MAX_LANES = 8, 6
+MAX_STRIPS, MAX_LANES, MAX_TRUTH_LANES, MAX_TRUTH = 8, 6, 40, 1000
 READABLE_BAR = 16  # px that the median bar should have before a timeline needs no more strips
 LEAST_BAR = 4  # px, so that an instance of no length is seen
 ROOM_FOR_WORDS = 60  # px, from which on a shortened label still tells something
@@ -32,6 +32,7 @@ CHART_WIDTH = 900  # px
 CURVES_LEFT, CURVES_SIDE = 60, 520  # px
 MANY_CLASSES, NAMED_OF_MANY = 10, 3  # above so many, only the best and the worst are named
 GREY = "#c4c4c4"  # of the curves that are not
+MOST_BARS = 500  # drawn of the best classes, and as many of the worst
 BARS_ROW, BARS_COUNTS, BARS_VALUES = 24, 68, 72  # px: a row's height, and two columns' widths
 
 
@@ -42,25 +43,23 @@ def timeline(
     truth: Sequence[Instance],
     detections: Sequence[Detection],
     labels: Sequence[str],
-    max_detections: int | None = None,
 ) -> Page:
     """Return a page with one video's ground truth above its detections.
 
     A long video with many short actions is broken into strips, as text is into lines. What
     overlaps in time is stacked: detections by falling score, so that the first row reads like the
     result of a strict suppression. The fill is the stronger, the higher a score is beside the
-    video's best. How many detections are shown, and from which score on, is in the header.
+    video's best. Twice as many of the best are shown as there are instances, at least 10 and at
+    most 200, and no more than 6 at one instant; the header says so.
 
     Args:
         labels: all classes of the data set, in one order for all pictures: it fixes the colours.
-        max_detections: how many of the best to show; by default twice as many as there are
-            instances, at least 10 and at most 200. More than 6 at one instant are never shown.
     """
-    limit = min(200, max(10, 2 * len(truth))) if max_detections is None else max_detections
+    limit = min(200, max(10, 2 * len(truth)))
     best = sorted(detections, key=lambda d: d.score, reverse=True)[:limit]
     spans = _strip_spans(duration_sec, truth, best)
     least_sec = LEAST_BAR * (spans[0][1] - spans[0][0]) / TIMELINE_AXIS
-    above = _stacked(_truth_marks(truth), least_sec)
+    above = _stacked(_truth_marks(truth)[:MAX_TRUTH], least_sec, max_lanes=MAX_TRUTH_LANES)
     below = _stacked(_found_marks(best), least_sec, max_lanes=MAX_LANES)
     strips = [
         _Strip(*span, _within(above, span) if truth else None, _within(below, span))
@@ -68,7 +67,7 @@ def timeline(
     ]
 
     colours = _timeline_colours(labels, [*above, *below])
-    caption = _timeline_caption(duration_sec, truth, below, len(detections))
+    caption = _timeline_caption(duration_sec, truth, below, len(detections), len(above))
     legend_top = canvas.header_height(caption, TIMELINE_WIDTH)
     top = legend_top + canvas.legend_height(colours, TIMELINE_WIDTH) + 2 * PAD
     page = Page(TIMELINE_WIDTH, top + sum(s.height + TICKS for s in strips) + PAD)
@@ -127,6 +126,7 @@ def per_class_ap_figure(path: str | Path, evaluation: Evaluation) -> None:
     least average precision (as a rule at the strictest) to the greatest.
     """
     ranked = sorted(evaluation.per_class, key=lambda k: -evaluation.per_class[k].mean())
+    ranked = ranked[:MOST_BARS] + ranked[max(len(ranked) - MOST_BARS, MOST_BARS) :]
     values = 100 * np.array([evaluation.per_class[label] for label in ranked])  # (C, K)
     names_right = MARGIN + max(canvas.text_width(canvas.shortened(label)) for label in ranked)
     counts_right, values_right = names_right + BARS_COUNTS, CHART_WIDTH - MARGIN
@@ -255,17 +255,16 @@ def _timeline_colours(labels: Sequence[str], marks: Iterable[_Mark]) -> dict[str
 
 
 def _timeline_caption(
-    duration_sec: float, truth: Sequence[Instance], shown: Sequence[_Mark], number: int
+    duration_sec: float, truth: Sequence[Instance], shown: Sequence[_Mark], number: int, drawn: int
 ) -> str:
     unit, _, _ = canvas.clock_unit(duration_sec).partition(":")
     ambiguous = sum(i.label == AMBIGUOUS for i in truth)
     instances = quantity(len(truth) - ambiguous, "instance") if truth else "no annotated instances"
-    if ambiguous:
-        instances += f" and {ambiguous} {AMBIGUOUS}"
+    instances += f" and {ambiguous} {AMBIGUOUS}" if ambiguous else ""
     parts = [f"{canvas.clock(duration_sec, duration_sec)} {unit}", instances]
     beyond = sum(i.end_sec > duration_sec + 1e-3 for i in truth)
-    if beyond:
-        parts[-1] += f" ({beyond} past the end of the video)"
+    parts[-1] += f" ({beyond} past the end of the video)" if beyond else ""
+    parts[-1] += f" ({drawn} of them drawn)" if drawn < len(truth) else ""
     if len(shown) == number:
         parts.append(quantity(number, "detection") if number else "no detections")
     else:
@@ -306,9 +305,8 @@ def _draw_mark(axes: Axes, strip: _Strip, mark: _Mark, y: float, colour: str) ->
     bar = Rectangle(corner, max(end - start, LEAST_BAR * pixel) - 2 * pixel, BAR, facecolor=fill)
     bar.set(edgecolor=colour, linewidth=0.8, hatch=canvas.HATCH if hatched else None, zorder=3)
     axes.add_patch(bar)
-    middle, words = (start + end) / 2, mark.words((end - start) / pixel - 8)
-    ink = canvas.ink_on(fill)
-    canvas.write(axes, middle, y + LANE / 2, words, SMALL, colour=ink, align="center")
+    words, ink = mark.words((end - start) / pixel - 8), canvas.ink_on(fill)
+    canvas.write(axes, (start + end) / 2, y + LANE / 2, words, SMALL, colour=ink, align="center")
 
 
 def _name_bands(page: Page, top: float, strip: _Strip, unit: str) -> None:
@@ -373,12 +371,14 @@ def _curve_legend(
 
 def _bars_words(evaluation: Evaluation) -> tuple[str, str]:
     names = [threshold_name(t) for t in evaluation.tious]
+    headline = evaluation.headline
+    if len(evaluation.per_class) > 2 * MOST_BARS:
+        headline += f"  ·  the best {MOST_BARS} and the worst"
     if len(names) == 1:
-        title = f"mAP {evaluation.average_map:.1%} at tIoU {names[0]}"
-        return title, evaluation.headline
+        return f"mAP {evaluation.average_map:.1%} at tIoU {names[0]}", headline
     title = f"mAP {evaluation.average_map:.1%}, average over {len(names)} tIoU thresholds"
     return title, (
-        f"{evaluation.headline}  ·  bar: mean over tIoU {', '.join(names)}"
+        f"{headline}  ·  bar: mean over tIoU {', '.join(names)}"
         "  ·  line: from the least to the greatest"
     )
 

@@ -156,9 +156,10 @@ def _read_npy(path: Path, key: str | None) -> np.ndarray:
 
 
 def _read_npz(path: Path, key: str | None) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError(f"{path}: not an .npz file")
+    archive = np.load(path, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):  # an .npy under another name
+        raise InputError(f"{path}: not an .npz file")
+    with archive:
         chosen = _choose({name: name for name in archive.files}, key, str(path))
         return np.asarray(archive[chosen])
 

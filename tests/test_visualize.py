@@ -103,8 +103,9 @@ CASES: dict[str, tuple[float, list[Instance], list[Detection]]] = {
 }
 
 
-def draw(path: Path, case: str, **more: int) -> None:
+def draw(path: Path, case: str, *, truth_alone: bool = False) -> None:
     duration, truth, detections = CASES[case]
+    detections = [] if truth_alone else detections
     labels = sorted(({i.label for i in truth} | {d.label for d in detections}) - {"Ambiguous"})
     timeline(
         video_id=f"video of {case}",
@@ -112,7 +113,6 @@ def draw(path: Path, case: str, **more: int) -> None:
         truth=truth,
         detections=detections,
         labels=labels,
-        **more,
     ).save(path)
 
 
@@ -128,7 +128,7 @@ def test_timelines_are_legible(case: str, tmp_path: Path, figures: list[Figure])
 
 def test_every_instance_has_its_bar(tmp_path: Path, figures: list[Figure]) -> None:
     for case in ("stacked", "instants", "past the end", "no detections", "long names"):
-        draw(tmp_path / "t.png", case, max_detections=0)
+        draw(tmp_path / "t.png", case, truth_alone=True)
         assert len(bars(figures[-1])) == len(CASES[case][1])
         assert all(box.width >= 1 for box in bars(figures[-1]))
 
@@ -162,9 +162,11 @@ def test_the_caption_counts(case: str, words: str, tmp_path: Path, figures: list
 
 
 def test_only_the_best_detections_are_shown(tmp_path: Path, figures: list[Figure]) -> None:
-    draw(tmp_path / "t.png", "no truth", max_detections=2)
-    assert len(bars(figures[0])) == 2
-    assert "the best 2 of 3 detections" in said(figures[0])
+    apart = [Detection("A", 10 * k, 10 * k + 5, 1 - k / 100) for k in range(30)]
+    page = timeline(video_id="v", duration_sec=300, truth=[], detections=apart, labels=["A"])
+    page.save(tmp_path / "t.png")
+    assert len(bars(figures[0])) == 10
+    assert "the best 10 of 30 detections: scores from 0.91" in said(figures[0])
 
 
 def test_at_most_six_detections_share_an_instant(tmp_path: Path, figures: list[Figure]) -> None:

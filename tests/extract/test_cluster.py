@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -205,3 +206,22 @@ def test_features_come_back_whole() -> None:
     back = pickle.loads(pickle.dumps(video))
     assert back.details == video.details and back.streams["rgb"].tolist() == [[1] * 3] * 2
     assert str(pickle.loads(pickle.dumps(VideoError("v.mp4: empty")))) == "v.mp4: empty"
+
+
+class NoRoom:
+    """A stand-in for Ray, connected to a cluster without a machine."""
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {}
+
+    def put(self, what: object) -> object:
+        return what
+
+    def remote(self, **options: object) -> Any:
+        return lambda worker: SimpleNamespace(remote=worker)
+
+
+def test_a_cluster_without_room_is_told() -> None:
+    recipe = prepare(SETTINGS)
+    with pytest.raises(InputError, match="the cluster has no cpu to run on"):
+        next(iter(Cluster(NoRoom()).extract(iter([]), lambda sec: None, recipe=recipe)))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from torch import nn
 from tsatal.errors import InputError
 from tsatal.extract import extractor
 from tsatal.extract.backbone import Backbone
-from tsatal.extract.extractor import extract_videos
+from tsatal.extract.extractor import extract_video, extract_videos
+from tsatal.extract.prefetch import FrameStream
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
-from tsatal.extract.video import read_frames
+from tsatal.extract.video import VideoError, read_frames
 from tsatal.extract.work import Summary
 from tsatal.features import FeatureFile
 
@@ -277,3 +279,12 @@ def test_stopped_in_the_middle_the_finished_videos_are_in_the_file(
     assert start_and_stop(folder, out, how) == 130
     assert "a" in content(out) and "c" not in content(out)
     assert run(folder, out).done[-1] == "c"
+
+
+def test_a_video_that_changes_while_it_is_read_fails(folder: Path) -> None:
+    video = folder / "a.mp4"
+    backbone: Any = Averages()
+    stream = FrameStream(video, SETTINGS)
+    os.utime(video, ns=(0, 0))
+    with pytest.raises(VideoError, match="was changed while it was being read"):
+        extract_video(stream, {"rgb": backbone}, extractor.prepare(SETTINGS))

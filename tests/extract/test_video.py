@@ -3,12 +3,21 @@ from __future__ import annotations
 import random
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from tsatal.extract.video import DecodeReport, VideoError, probe_duration, read_frames
+from tsatal.extract.video import (
+    DecodeReport,
+    VideoError,
+    _check_size,
+    _picture_stream,
+    probe_duration,
+    read_frames,
+)
 
 from .conftest import SHARED, VideoWriter, read_number
 
@@ -225,3 +234,28 @@ def test_bad_collection_variable_rate(bad_videos: Path) -> None:
     at = [abs(f - every[w]).mean() for f, w in zip(frames, wanted, strict=True)]
     late = [abs(f - every[w + 3]).mean() for f, w in zip(frames[:-2], wanted[:-2], strict=True)]
     assert np.mean(at) < np.mean(late) / 2 and max(at) < 8
+
+
+def test_a_video_without_a_packet_gives_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "empty.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        container.start_encoding()
+    with pytest.raises(VideoError, match="no picture could be decoded"):
+        next(read_frames(path))
+
+
+def test_a_stream_that_nothing_decodes_is_refused() -> None:
+    stream = SimpleNamespace(disposition=av.stream.Disposition(0), codec_context=None)
+    container: Any = SimpleNamespace(streams=SimpleNamespace(video=[stream]))
+    with pytest.raises(VideoError, match="of a kind that FFmpeg cannot decode"):
+        _picture_stream(container, Path("v.mp4"))
+
+
+def test_pictures_that_no_camera_takes_are_refused() -> None:
+    for width, height in ((8193, 8192), (33, 1), (1, 33)):
+        with pytest.raises(VideoError, match=f"said to be {width} x {height}"):
+            _check_size(width, height, Path("v.mp4"))
+    _check_size(8192, 8192, Path("v.mp4"))
+    _check_size(64, 2, Path("v.mp4"))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.features import FeatureFile
-from tsatal.head.export import INPUTS, OUTPUTS, Exportable
+from tsatal.head.export import INPUTS, OUTPUTS, Exportable, save_onnx
 from tsatal.inference import export_head, load_detector
 
 STEPS = 64
@@ -86,3 +87,13 @@ def test_padding_changes_nothing_of_what_is_valid(run: Path) -> None:
 def test_another_ending_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must end in \.onnx or \.pt2"):
         export_head(run, tmp_path / "head.bin")
+
+
+def test_what_writes_onnx_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*arguments: object, **options: object) -> None:
+        raise ModuleNotFoundError(name="onnxscript")
+
+    monkeypatch.setattr(torch.onnx, "export", missing)
+    program: Any = None
+    with pytest.raises(InputError, match="onnxscript is needed to write ONNX: pip install"):
+        save_onnx(program, tmp_path / "head.onnx", {})

@@ -9,7 +9,9 @@ import av
 import numpy as np
 import pytest
 
+from tsatal.errors import InputError
 from tsatal.extract.video import VideoError
+from tsatal.pages import preview
 from tsatal.pages.preview import obstacle, write_preview
 
 WriteVideo = Callable[..., Path]
@@ -111,3 +113,20 @@ def test_a_video_that_breaks_off_is_copied_as_far_as_it_goes(
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     times = seconds_of(write_preview(video, tmp_path / "copy"))
     assert times[0] == 0 and np.all(np.diff(times) > 0) and 5 < len(times) < 999
+
+
+def test_a_video_without_a_packet_has_no_copy(tmp_path: Path) -> None:
+    video = tmp_path / "empty.avi"
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        container.start_encoding()
+    with pytest.raises(VideoError, match="no picture could be decoded"):
+        write_preview(video, tmp_path / "copy")
+    assert [p.name for p in tmp_path.iterdir()] == ["empty.avi"]
+
+
+def test_without_an_encoder_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "ENCODERS", {"nonesuch": (".mp4", {})})
+    with pytest.raises(InputError, match="this PyAV has none of the encoders nonesuch"):
+        write_preview(tmp_path / "v.avi", tmp_path / "copy", smaller=True)
