@@ -39,7 +39,7 @@ class Seen:
         best = sorted(found[:NAMED], key=lambda d: d.start_sec)
         words = ", ".join(self._words(d) for d in best)
         number = f"{len(found)} detection{'s' if len(found) != 1 else ''}"
-        lasts = clock(self.duration_sec, self.duration_sec)
+        lasts = clock(round(self.duration_sec, 1), self.duration_sec)
         unit = " s" if ":" not in lasts else ""
         return f"{self.video_id} ({lasts}{unit}): {number}{'; best: ' if words else ''}{words}"
 

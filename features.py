@@ -114,8 +114,10 @@ class FeatureFile:
     def video_ids(self) -> list[str]:
         """Return the ids of all videos, sorted."""
         with self._reading("its list of videos"):
-            names = list(self._file["videos"])  # h5py gives bytes where they are no UTF-8
-            ids = sorted(n if isinstance(n, str) else n.decode("utf-8", "surrogateescape") for n in names)
+            ids = sorted(
+                name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+                for name in self._file["videos"]  # h5py gives bytes where they are no UTF-8
+            )
         if wrong := [v for v in ids if id_problem(v)]:
             raise InputError(f"{self.path}: the video id {wrong[0]!a} {id_problem(wrong[0])}")
         return ids

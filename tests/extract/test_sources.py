@@ -59,6 +59,12 @@ def test_a_name_that_is_no_text_is_refused_not_crashed_on() -> None:
     assert list(ids) == ["gut\u00a0\u00e4"] and "not valid text" in next(iter(refused.values()))
 
 
+def test_a_folder_whose_name_is_no_text_is_refused_too() -> None:
+    ids, refused = assign_ids([Path("\udcff/v.mp4")])
+    [reason] = refused.values()
+    assert not ids and reason.endswith("its folder's name is not valid text")
+
+
 def test_the_fingerprint_follows_size_and_time(tmp_path: Path) -> None:
     path = tmp_path / "v.mp4"
     path.write_bytes(b"one")
