@@ -72,7 +72,10 @@ class ModelConfig(_Section):
         None, ge=0, le=1, description="None: pairs count by 1 - tIoU; else those below it count."
     )
     tsa_reach: int | None = Field(
-        None, ge=1, le=1_000_000, description="Steps between related steps at most; None: any, at squared cost."
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Steps between related steps at most; None: any, at squared cost.",
     )
     tpp: bool = Field(True, description="Whether TPP and the heads behind it are there.")
     pyramid_levels: int = Field(3, ge=0, le=10, description="Halvings in the pyramid of TPP.")

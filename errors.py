@@ -35,7 +35,7 @@ def one_line(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether there was no memory for what was asked; torch has kinds of its own to say so."""
+    """Return whether there was no memory for it; torch has kinds of its own to say so."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

@@ -131,9 +131,9 @@ class FeatureFile:
 
     def annotations_text(self) -> str | None:
         """Return the JSON of the embedded annotations, or None where the file has none."""
-        if "annotations" not in self._file:
-            return None
         with self._reading("its annotations"):
+            if "annotations" not in self._file:
+                return None
             return str(self._file["annotations"].asstr()[()])
 
     def projections(self) -> dict[str, np.ndarray]:
@@ -147,7 +147,8 @@ class FeatureFile:
     def streams(self) -> tuple[str, ...]:
         """Return the streams that every video has, `rgb` before `flow`."""
         groups = [self._group(v) for v in self.video_ids]
-        return tuple(s for s in STREAMS if groups and all(s in g for g in groups))
+        with self._reading("its streams"):
+            return tuple(s for s in STREAMS if groups and all(s in g for g in groups))
 
     def time_axis(self, video_id: str) -> TimeAxis:
         """Return where the rows of `video_id` stand in time.
@@ -157,10 +158,10 @@ class FeatureFile:
         """
         group = self._group(video_id)
         at = f"{self.path}: {video_id}"
-        for name in ("start_sec", "step_sec", "duration_sec"):
-            if name not in group.attrs:
-                raise InputError(f"{at}: an attribute is missing ({name})")
         with self._reading(video_id):
+            for name in ("start_sec", "step_sec", "duration_sec"):
+                if name not in group.attrs:
+                    raise InputError(f"{at}: an attribute is missing ({name})")
             start, step, duration = (
                 float(group.attrs[k]) for k in ("start_sec", "step_sec", "duration_sec")
             )
@@ -281,9 +282,10 @@ def write_feature_file(
             for stream, matrix in (projections or {}).items():
                 file[f"projection/{stream}"] = matrix.astype(np.float32)
             group = file.create_group("videos")
-            for count, video in enumerate(videos, start=1):
+            for video in videos:
                 _write_video(group, video)
                 kept.check()
+                count += 1
         kept.check()
     return count
 
@@ -333,7 +335,9 @@ def _check_format(file: h5py.File, path: Path) -> None:
     if not ours:
         raise InputError(f"{path}: HDF5, but not a {FORMAT} file (see docs/feature_file.md)")
     if not isinstance(version, (int, np.integer)) or version != VERSION:
-        raise InputError(f"{path}: format version {shown(_scalar(version))}; this program reads {VERSION}")
+        raise InputError(
+            f"{path}: format version {shown(_scalar(version))}; this program reads {VERSION}"
+        )
 
 
 def _plausible(found: Any, at: object) -> h5py.Dataset:

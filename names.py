@@ -14,7 +14,7 @@ import unicodedata
 MAX_BYTES = 200  # of a file's name, so that there is room for what is put around it
 DIGEST = 12  # hexadecimal digits
 DIGESTED = re.compile(rf"-[0-9a-f]{{{DIGEST}}}$")  # what looks as if it had a digest already
-UNSAFE = re.compile(r'[^\w .,;@#%&+=~!()\[\]{}\'^$-]')  # "/", "\", ":", control characters, ...
+UNSAFE = re.compile(r"[^\w .,;@#%&+=~!()\[\]{}\'^$-]")  # "/", "\", ":", control characters, ...
 
 
 def is_text(name: str) -> bool:

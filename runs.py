@@ -198,9 +198,7 @@ def load_head(run_dir: Path, *, checkpoint: str, device: torch.device) -> nn.Mod
     except InputError:
         raise
     except MISFITS as e:
-        raise InputError(
-            f"{path}: does not fit {run_dir / CONFIG_FILE} ({last_line(e)})"
-        ) from None
+        raise InputError(f"{path}: does not fit {run_dir / CONFIG_FILE} ({last_line(e)})") from None
     return head.to(device).eval()
 
 

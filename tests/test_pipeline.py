@@ -127,7 +127,8 @@ def test_what_evaluate_writes(features: Path, tmp_path: Path) -> None:
     measured = pipeline.evaluate_run(run, tious=(0.5,), timelines=1, device="cpu")
     names = {p.name for p in measured.written}
     assert names == {
-        "predictions.json", "metrics.json", "per_class_ap.png", "precision_recall.png", "timelines", "report.html", "report.json",
+        "predictions.json", "metrics.json", "per_class_ap.png", "precision_recall.png", "timelines",
+        "report.html", "report.json",
     }  # fmt: skip
     assert len(list((run / "timelines").glob("*.png"))) == 1
     metrics = json.loads((run / "metrics.json").read_text())
