@@ -72,8 +72,8 @@ class DecodeReport:
 def probe_duration(path: str | Path) -> float:
     """Return the duration in seconds that the container promises; 0 where unknown or unreadable."""
     try:
-        with _open(Path(path)) as container:
-            return _promised_sec(container, _picture_stream(container, Path(path)))
+        with open_container(Path(path)) as container:
+            return promised_sec(container, picture_stream(container, Path(path)))
     except (ValueError, ArithmeticError, LookupError, OSError, av.error.FFmpegError):
         return 0.0
 
@@ -102,15 +102,15 @@ def read_frames(
         VideoError: the file gives no picture at all; a video that breaks off gives what it has.
     """
     path, report = Path(path), report or DecodeReport()
-    with _open(path) as container:
-        stream = _picture_stream(container, path)
+    with open_container(path) as container:
+        stream = picture_stream(container, path)
         # Decoding several frames at once would conceal the same damage differently each time.
         stream.thread_type = "SLICE"
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        report.promised_sec = _promised_sec(container, stream)
+        report.promised_sec = promised_sec(container, stream)
         slack = _clock_slack(stream)
-        pictures = _decode(container, stream, report, path)
-        for picture, seconds in _timed(pictures, stream, report):
+        pictures = decoded_pictures(container, stream, report, path)
+        for picture, seconds in timed_pictures(pictures, stream, report):
             frame = None
             while report.frames / fps <= seconds + slack:
                 frame = _shrink(picture, resize, crop) if frame is None else frame
@@ -120,7 +120,12 @@ def read_frames(
         raise VideoError(f"{path}: no picture could be decoded")
 
 
-def _open(path: Path) -> av.container.InputContainer:
+def open_container(path: Path) -> av.container.InputContainer:
+    """Return the opened file; nothing but that file is read, whatever is in it.
+
+    Raises:
+        VideoError: it is not there, empty, or no video.
+    """
     try:
         if path.stat().st_size == 0:
             raise VideoError(f"{path}: empty (0 bytes)")
@@ -135,7 +140,12 @@ def _open(path: Path) -> av.container.InputContainer:
         raise VideoError(f"{path}: cannot be opened ({e.strerror or e})") from None
 
 
-def _picture_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+def picture_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """Return the first stream of pictures that is no cover.
+
+    Raises:
+        VideoError: there is none, or none of a kind and size that can be decoded.
+    """
     cover = av.stream.Disposition.attached_pic
     streams = [s for s in container.streams.video if not s.disposition & cover]
     if not streams:
@@ -158,7 +168,7 @@ def _kinds(container: av.container.InputContainer) -> str:
     return " and ".join(sorted({s.type for s in container.streams})) or "nothing"
 
 
-def _promised_sec(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+def promised_sec(container: av.container.InputContainer, stream: av.VideoStream) -> float:
     """Return the picture stream's duration in seconds as its container states it, or 0.
 
     AVI states a number of frames, from which FFmpeg departs where the file is shorter; Matroska
@@ -193,7 +203,7 @@ def _clock_slack(stream: av.VideoStream) -> float:
     return 1e-9 + (unit / 2 if unit <= 0.001 else 0.0)
 
 
-def _decode(
+def decoded_pictures(
     container: av.container.InputContainer,
     stream: av.VideoStream,
     report: DecodeReport,
@@ -222,7 +232,7 @@ def _decode(
             yield picture
 
 
-def _timed(
+def timed_pictures(
     pictures: Iterator[av.VideoFrame], stream: av.VideoStream, report: DecodeReport
 ) -> Iterator[tuple[av.VideoFrame, float]]:
     """Yield pictures with their seconds from the stream's start, until the clock breaks."""

@@ -22,11 +22,11 @@ from ..extract.progress import Progress
 from ..extract.video import (
     DecodeReport,
     VideoError,
-    _decode,
-    _open,
-    _picture_stream,
-    _promised_sec,
-    _timed,
+    decoded_pictures,
+    open_container,
+    picture_stream,
+    promised_sec,
+    timed_pictures,
 )
 from ..files import replacing
 
@@ -53,8 +53,8 @@ def obstacle(video: Path) -> str:
     Raises:
         VideoError: it is no video at all.
     """
-    with _open(video) as container:
-        stream = _picture_stream(container, video)
+    with open_container(video) as container:
+        stream = picture_stream(container, video)
         codec, kind = stream.codec_context.codec.canonical_name, stream.codec_context.pix_fmt
         starts = [float((s.start_time or 0) * (s.time_base or 0)) for s in container.streams]
         if codec not in PLAYED:
@@ -94,8 +94,8 @@ def write_preview(video: Path, stem: Path, *, smaller: bool = False) -> Path:
 
 def _repacked(video: Path, path: Path) -> bool:
     """Put the pictures of `video`, still encoded, into an MP4 file; return whether that worked."""
-    with _open(video) as source:
-        stream = _picture_stream(source, video)
+    with open_container(video) as source:
+        stream = picture_stream(source, video)
         context = stream.codec_context
         fits = context.codec.canonical_name in PLAYED and context.pix_fmt in PICTURES
         if not fits or source.format.name not in REPACKED:
@@ -141,10 +141,10 @@ def _in_decoding_order(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[av.P
 
 def _encode(video: Path, path: Path, encoder: str) -> None:
     suffix, options = ENCODERS[encoder]
-    with _open(video) as source, av.open(str(path), "w", format=suffix[1:]) as target:
-        stream = _picture_stream(source, video)
+    with open_container(video) as source, av.open(str(path), "w", format=suffix[1:]) as target:
+        stream = picture_stream(source, video)
         stream.thread_type = "AUTO"
-        promised = _promised_sec(source, stream)
+        promised = promised_sec(source, stream)
         logger.info("making a copy of %s that browsers play", video)
         made = None
         with closing(Progress(1, promised, shown=promised > LONG_SEC)) as progress:
@@ -165,7 +165,8 @@ def _ticking(
     The first picture stands from 0 on, also where it is a little late.
     """
     report, last = DecodeReport(), None
-    for picture, seconds in _timed(_decode(source, stream, report, video), stream, report):
+    pictures = decoded_pictures(source, stream, report, video)
+    for picture, seconds in timed_pictures(pictures, stream, report):
         ticks = 0 if last is None else round(seconds * TICKS_PER_SEC)
         if last is None or ticks > last:
             yield picture, ticks, ticks - (last or 0)
