@@ -14,7 +14,7 @@ from tsatal.extract.video import (
     DecodeReport,
     VideoError,
     _check_size,
-    _picture_stream,
+    picture_stream,
     probe_duration,
     read_frames,
 )
@@ -250,7 +250,7 @@ def test_a_stream_that_nothing_decodes_is_refused() -> None:
     stream = SimpleNamespace(disposition=av.stream.Disposition(0), codec_context=None)
     container: Any = SimpleNamespace(streams=SimpleNamespace(video=[stream]))
     with pytest.raises(VideoError, match="of a kind that FFmpeg cannot decode"):
-        _picture_stream(container, Path("v.mp4"))
+        picture_stream(container, Path("v.mp4"))
 
 
 def test_pictures_that_no_camera_takes_are_refused() -> None:
