@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +46,9 @@ class TrainingLog:
             dict(r) for r in self._read() if int(r["step"]) <= from_step
         ]
         self._save()
+        others = set(threading.enumerate())
         self._board = SummaryWriter(str(run_dir), purge_step=from_step + 1 if from_step else None)
+        _leave_errors_to_the_caller(set(threading.enumerate()) - others)
 
     def training(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Log the losses and rates of one training step."""
@@ -90,6 +93,17 @@ class TrainingLog:
         writer.writeheader()
         writer.writerows(self._rows)
         write_text(self._path, text.getvalue())
+
+
+def _leave_errors_to_the_caller(threads: set[threading.Thread]) -> None:
+    """Let TensorBoard's own threads not print what the next call of it raises anyway."""
+    print_it = threading.excepthook
+
+    def hook(error: threading.ExceptHookArgs) -> None:
+        if error.thread not in threads:
+            print_it(error)
+
+    threading.excepthook = hook
 
 
 def read_log(path: Path) -> list[dict[str, str]]:

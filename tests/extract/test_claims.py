@@ -199,3 +199,51 @@ def test_a_link_that_leads_nowhere_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     with Claims(tmp_path / "link" / "parts") as claims, pytest.raises(InputError, match="nowhere"):
         claims.take("video")
+
+
+def test_a_claim_has_all_its_text_from_its_first_moment_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between making and writing it, a process would leave a claim that names nobody."""
+    texts, link = [], os.link
+
+    def look(aside: Path, path: Path) -> None:
+        assert not path.exists()
+        link(aside, path)
+        texts.append(path.read_text())
+
+    monkeypatch.setattr(os, "link", look)
+    with Claims(tmp_path / "c") as claims:
+        assert claims.take("a")
+        assert json.loads(texts[0])["pid"] == os.getpid()
+        assert [p.name for p in (tmp_path / "c").iterdir()] == ["a.claim"]
+
+
+def test_without_links_a_claim_is_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*paths: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    with Claims(tmp_path / "c") as one, Claims(tmp_path / "c") as other:
+        assert one.take("a") and not other.take("a")
+
+
+def test_what_was_left_of_a_claim_that_is_held_now_is_swept_away(tmp_path: Path) -> None:
+    with Claims(tmp_path) as claims:
+        (tmp_path / ".lock.claim.0123456789ab.tmp").write_text("half")
+        with claims.hold("lock"):
+            claims.sweep()
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text", ['{"host": "h"}', '{"host": 1, "pid": "x"}', "[" * 99_999, "null", "[]"]
+)
+def test_a_damaged_claim_is_one_that_names_nobody(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.claim").write_text(text)
+    with Claims(tmp_path, limit_sec=0.2) as claims:
+        assert str(claims.holder("a")) == "a process"
+        with claims.hold("a"):  # taken over once it has stood still
+            pass

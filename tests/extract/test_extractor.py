@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -288,3 +289,25 @@ def test_a_video_that_changes_while_it_is_read_fails(folder: Path) -> None:
     os.utime(video, ns=(0, 0))
     with pytest.raises(VideoError, match="was changed while it was being read"):
         extract_video(stream, {"rgb": backbone}, extractor.prepare(SETTINGS))
+
+
+def test_a_video_that_changes_while_it_is_read_is_failed_and_done_again(
+    folder: Path, tmp_path: Path, write_video: VideoWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old rows under the new file's fingerprint would never be found out."""
+    rows = Averages.rows
+
+    def replace(self: Averages, frames: np.ndarray) -> np.ndarray:
+        if (folder / "b.mp4").stat().st_size < 20_000:
+            (folder / "b.mp4").write_bytes((folder / "a.mp4").read_bytes() + bytes(20_000))
+        return rows(self, frames)
+
+    (folder / "a.mp4").replace(folder / "z.mp4")
+    shutil.copy(folder / "z.mp4", folder / "a.mp4")
+    monkeypatch.setattr(Averages, "rows", replace)
+    summary = run(folder, tmp_path / "out.h5")
+    assert "was changed while it was being read" in summary.failed.get("b", "")
+    monkeypatch.setattr(Averages, "rows", rows)
+    assert run(folder, tmp_path / "out.h5").done == ["b"]
+    with FeatureFile(tmp_path / "out.h5") as file:
+        assert file.time_axis("b").num_steps == file.time_axis("a").num_steps

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tsatal.extract.video import (
+    TIME,
     DecodeReport,
     VideoError,
     _check_size,
@@ -259,3 +260,37 @@ def test_pictures_that_no_camera_takes_are_refused() -> None:
             _check_size(width, height, Path("v.mp4"))
     _check_size(8192, 8192, Path("v.mp4"))
     _check_size(64, 2, Path("v.mp4"))
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "http:v.mp4", "file:v.mp4", "concat:v|w.mp4", "%03d.mp4"])
+def test_what_looks_like_a_protocol_is_a_file(
+    name: str, write_video: VideoWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(name, range(0, 20000, 1000))
+    monkeypatch.chdir(tmp_path)
+    assert len(list(read_frames(name))) > 3
+
+
+@pytest.mark.parametrize(
+    "text", ["ffconcat version 1.0\nfile v.mp4\n", "#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n"]
+)
+def test_a_playlist_is_no_video(text: str, write_video: VideoWriter, tmp_path: Path) -> None:
+    write_video("v.mp4", range(0, 20000, 1000))
+    (tmp_path / "list.mp4").write_text(text)
+    with pytest.raises(VideoError, match="list.mp4"):
+        list(read_frames(tmp_path / "list.mp4"))
+
+
+@pytest.mark.parametrize("tag", ["", "x", "1:2", "::", "-1:00:00", "99999999999:00:00", "00:00:nan"])
+def test_a_duration_tag_that_is_none_is_no_duration(tag: str) -> None:
+    assert TIME.fullmatch(tag) is None
+    assert TIME.fullmatch("00:00:03.520000000")
+
+
+def test_time_stamps_that_spread_few_pictures_over_hours_are_a_broken_clock(
+    write_video: VideoWriter,
+) -> None:
+    """Each jump is a still picture's; all together they would be days of frames."""
+    path, report = write_video("v.mp4", [n * 30000 * 300 for n in range(40)]), DecodeReport()
+    frames = sum(1 for _ in read_frames(path, report=report))
+    assert "time stamps spread" in report.broken and frames < 10 * 1000
