@@ -1,18 +1,22 @@
 # make demo    small videos -> features -> trained head -> mAP and pictures
-# make test    the tests
+# make test    the tests, a minute of faults among them
+# make test-faults    hours of faults: kills, full disks, ten thousand broken inputs
 # make check   style, format, types
 # All create .venv where there is none and install into it, with the versions we test with.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test test-faults check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tsatal demo
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+test-faults: $(VENV)/.installed
+	TSATAL_FAULTS=long OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
 
 check: $(VENV)/.installed .mypy_path/tsatal
 	$(BIN)/ruff check .

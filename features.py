@@ -163,7 +163,7 @@ class FeatureFile:
                 if name not in group.attrs:
                     raise InputError(f"{at}: an attribute is missing ({name})")
             start, step, duration = (
-                float(group.attrs[k]) for k in ("start_sec", "step_sec", "duration_sec")
+                _number(group.attrs[k]) for k in ("start_sec", "step_sec", "duration_sec")
             )
         if not (step > 0 and np.isfinite([start, step, duration]).all()):
             raise InputError(f"{at}: step_sec must be positive and all times finite, is {step}")
@@ -352,6 +352,14 @@ def _plausible(found: Any, at: object) -> h5py.Dataset:
     if not found.is_virtual and found.nbytes > MOST_PACKED * found.id.get_storage_size():
         raise InputError(f"{at}: damaged (holds fewer rows than the {len(found):,} it speaks of)")
     return found
+
+
+def _number(value: Any) -> float:
+    """Return a number; raise TypeError for what is none, or several."""
+    found = np.asarray(value)
+    if found.size != 1 or found.dtype.kind not in "fiu":
+        raise TypeError(f"{shown(value)} is no number")
+    return float(found.item())
 
 
 def _scalar(value: Any) -> Any:

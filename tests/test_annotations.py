@@ -200,3 +200,20 @@ def test_reading_detections_leaves_the_garbage_collector_as_it_was(
         assert gc.isenabled() == on
     finally:
         (gc.enable if before else gc.disable)()
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("[" * 99_999, "cannot be read"),
+        ('{"database": ' + "9" * 5000 + "}", "cannot be read"),
+        ('{"database": {"\\ud800": {"subset": "t"}}}', "is not valid text"),
+        ('{"database": {"v": {"subset": "\\udfff"}}}', "is not valid text"),
+        ('{"database": {"v": {"subset": "a\\u0000"}}}', "is not valid text"),
+        ('{"database": [' + "[[],[]]," * 9999 + "1]}", "must be a dict, is"),
+    ],
+)
+def test_json_that_would_break_what_reads_it_is_one_short_line(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        parse_annotations(text, source="a.json")
+    assert len(str(error.value)) < 200

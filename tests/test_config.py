@@ -1,5 +1,6 @@
 """Settings: every shipped file loads, order of precedence, and errors that name the nearest key."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,28 @@ def test_a_coarsest_level_must_fit_into_the_windows() -> None:
     with pytest.raises(InputError, match=r"paper: model.levels=9 needs decode.window_steps of 256"):
         load_config("paper", ["model.levels=9"])
     assert load_config("paper", ["model.levels=9", "decode.window_steps=256"]).model.levels == 9
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "optim: {lr: .inf}", "model: {dilations: [0]}", "eval: {tious: [7]}", "model: &m [*m]",
+        "optim: {lr: !!timestamp x}", "optim: {lr: !!bool x}", "optim: {lr: 2001-99-99}",
+        "optim: {seed: 0x" + "f" * 5000 + "}", "[" * 99_999, "a: " + "x" * 2_000_000,
+        "".join(f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in pairwise("zabcdefghij"))
+        .replace("[*z", "[1").replace("*z", "1"),
+        "\n".join(f"key{n}: 1" for n in range(5000)),
+    ],
+)  # fmt: skip
+def test_yaml_that_would_break_what_reads_it_is_one_short_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        load_config(str(path))
+    assert len(str(error.value)) < 1000 and "\n" not in str(error.value)
+
+
+def test_a_configuration_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(InputError, match="c.yaml: not a text file in UTF-8"):
+        load_config(str(tmp_path / "c.yaml"))

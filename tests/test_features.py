@@ -200,3 +200,65 @@ def test_videos_of_different_width_are_refused(tmp_path: Path) -> None:
         pytest.raises(InputError, match="one feature width"),
     ):
         file.width(("rgb",))
+
+
+def _set(key: str, value: Any) -> Any:
+    return lambda file: file["videos/v"].attrs.__setitem__(key, value)
+
+
+def _put(name: str, value: Any) -> Any:
+    def put(file: h5py.File) -> None:
+        if name in file:
+            del file[name]
+        file[name] = value
+
+    return put
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _set("step_sec", "x"), _set("step_sec", np.zeros(3)), _set("start_sec", h5py.Empty("f")),
+        _set("duration_sec", 1j), _put("videos", np.zeros(3)), _put("videos/v", np.zeros(3)),
+        _put("videos/v/rgb", np.zeros(5)), _put("videos/v/rgb", np.zeros((5, 4, 2))),
+        _put("videos/v/rgb", np.zeros((5, 0))), _put("videos/v/rgb", np.zeros((5, 4), complex)),
+        _put("videos/v/rgb", np.array([[b"x"] * 4] * 5)), _put("videos/v/rgb", h5py.SoftLink("/")),
+        _put("videos/v/rgb", h5py.SoftLink("/nowhere")), _put("videos/v/rgb", h5py.Empty("f")),
+        _put("videos/v/again", h5py.SoftLink("/videos")), _put("videos/v/rgb", np.dtype("f4")),
+        lambda file: file.attrs.__setitem__("provenance", "[" * 99_999),
+        lambda file: file.attrs.__setitem__("provenance", "3"),
+        lambda file: file.attrs.__setitem__("version", np.zeros(2)),
+        lambda file: file.attrs.__setitem__("format", np.zeros(2)),
+        lambda file: _put("annotations", np.zeros(2))(file),
+    ],
+)  # fmt: skip
+def test_whatever_a_file_holds_instead_is_one_clear_error(tmp_path: Path, damage: Any) -> None:
+    path = tmp_path / "f.h5"
+    write_feature_file(path, [video()], provenance={}, annotations_text=ANNOTATIONS)
+    with h5py.File(path, "a") as raw:
+        damage(raw)
+    with pytest.raises(InputError, match="f.h5"), FeatureFile(path) as file:
+        assert file.provenance == {} and file.annotations() and file.streams() == ("rgb", "flow")
+        file.video("v")
+
+
+@pytest.mark.parametrize("packing", [{}, {"chunks": (64, 8), "compression": "gzip"}])
+def test_a_shape_that_lies_takes_no_memory(tmp_path: Path, packing: dict[str, Any]) -> None:
+    path = tmp_path / "f.h5"
+    write_feature_file(path, [video()], provenance={})
+    with h5py.File(path, "a") as raw:
+        del raw["videos/v/rgb"]
+        raw["videos/v"].create_dataset("rgb", (10**9, 10**4), "f4", **packing)
+    with FeatureFile(path) as file, pytest.raises(InputError, match="fewer rows than the 1,000,0"):
+        file.rows("v", ["rgb"])
+
+
+def test_rows_that_are_packed_well_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    write_feature_file(path, [video()], provenance={})
+    rows = np.repeat(np.random.default_rng(0).normal(size=(50, 4)), 20, axis=0)  # each for a while
+    with h5py.File(path, "a") as raw:
+        del raw["videos/v/rgb"], raw["videos/v/flow"]
+        raw["videos/v"].create_dataset("rgb", data=rows, compression="gzip")
+    with FeatureFile(path) as file:
+        np.testing.assert_array_equal(file.rows("v", ["rgb"]), rows.astype(np.float32))

@@ -1,5 +1,6 @@
 """A run's folder: names, the newest one, and damage that is named."""
 
+import json
 import os
 from pathlib import Path
 
@@ -57,3 +58,34 @@ def test_other_folders_and_damaged_runs_are_named(tmp_path: Path) -> None:
     (tmp_path / "data.json").write_text('{"features": 3}')
     with pytest.raises(InputError, match="data.json: damaged"):
         runs.load_run_description(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("width", "x"), ("width", 0), ("width", 10**9), ("labels", []), ("labels", [1]),
+        ("streams", []), ("reach_steps", 0), ("reach_steps", None), ("subsets", {"train": "a"}),
+        ("extraction", 3), ("features", "a\0b"), ("features", ""), ("annotations", 3), ("new", 1),
+    ],
+)  # fmt: skip
+def test_a_description_of_other_types_is_damaged(tmp_path: Path, key: str, value: object) -> None:
+    runs.save_run_description(tmp_path, Config(), description())
+    raw = json.loads((tmp_path / "data.json").read_text())
+    (tmp_path / "data.json").write_text(json.dumps({**raw, key: value}))
+    with pytest.raises(InputError, match=f"data.json: damaged \\({key}"):
+        runs.load_run_description(tmp_path)
+
+
+def test_a_description_is_there_only_with_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in between, the settings of one run must not stand beside the data of another."""
+    runs.save_run_description(tmp_path, Config(), description())
+    written = []
+
+    def stop(path: Path, text: str) -> None:
+        written.append((path.name, sorted(p.name for p in tmp_path.iterdir())))
+
+    monkeypatch.setattr(runs, "write_text", stop)
+    runs.save_run_description(tmp_path, Config(), description())
+    assert written == [("config.yaml", ["config.yaml"]), ("data.json", ["config.yaml"])]

@@ -262,7 +262,9 @@ def test_pictures_that_no_camera_takes_are_refused() -> None:
     _check_size(64, 2, Path("v.mp4"))
 
 
-@pytest.mark.parametrize("name", ["12:30.mp4", "http:v.mp4", "file:v.mp4", "concat:v|w.mp4", "%03d.mp4"])
+@pytest.mark.parametrize(
+    "name", ["12:30.mp4", "http:v.mp4", "file:v.mp4", "concat:v|w.mp4", "%03d.mp4"]
+)
 def test_what_looks_like_a_protocol_is_a_file(
     name: str, write_video: VideoWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,16 +274,21 @@ def test_what_looks_like_a_protocol_is_a_file(
 
 
 @pytest.mark.parametrize(
-    "text", ["ffconcat version 1.0\nfile v.mp4\n", "#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n"]
+    "text",
+    ["ffconcat version 1.0\nfile ../v.mp4\n", "#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n"],
 )
 def test_a_playlist_is_no_video(text: str, write_video: VideoWriter, tmp_path: Path) -> None:
     write_video("v.mp4", range(0, 20000, 1000))
-    (tmp_path / "list.mp4").write_text(text)
+    path = tmp_path / "sub" / "list.mp4"
+    path.parent.mkdir()
+    path.write_text(text)
     with pytest.raises(VideoError, match="list.mp4"):
-        list(read_frames(tmp_path / "list.mp4"))
+        list(read_frames(path))
 
 
-@pytest.mark.parametrize("tag", ["", "x", "1:2", "::", "-1:00:00", "99999999999:00:00", "00:00:nan"])
+@pytest.mark.parametrize(
+    "tag", ["", "x", "1:2", "::", "-1:00:00", "99999999999:00:00", "00:00:nan"]
+)
 def test_a_duration_tag_that_is_none_is_no_duration(tag: str) -> None:
     assert TIME.fullmatch(tag) is None
     assert TIME.fullmatch("00:00:03.520000000")

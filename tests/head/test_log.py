@@ -1,5 +1,7 @@
 """What TensorBoard is given to show."""
 
+import contextlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tsatal import pipeline
 from tsatal.config import load_config
+from tsatal.errors import InputError
+from tsatal.head.log import TrainingLog, Watched, read_log
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +39,30 @@ def test_time_lines_are_drawn_four_times_in_a_training(board: EventAccumulator) 
     pictures = board.Images("time lines/video_2")
     assert [p.step for p in pictures] == [6, 12, 18, 24]
     assert all(p.width == 1200 and p.height > 100 for p in pictures)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"step\n1,2\n", b"a,b\n1,2\n", b"step\n\0\n", b"step\nx\n"]
+)
+def test_a_damaged_log_is_begun_anew(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="log.csv: damaged"):
+        read_log(path)
+    log = TrainingLog(tmp_path, from_step=5)
+    log.validation(6, 1, Watched(0.5))
+    log.close()
+    assert [r["step"] for r in read_log(path)] == ["6"]
+
+
+def test_a_folder_that_vanishes_is_raised_and_not_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    log = TrainingLog(tmp_path / "run", from_step=0)
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(OSError, match="No such file"):
+        log.validation(1, 1, Watched(0.5))
+    with contextlib.suppress(OSError):
+        log.close()
+    assert "Traceback" not in capfd.readouterr().err

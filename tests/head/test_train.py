@@ -345,3 +345,24 @@ def test_a_checkpoint_of_another_version_is_one_clear_line(tmp_path: Path) -> No
     train.save_atomically(old, tmp_path / "last.pt")
     with pytest.raises(InputError, match="criterion.*train anew"):
         train.load_training(tmp_path / "last.pt", model, nn.Identity(), average, optimizer)
+
+
+@pytest.mark.parametrize("name", ["exp_avg", "exp_avg_sq", "step"])
+def test_moments_of_other_shapes_are_refused_before_a_step_is_made(
+    tmp_path: Path, name: str
+) -> None:
+    run(tmp_path, epochs=1)
+    checkpoint = train.load_checkpoint(tmp_path / "last.pt")
+    checkpoint["training"]["optimizer"]["state"][0][name] = torch.zeros(7)
+    train.save_atomically(checkpoint, tmp_path / "last.pt")
+    with pytest.raises(InputError, match="last.pt: does not fit"):
+        run(tmp_path, epochs=2, resume=True)
+
+
+@pytest.mark.parametrize("progress", [None, {}, {"epoch": "x"}, [1, 2]])
+def test_progress_that_is_none_is_refused(tmp_path: Path, progress: object) -> None:
+    run(tmp_path, epochs=1)
+    checkpoint = train.load_checkpoint(tmp_path / "last.pt")
+    train.save_atomically({**checkpoint, "progress": progress}, tmp_path / "last.pt")
+    with pytest.raises(InputError, match="last.pt: does not fit"):
+        run(tmp_path, epochs=2, resume=True)
