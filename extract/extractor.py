@@ -320,6 +320,10 @@ def _put_together(
     with share.alone():
         if summary.interrupted and share.others():
             return
+        for video_id in [v for v in summary.done if not share.kept(v)]:
+            summary.done.remove(video_id)
+            reason = f"{video_id}: its rows were removed before they were in {summary.out}"
+            summary.fail({video_id: reason})
         fresh, out = share.replacing(), summary.out
         relabelled = annotations_text is not None and (
             out.exists() and annotations_text != embedded_annotations(out)

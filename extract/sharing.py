@@ -84,6 +84,10 @@ class Share:
         self.parts.write(video)
         self.claims.release(part_name(video.video_id))
 
+    def kept(self, video_id: str) -> bool:
+        """Return whether a finished video's rows are still there: nobody may remove them."""
+        return self.parts.path(video_id).exists() or video_id in self._in_file()
+
     def fail(self, video_id: str, reason: str) -> None:
         """Let the others know that a claimed video is in vain, for as long as this process runs."""
         self.claims.note(part_name(video_id), failed=reason)

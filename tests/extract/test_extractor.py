@@ -20,10 +20,11 @@ from tsatal.extract.backbone import Backbone
 from tsatal.extract.extractor import extract_video, extract_videos
 from tsatal.extract.prefetch import FrameStream
 from tsatal.extract.settings import ExtractSettings
+from tsatal.extract.sharing import Share
 from tsatal.extract.sources import find_videos
 from tsatal.extract.video import VideoError, read_frames
 from tsatal.extract.work import Summary
-from tsatal.features import FeatureFile
+from tsatal.features import FeatureFile, VideoFeatures
 
 from .conftest import VideoWriter
 
@@ -311,3 +312,21 @@ def test_a_video_that_changes_while_it_is_read_is_failed_and_done_again(
     assert run(folder, tmp_path / "out.h5").done == ["b"]
     with FeatureFile(tmp_path / "out.h5") as file:
         assert file.time_axis("b").num_steps == file.time_axis("a").num_steps
+
+
+def test_rows_that_somebody_removes_meanwhile_are_not_said_to_be_there(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, finish = tmp_path / "out.h5", Share.finish
+
+    def finish_and_lose(self: Share, video: VideoFeatures) -> None:
+        finish(self, video)
+        if video.video_id == "b":
+            self.parts.path("a").unlink()
+
+    monkeypatch.setattr(Share, "finish", finish_and_lose)
+    summary = run(folder, out)
+    assert summary.done == ["b", "c"] and "its rows were removed" in summary.failed["a"]
+    monkeypatch.undo()
+    monkeypatch.setattr(extractor, "load_backbones", lambda *a, **k: {"rgb": Averages()})
+    assert run(folder, out).done == ["a"] and list(content(out)) == ["a", "b", "c"]

@@ -266,7 +266,7 @@ def test_interrupted_together_the_last_puts_the_finished_videos_into_the_file(
     for process in both:
         process.send_signal(signal.SIGTERM)
     assert all(end(process)[3] for process in both)
-    assert set(content(out)) == {v for _, v in log_of(out)}
+    assert set(content(out)) >= {v for _, v in log_of(out)}  # logged after it is kept
     assert not Path(f"{out}.parts").exists()
 
 
