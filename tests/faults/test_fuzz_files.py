@@ -47,7 +47,7 @@ def test_feature_files(warm: Warm, toy: Path, run_dir: Path, videos: Path, tmp_p
     counts: Counter[str] = Counter()
     own = tmp_path / "own.h5"
     warm.run("extract", videos, own, *TINY, cwd=tmp_path).check_clean(0)
-    every = cases(50, 2500)
+    every = cases(30, 2500)
     for first in range(every.start, every.stop, BATCH):
         folder = tmp_path / "work"
         folder.mkdir()
@@ -125,7 +125,7 @@ def damaged_video(content: bytes, dice: random.Random) -> bytes:
 
 def test_videos(warm: Warm, originals: list[Path], tmp_path: Path) -> None:
     counts: Counter[str] = Counter()
-    every = cases(100, 2500)
+    every = cases(60, 2500)
     for first in range(every.start, every.stop, BATCH):
         folder = tmp_path / "work"
         folder.mkdir()

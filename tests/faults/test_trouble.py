@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written(command: Command, warm: Warm, tmp_path:
 def test_a_folder_that_vanishes(
     command: Command, undisturbed: Undisturbed, warm: Warm, tmp_path: Path
 ) -> None:
-    for case in cases(2, 25):
+    for case in cases(1, 25):
         dice, folder = random.Random(case), tmp_path / f"{case}" / "work"
         folder.mkdir(parents=True)
         process = warm.start(*command.argv(folder), cwd=folder)
@@ -113,6 +113,7 @@ def test_a_folder_that_vanishes(
         assert {p.name for p in folder.parent.iterdir()} <= {"work"}
 
 
+@pytest.mark.skipif(not LONG, reason="a short form of it is in tests/extract/test_sharing.py")
 @pytest.mark.parametrize("kill", [False, True])
 def test_two_at_once_into_the_same_file(
     videos: Path, toy: Path, run_dir: Path, arrays: Path, warm: Warm, warm2: Warm, kill: bool,
@@ -162,7 +163,7 @@ def test_a_video_replaced_while_it_is_read_is_never_taken_for_the_other(
 ) -> None:
     """The rows of a video are those of what it is in the end, whenever it was replaced."""
     one, other = sorted(videos.glob("*.mp4"))[:2]
-    for case in cases(2, 40):
+    for case in cases(1, 40):
         dice, folder = random.Random(f"{SEED} {case}"), tmp_path / f"{case}"
         (folder / "videos").mkdir(parents=True)
         for n in range(3):
