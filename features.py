@@ -32,6 +32,7 @@ FORMAT = "tsatal-features"
 VERSION = 1
 STREAMS = ("rgb", "flow")
 FEATURE_SUFFIXES = (".h5", ".hdf5")
+LEAST_STEP_SEC, MOST_SEC = 1e-6, 1e9  # beyond which lies no video, but overflow
 MOST_PACKED = 200  # bytes of rows that come out of a stored one; no compression packs rows so well
 # What h5py and NumPy raise on damage, or on a type that is not what it should be.
 DAMAGE = (
@@ -165,8 +166,12 @@ class FeatureFile:
             start, step, duration = (
                 _number(group.attrs[k]) for k in ("start_sec", "step_sec", "duration_sec")
             )
-        if not (step > 0 and np.isfinite([start, step, duration]).all()):
-            raise InputError(f"{at}: step_sec must be positive and all times finite, is {step}")
+        known = all(abs(t) <= MOST_SEC for t in (start, step, duration))  # NaN is not
+        if not known or step < LEAST_STEP_SEC:
+            raise InputError(
+                f"{at}: step_sec must be at least {LEAST_STEP_SEC} and all times at most "
+                f"{MOST_SEC:g}, are start {start}, step {step}, duration {duration}"
+            )
         lengths = {name: len(self._stream(video_id, name)) for name in self._names(video_id)}
         if len(set(lengths.values())) != 1:
             raise InputError(f"{at}: its streams have different numbers of rows: {lengths}")

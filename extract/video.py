@@ -216,8 +216,8 @@ def decoded_pictures(
             packet = next(packets)
         except StopIteration:
             return
-        except av.error.FFmpegError as e:
-            report.broken = f"reading broke off ({e.strerror})"
+        except (av.error.FFmpegError, IndexError) as e:  # the latter of a stream that comes later
+            report.broken = f"reading broke off ({getattr(e, 'strerror', e)})"
             return
         try:
             pictures = packet.decode()

@@ -218,6 +218,8 @@ def _put(name: str, value: Any) -> Any:
 @pytest.mark.parametrize(
     "damage",
     [
+        _set("duration_sec", np.nan), _set("start_sec", np.inf), _set("step_sec", 5e-324),
+        _set("start_sec", -1e300),
         _set("step_sec", "x"), _set("step_sec", np.zeros(3)), _set("start_sec", h5py.Empty("f")),
         _set("duration_sec", 1j), _put("videos", np.zeros(3)), _put("videos/v", np.zeros(3)),
         _put("videos/v/rgb", np.zeros(5)), _put("videos/v/rgb", np.zeros((5, 4, 2))),

@@ -91,3 +91,15 @@ def _write_video(
 def write_video() -> Callable[..., Path]:
     """Return a function that writes a small video whose brightness tells the time."""
     return _write_video
+
+
+def wait_until(page: Page, condition: str) -> None:
+    """Playwright's own `wait_for_function` would need "eval", which the page forbids."""
+    page.evaluate(
+        f"""async () => {{
+          for (const began = performance.now(); !({condition}); ) {{
+            if (performance.now() - began > 10000) throw new Error("it never came");
+            await new Promise((done) => setTimeout(done, 10));
+          }}
+        }}"""
+    )

@@ -16,6 +16,8 @@ from tsatal.evaluation import evaluate
 from tsatal.pages.report_page import report_data, report_page
 from tsatal.pages.report_words import definitions, findings
 
+from .conftest import wait_until
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -206,8 +208,8 @@ def test_nothing_is_wider_than_the_screen(width: int, browser_page: Page, tmp_pa
     browser_page.set_viewport_size({"width": width, "height": 800})
     page = opened(browser_page, tmp_path, made(report_page, *example("Word" * 60, "id" * 60)))
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.set_viewport_size({"width": 320, "height": 800})  # drawn anew
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.set_viewport_size({"width": 320, "height": 800})  # drawn anew, a little later
+    wait_until(page, "document.documentElement.scrollWidth <= 320")
 
 
 def test_a_page_without_detections_opens(browser_page: Page, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from tsatal.annotations import ActionnessCurve, Detection, Instance
 from tsatal.pages import viewer
 from tsatal.pages.viewer import write_viewer
 
+from .conftest import wait_until
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -44,18 +46,6 @@ def show(browser_page: Page, write_video: WriteVideo, tmp_path: Path) -> Callabl
         return browser_page
 
     return opened
-
-
-def wait_until(page: Page, condition: str) -> None:
-    """Playwright's own `wait_for_function` would need "eval", which the page forbids."""
-    page.evaluate(
-        f"""async () => {{
-          for (const began = performance.now(); !({condition}); ) {{
-            if (performance.now() - began > 10000) throw new Error("it never came");
-            await new Promise((done) => setTimeout(done, 10));
-          }}
-        }}"""
-    )
 
 
 def position(page: Page) -> float:
