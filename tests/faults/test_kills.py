@@ -45,6 +45,8 @@ def test_killed_at_every_step_and_in_every_write_nothing_is_half_there(
     command: Command, undisturbed: Undisturbed, fault: str, warm: Warm, tmp_path: Path
 ) -> None:
     """Every change of a folder is a step: a file opened for writing, renamed, removed."""
+    if command.name == "evaluate" and fault != "tear_at" and not LONG:
+        pytest.skip("one of three ways will do for a minute of faults")
     assert undisturbed.steps >= 3
     every = list(range(1, undisturbed.steps + 1))
     if fault == "tear_bytes":

@@ -57,7 +57,7 @@ def test_no_file_can_grow(
     command: Command, undisturbed: Undisturbed, warm: Warm, tmp_path: Path
 ) -> None:
     """As on a full disk, but at any size, and without a superuser."""
-    sizes = [0, *(2**n for n in range(22))] if LONG else [600, 60_000]
+    sizes = [0, *(2**n for n in range(22))] if LONG else [20_000]
     failed = 0
     for size in sizes:
         folder = tmp_path / f"{size}"
@@ -74,6 +74,8 @@ def test_no_file_can_grow(
 def test_a_full_disk(
     command: Command, undisturbed: Undisturbed, warm: Warm, tmp_path: Path
 ) -> None:
+    if command.name in ("evaluate", "import") and not LONG:
+        pytest.skip("writes as the others do; a limit on files is tried above")
     failed = 0
     for kilobytes in (16, 64, 256, 1024, 4096) if LONG else (64,):
         with small_disk(tmp_path / "disk", kilobytes) as folder:
