@@ -275,13 +275,17 @@ def _write_new(path: Path, text: str, *, token: str) -> None:
     """
     aside = path.with_name(f".{path.name}.{token}.tmp")
     try:
-        _write_exclusively(aside, text)
-        try:
-            os.link(aside, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a filesystem without links
-            _write_exclusively(path, text)
+        while True:
+            _write_exclusively(aside, text)
+            try:
+                os.link(aside, path)
+            except FileExistsError:
+                raise
+            except OSError:
+                if not aside.exists():  # another process has swept it away
+                    continue
+                _write_exclusively(path, text)  # a filesystem without links
+            return
     finally:
         with contextlib.suppress(OSError):
             aside.unlink()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,32 @@ def test_without_links_a_claim_is_made_all_the_same(
     monkeypatch.setattr(os, "link", no_links)
     with Claims(tmp_path / "c") as one, Claims(tmp_path / "c") as other:
         assert one.take("a") and not other.take("a")
+
+
+def test_a_claim_that_is_swept_away_before_it_is_made_is_made_whole_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process, which holds the name just then, takes it for what a dead one has left."""
+    link = os.link
+
+    def sweep_then_link(aside: Path, path: Path) -> None:
+        monkeypatch.setattr(os, "link", link)
+        aside.unlink()
+        link(aside, path)
+
+    monkeypatch.setattr(os, "link", sweep_then_link)
+    monkeypatch.setattr(module, "_write_exclusively", only_aside(module._write_exclusively))
+    with Claims(tmp_path / "c") as claims:
+        assert claims.take("a")
+        assert [p.name for p in (tmp_path / "c").iterdir()] == ["a.claim"]
+
+
+def only_aside(write: Callable[[Path, str], None]) -> Callable[[Path, str], None]:
+    def checked(path: Path, text: str) -> None:
+        assert path.name.startswith("."), "written under its final name"
+        write(path, text)
+
+    return checked
 
 
 def test_what_was_left_of_a_claim_that_is_held_now_is_swept_away(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from tsatal.features import FeatureFile, VideoFeatures, write_feature_file
 
 from .conftest import VideoWriter
 
+PATIENCE_SEC = 120  # with a process that shares its processor with many
+
 MADE = {"fps": 10.0, "made_with": {"torch": "1"}}
 
 
@@ -157,16 +159,23 @@ from tsatal.extract.sources import find_videos
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup, as CI may be
 
+stalls_after, kept = int(sys.argv[3]), 0
+
 class Slow:
     def rows(self, frames):
+        if kept == stalls_after:
+            Path(f"stalled-{os.getpid()}").touch()
+            time.sleep(600)
         time.sleep(0.05)
         pairs = frames[: max(len(frames) // 2, 1) * 2 : 2].astype("float32")
         return pairs.mean(axis=(1, 2)).repeat(700, axis=1)[:, :2048] / 255
 
 class Logging(parts.Parts):
     def write(self, video):
+        global kept
         super().write(video)
-        with open(sys.argv[3], "a") as log:
+        kept += 1
+        with open(sys.argv[2] + ".log", "a") as log:
             log.write(f"{os.getpid()} {video.video_id}\\n")
 
 extractor.load_backbones = lambda *args, **kwargs: {"rgb": Slow()}
@@ -187,14 +196,19 @@ def folder(write_video: VideoWriter, tmp_path: Path) -> Path:
     return tmp_path / "videos"
 
 
-def start(folder: Path, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", RUN, str(folder), str(out), str(out) + ".log"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def start(folder: Path, out: Path, *, stalls_after: int = -1) -> subprocess.Popen[str]:
+    """Start an extraction, which stands still in the video after so many, none by default."""
+    command = [sys.executable, "-c", RUN, str(folder), str(out), str(stalls_after)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=out.parent)
+
+
+def stalled(process: subprocess.Popen[str], out: Path) -> bool:
+    return out.with_name(f"stalled-{process.pid}").exists()
 
 
 def end(process: subprocess.Popen[str]) -> list[int]:
     """Return how many videos it has done, found, and left to others, and if it was interrupted."""
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=PATIENCE_SEC)
     assert process.returncode == 0
     return [int(word) for word in text.split()]
 
@@ -206,7 +220,7 @@ def log_of(out: Path) -> list[tuple[int, str]]:
 
 
 def until(condition: object, *processes: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SEC
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline and all(p.poll() is None for p in processes)
         time.sleep(0.005)
@@ -224,17 +238,20 @@ def test_of_three_processes_one_is_killed_and_the_others_do_its_videos(
     folder: Path, tmp_path: Path
 ) -> None:
     out, whole = tmp_path / "out.h5", tmp_path / "whole.h5"
-    three = [start(folder, out) for _ in range(3)]
-    until(lambda: len({pid for pid, _ in log_of(out)}) == 3, *three)
-    three[1].kill()
-    three[1].wait()
-    counts = [end(three[0]), end(three[2])]
+    undisturbed, killed = start(folder, whole), start(folder, out, stalls_after=1)
+    until(lambda: stalled(killed, out), killed)
+    others = [start(folder, out) for _ in range(2)]
+    until(lambda: len(log_of(out)) >= 3, *others)
+    assert killed.poll() is None
+    killed.kill()
+    killed.communicate()
+    counts = [end(process) for process in others]
     done = log_of(out)
-    assert len({v for _, v in done}) == len(done)
-    for process, (own, already, elsewhere, _) in zip((three[0], three[2]), counts, strict=True):
+    assert len({v for _, v in done}) == len(done) == 8
+    for process, (own, already, elsewhere, _) in zip(others, counts, strict=True):
         assert own == sum(pid == process.pid for pid, _ in done)
         assert own + already + elsewhere == 8
-    end(start(folder, whole))
+    end(undisturbed)
     assert content(out) == content(whole)
     assert sorted(p.name for p in tmp_path.glob("out.h5*")) == ["out.h5", "out.h5.log"]
 
@@ -261,22 +278,24 @@ def test_interrupted_together_the_last_puts_the_finished_videos_into_the_file(
     folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.h5"
-    both = [start(folder, out), start(folder, out)]
-    until(lambda: len({pid for pid, _ in log_of(out)}) == 2, *both)
+    both = [start(folder, out, stalls_after=n) for n in (1, 2)]
+    until(lambda: all(stalled(process, out) for process in both), *both)
     for process in both:
         process.send_signal(signal.SIGTERM)
     assert all(end(process)[3] for process in both)
-    assert set(content(out)) >= {v for _, v in log_of(out)}  # logged after it is kept
-    assert not Path(f"{out}.parts").exists()
+    assert set(content(out)) == {v for _, v in log_of(out)}
+    assert len(log_of(out)) == 3 and not Path(f"{out}.parts").exists()
 
 
 def test_one_that_is_interrupted_leaves_the_rest_to_the_other(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.h5"
-    both = [start(folder, out), start(folder, out)]
-    until(lambda: len({pid for pid, _ in log_of(out)}) == 2, *both)
-    both[0].send_signal(signal.SIGINT)
-    assert end(both[0])[3] == 1
-    assert not end(both[1])[3]
+    interrupted = start(folder, out, stalls_after=1)
+    until(lambda: stalled(interrupted, out), interrupted)
+    other = start(folder, out)
+    until(lambda: len(log_of(out)) >= 2, other)
+    interrupted.send_signal(signal.SIGINT)
+    assert end(interrupted)[3] == 1
+    assert not end(other)[3]
     assert len(content(out)) == 8 and len(log_of(out)) == 8
 
 
