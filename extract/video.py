@@ -25,6 +25,8 @@ MAX_PERIOD_SEC = 2.0  # so is, beyond that gap, a longer time from picture to pi
 MAX_PIXELS = 8192 * 8192
 MAX_ASPECT = 32
 TIME = re.compile(r"(\d{1,6}):(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
+PLAYLISTS = {"concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "vobsub"}
+FORMATS = ",".join(sorted(av.formats_available - PLAYLISTS))
 MISSING_SEC = 0.5  # ends this much before the promised one are not worth a warning
 
 
@@ -130,14 +132,20 @@ def open_container(path: Path) -> av.container.InputContainer:
         if path.stat().st_size == 0:
             raise VideoError(f"{path}: empty (0 bytes)")
         # "file:", because FFmpeg takes what stands before a colon for a protocol; and none but it,
-        # because a playlist in a video's place could name the network.
-        return av.open(
-            f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"}
-        )
+        # and no format that names other files, because a playlist could name anything.
+        options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        return av.open(f"file:{path}", metadata_errors="ignore", options=options)
     except (av.error.FFmpegError, OSError) as e:
         if isinstance(e, av.error.InvalidDataError):
             raise VideoError(f"{path}: not a video, or cut off before its index") from None
+        if isinstance(e, av.error.ArgumentError) and _is_text(path):
+            raise VideoError(f"{path}: a playlist, not a video; name the videos in it") from None
         raise VideoError(f"{path}: cannot be opened ({e.strerror or e})") from None
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b"\0" not in file.read(4096)
 
 
 def picture_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from tsatal.extract.video import (
+    FORMATS,
+    PLAYLISTS,
     TIME,
     DecodeReport,
     VideoError,
@@ -273,17 +275,36 @@ def test_what_looks_like_a_protocol_is_a_file(
     assert len(list(read_frames(name))) > 3
 
 
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nv.ts\n#EXT-X-ENDLIST\n"
+SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n"
+
+
 @pytest.mark.parametrize(
-    "text",
-    ["ffconcat version 1.0\nfile ../v.mp4\n", "#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n"],
+    "name, text",
+    [
+        ("list.mp4", "ffconcat version 1.0\nfile v.ts\n"),
+        ("list.mp4", "ffconcat version 1.0\nfile ../v.ts\n"),
+        ("list.m3u8", HLS),
+        ("list.m3u8", HLS.replace("v.ts", "http://127.0.0.1:9/x.ts")),
+        ("list.sdp", SDP),
+    ],
 )
-def test_a_playlist_is_no_video(text: str, write_video: VideoWriter, tmp_path: Path) -> None:
-    write_video("v.mp4", range(0, 20000, 1000))
-    path = tmp_path / "sub" / "list.mp4"
-    path.parent.mkdir()
+def test_a_playlist_is_no_video_wherever_it_leads(
+    name: str, text: str, write_video: VideoWriter, tmp_path: Path
+) -> None:
+    write_video("v.ts", range(0, 20000, 1000))
+    assert len(list(read_frames(tmp_path / "v.ts"))) > 3
+    path = tmp_path / name
     path.write_text(text)
-    with pytest.raises(VideoError, match="list.mp4"):
+    with pytest.raises(VideoError, match=rf"{name}: a playlist, not a video"):
         list(read_frames(path))
+    assert probe_duration(path) == 0.0
+
+
+def test_all_that_ffmpeg_knows_is_taken_but_playlists() -> None:
+    """A name that this FFmpeg does not have, as after an update, would let one through."""
+    assert set(FORMATS.split(",")) >= {"mov", "matroska", "avi", "mpegts", "asf", "flv", "mxf"}
+    assert {"concat", "hls", "sdp"} <= PLAYLISTS & av.formats_available
 
 
 @pytest.mark.parametrize(
