@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,47 @@ def replacing(path: str | Path) -> Iterator[Path]:
             yield aside
             sync(aside)
             os.replace(aside, real)
-            with contextlib.suppress(OSError):  # a filesystem that cannot sync folders
-                sync(real.parent)
+            _sync_folder(real.parent)
         finally:
             with contextlib.suppress(OSError):  # the folder may be gone
                 aside.unlink()
     except OSError as e:
         raise OSError(e.errno, e.strerror or str(e), str(path)) from None
+
+
+@contextlib.contextmanager
+def filling(folder: Path, names: Sequence[str]) -> Iterator[Path | None]:
+    """Yield where to write what is in `folder` at the end of the `with` statement, all or nothing.
+
+    That is `.filling.PID.tmp` inside it. A killed process leaves it there, and with it perhaps some
+    of `names`, which the next one that fills the folder removes.
+
+    Args:
+        folder: made where it is not there; None is yielded where something else is in it.
+        names: of the files and folders in it, in the order in which they appear.
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; names `folder`.
+    """
+    aside, there = folder / f".filling.{os.getpid()}.tmp", folder.is_dir()
+    if folder.exists() and not (there and _emptied(folder, names, aside)):
+        yield None
+        return
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        for path in [*aside.rglob("*"), aside]:
+            _sync_folder(path) if path.is_dir() else sync(path)
+        for name in names:
+            os.replace(aside / name, folder / name)
+        aside.rmdir()
+    except BaseException as e:
+        with contextlib.suppress(OSError):  # the folder may be gone
+            _remove([*(folder / name for name in names), aside])
+            if not there:
+                folder.rmdir()
+        if isinstance(e, OSError):
+            raise OSError(e.errno, e.strerror or str(e), str(folder)) from None
+        raise
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -129,14 +164,42 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def _emptied(folder: Path, names: Sequence[str], aside: Path) -> bool:
+    """Return whether a folder is empty, after removing what a killed process has left in it.
+
+    Of two containers, each process may have the number of the other's.
+    """
+    asides = [p for p in folder.glob(".filling.*.tmp") if p == aside or _abandoned(p.name)]
+    if asides:
+        _remove([*(folder / name for name in names), *asides])
+    return not any(folder.iterdir())
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # a filesystem that cannot sync folders
+        sync(folder)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def _remove_left_over(path: Path) -> None:
     """Remove what processes that no longer run have left of `path`."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(path.parent):
-            if entry.name.startswith(f".{path.name}.") and entry.name.endswith(".tmp"):
-                pid = entry.name.rsplit(".", 2)[1]
-                if pid.isdecimal() and not _runs(int(pid)):
-                    os.unlink(entry.path)
+            if entry.name.startswith(f".{path.name}.") and _abandoned(entry.name):
+                os.unlink(entry.path)
+
+
+def _abandoned(name: str) -> bool:
+    """Return whether `.NAME.PID.tmp` is that of a process that no longer runs."""
+    pid, ending = name.split(".")[-2:]
+    return ending == "tmp" and pid.isdecimal() and not _runs(int(pid))
 
 
 def _runs(pid: int) -> bool:

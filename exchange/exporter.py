@@ -13,6 +13,7 @@ videos, and a frame rate for each. So a video's `fps` here is `feat_stride / ste
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ import yaml
 from ..annotations import AMBIGUOUS, AnnotatedVideo, class_labels, load_annotations
 from ..errors import InputError
 from ..features import FeatureFile, TimeAxis
-from ..files import write_text
+from ..files import filling, write_text
 from .progress import counted
 
 FEATURES, ANNOTATIONS, DATASET = "features", "annotations.json", "dataset.yaml"
@@ -73,34 +74,35 @@ class ExportSummary:
 def export_features(features: Path, out: Path, *, annotations: Path | None = None) -> ExportSummary:
     """Write a feature file in ActionFormer's layout into the folder `out`; return what was.
 
-    The JSON is written last, so a folder without it is one of an interrupted export.
+    All of it is there in the end, or nothing; the next export into the same folder clears away what
+    a killed one has left.
 
     Raises:
         InputError: `out` holds something, or the feature file has no videos of one width.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: is there already, and not an empty folder; name another")
-    with FeatureFile(features) as file:
+    with FeatureFile(features) as file, filling(out, (FEATURES, DATASET, ANNOTATIONS)) as aside:
+        if aside is None:
+            raise InputError(f"{out}: is there already, and not an empty folder; name another")
         truth = load_annotations(annotations) if annotations else file.annotations()
         videos = truth.videos if truth else {}
         widths = {stream: file.width((stream,)) for stream in file.streams()}
         if not widths:
             raise InputError(f"{features}: has no stream that all videos have")
         timing = choose_timing(file)
-        (out / FEATURES).mkdir(parents=True, exist_ok=True)
+        (aside / FEATURES).mkdir()
         summary, database = ExportSummary(out), {}
         labels = class_labels(v for k, v in videos.items() if k in set(file.video_ids))
         for video_id in counted(file.video_ids, "export"):
             try:
-                axis = _write_rows(file, video_id, tuple(widths), out)
+                axis = _write_rows(file, video_id, tuple(widths), aside)
             except InputError as e:
                 summary.failed[video_id] = str(e)
                 continue
             database[video_id] = _entry(videos.get(video_id), axis, timing, labels)
             _account(summary, video_id, videos.get(video_id), timing.off_sec(axis))
-    whole = {"version": "tsatal", "streams": widths, "database": database}
-    write_text(out / DATASET, _dataset_yaml(out, timing, labels, sum(widths.values())))
-    write_text(out / ANNOTATIONS, json.dumps(whole, indent=1))
+        whole = {"version": "tsatal", "streams": widths, "database": database}
+        write_text(aside / DATASET, _dataset_yaml(out, timing, labels, sum(widths.values())))
+        write_text(aside / ANNOTATIONS, json.dumps(whole, indent=1))
     return summary
 
 
@@ -130,11 +132,16 @@ def _write_rows(file: FeatureFile, video_id: str, streams: tuple[str, ...], out:
     hidden = video_id.startswith(".") or "\\" in video_id
     if hidden or len(video_id.encode()) > LONGEST_NAME:
         raise InputError(f"{video_id}: this id cannot be a file's name everywhere")
+    path = out / FEATURES / f"{video_id}.npy"
+    if path.exists():
+        raise InputError(f"{video_id}: its file would be that of an id that differs in case alone")
     axis = file.time_axis(video_id)
     file.rows(video_id, streams)  # raises where a value is not finite, or damaged
     video = file.video(video_id)
     rows = np.concatenate([video.streams[s] for s in streams], axis=1)
-    np.save(out / FEATURES / f"{video_id}.npy", rows)
+    content = io.BytesIO()
+    np.save(content, rows)  # straight to a file, it would not say that the disk is full
+    path.write_bytes(content.getbuffer())
     return axis
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tsatal import files
-from tsatal.files import ErrorKeeper, replacing, write_text
+from tsatal.files import ErrorKeeper, filling, replacing, write_text
 
 
 def test_what_was_there_stays_until_all_is_written(tmp_path: Path) -> None:
@@ -37,12 +37,11 @@ def test_an_error_names_the_file_and_not_what_lies_aside(tmp_path: Path) -> None
 
 
 def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    gone = 2**22 + 1  # no process has this number
-    for name in (f".a.txt.{gone}.tmp", f".b.txt.{gone}.tmp", ".a.txt.1.tmp", ".a.txt.x.tmp"):
+    for name in (f".a.txt.{GONE}.tmp", f".b.txt.{GONE}.tmp", ".a.txt.1.tmp", ".a.txt.x.tmp"):
         (tmp_path / name).touch()
     write_text(tmp_path / "a.txt", "")
     left = {p.name for p in tmp_path.iterdir()}
-    assert left == {"a.txt", f".b.txt.{gone}.tmp", ".a.txt.1.tmp", ".a.txt.x.tmp"}
+    assert left == {"a.txt", f".b.txt.{GONE}.tmp", ".a.txt.1.tmp", ".a.txt.x.tmp"}
 
 
 def test_a_link_is_followed_and_stays_a_link(tmp_path: Path) -> None:
@@ -61,6 +60,80 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     write_text(path, "text")
     reader.join(timeout=10)
     assert read == ["text"] and stat.S_ISFIFO(path.stat().st_mode)
+
+
+NAMES = ("rows", "last.json")
+GONE = 2**22 + 1  # no process has this number
+
+
+def fill(folder: Path, *, error: BaseException | None = None) -> bool:
+    with filling(folder, NAMES) as aside:
+        if aside is None:
+            return False
+        (aside / "rows").mkdir()
+        (aside / "rows" / "a").write_text("a")
+        (aside / "last.json").write_text("{}")
+        assert not {p.name for p in folder.iterdir()} & set(NAMES)
+        if error:
+            raise error
+    return True
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+FULL = ["last.json", "rows", "rows/a"]
+
+
+def test_a_folder_is_filled_whether_it_is_there_or_not(tmp_path: Path) -> None:
+    for folder in (tmp_path / "new" / "one", tmp_path / "there"):
+        folder.parent.mkdir(exist_ok=True)
+        assert folder.name == "one" or folder.mkdir() is None
+        assert fill(folder) and names_in(folder) == FULL
+        assert not fill(folder) and names_in(folder) == FULL
+
+
+@pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), OSError(28, "no space")])
+def test_a_folder_that_cannot_be_filled_is_as_it_was(error: BaseException, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    for folder in (there, tmp_path / "new"):
+        with pytest.raises(type(error)):
+            fill(folder, error=error)
+    assert names_in(tmp_path) == ["there"]
+
+
+def test_a_full_disk_is_said_of_the_folder_and_not_of_what_lies_aside(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"no space: '[^']*/out'$"):
+        fill(tmp_path / "out", error=OSError(28, "no space", "x"))
+
+
+@pytest.mark.parametrize("pid", [GONE, os.getpid()])
+@pytest.mark.parametrize("came_to_be", [0, 1, 2])
+def test_what_a_killed_process_has_left_in_a_folder_is_replaced(
+    pid: int, came_to_be: int, tmp_path: Path
+) -> None:
+    aside = tmp_path / f".filling.{pid}.tmp"
+    for number, name in enumerate(NAMES):
+        place = tmp_path if number < came_to_be else aside
+        (place / name).mkdir(parents=True)
+        (place / name / "old").touch()
+    aside.mkdir(exist_ok=True)
+    assert fill(tmp_path) and names_in(tmp_path) == FULL
+
+
+@pytest.mark.parametrize("name", ["rows", "mine", ".filling.1.tmp"])
+def test_a_folder_with_something_else_in_it_is_not_filled(name: str, tmp_path: Path) -> None:
+    """Process 1 always runs."""
+    (tmp_path / name).mkdir()
+    assert not fill(tmp_path) and names_in(tmp_path) == [name]
+
+
+def test_what_others_have_put_there_meanwhile_is_kept(tmp_path: Path) -> None:
+    (tmp_path / f".filling.{GONE}.tmp").mkdir()
+    (tmp_path / "mine").touch()
+    assert not fill(tmp_path) and names_in(tmp_path) == ["mine"]
 
 
 def test_lines_end_as_they_were_written(tmp_path: Path) -> None:

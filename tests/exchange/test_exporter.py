@@ -144,6 +144,34 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, tsatal: Run
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
+def test_what_a_killed_export_has_left_is_replaced(tmp_path: Path, tsatal: Run) -> None:
+    source = write(tmp_path / "f.h5", {"a": (0.05, 0.2)})
+    out = tmp_path / "out"
+    (out / ".filling.4194305.tmp").mkdir(parents=True)  # no process has this number
+    (out / "features").mkdir()
+    (out / "features" / "other.npy").touch()
+    assert tsatal("export", source, out).exit_code == 0
+    left = sorted(str(p.relative_to(out)) for p in out.rglob("*"))
+    assert left == ["annotations.json", "dataset.yaml", "features", "features/a.npy"]
+
+
+def test_an_id_whose_file_is_that_of_another_is_left_out_by_name(
+    tmp_path: Path, tsatal: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the filesystem takes `A.npy` for `a.npy`."""
+    source = write(tmp_path / "f.h5", dict.fromkeys(["A", "a", "b"], (0.05, 0.2)))
+    exists = Path.exists
+
+    def ignoring_case(path: Path) -> bool:
+        return exists(path) or exists(path.with_name(path.name.upper().replace("NPY", "npy")))
+
+    monkeypatch.setattr(Path, "exists", ignoring_case)
+    result = tsatal("export", source, tmp_path / "out")
+    assert result.exit_code == 1 and "failed: a: its file would be that of" in result.output
+    written = json.loads((tmp_path / "out" / "annotations.json").read_text())
+    assert set(written["database"]) == {"A", "b"}
+
+
 def test_ids_that_are_no_file_names_and_bad_rows_are_left_out_by_name(
     tmp_path: Path, tsatal: Run
 ) -> None:
