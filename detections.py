@@ -12,7 +12,7 @@ from .annotations import AnnotatedVideo, Detection, predictions_json
 from .canvas import clock
 from .files import write_text
 from .inference import Found
-from .names import file_name
+from .names import file_names
 from .visualize import timeline
 
 PREDICTIONS, TABLE, TIMELINES = "predictions.json", "detections.csv", "timelines"
@@ -69,6 +69,7 @@ def write_detections(
     write_text(predictions, predictions_json(found, curves))
     write_text(table, detections_csv(found))
     folder.mkdir(exist_ok=True)
+    names = file_names(seen, ".png")
     for video_id, s in seen.items():
         annotated = truth.get(video_id)
         timeline(
@@ -77,7 +78,7 @@ def write_detections(
             truth=annotated.instances if annotated else [],
             detections=s.found.detections,
             labels=labels,
-        ).save(folder / file_name(video_id, ".png"))
+        ).save(folder / names[video_id])
     return [predictions, table, folder]
 
 

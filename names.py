@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 
 MAX_BYTES = 200  # of a file's name, so that there is room for what is put around it
 DIGEST = 12  # hexadecimal digits
-DIGESTED = re.compile(rf"-[0-9a-f]{{{DIGEST}}}$")  # what looks as if it had a digest already
+DIGESTED = re.compile(rf"-[0-9a-fA-F]{{{DIGEST}}}$")  # what looks as if it had a digest already
 UNSAFE = re.compile(r"[^\w .,;@#%&+=~!()\[\]{}\'^$-]")  # "/", "\", ":", control characters, ...
 
 
@@ -48,22 +50,39 @@ def id_problem(video_id: str) -> str | None:
     return None
 
 
-def file_name(video_id: str, ending: str) -> str:
+def file_names(video_ids: Iterable[str], ending: str) -> dict[str, str]:
+    """Return the names of videos' files, all different also where a filesystem ignores case.
+
+    Ids that differ in case alone each get a digest; what the others are called see `file_name`.
+
+    Args:
+        video_ids: of all videos whose files lie in one folder.
+        ending: with its dot.
+    """
+    names = {v: file_name(v, ending) for v in video_ids}
+    times = Counter(name.casefold() for name in names.values())
+    return {
+        v: name if times[name.casefold()] == 1 else file_name(v, ending, digest=True)
+        for v, name in names.items()
+    }
+
+
+def file_name(video_id: str, ending: str, *, digest: bool = False) -> str:
     """Return the name of a video's file: the id itself where that is safe, and always one name.
 
     An id that is no safe name everywhere, or too long for one, keeps what is safe of it, and gets
-    a digest: so two ids never share a name, except such as differ in case alone, where the
-    filesystem does not tell those apart.
+    a digest: so two ids never share a name. Some differ in case alone (see `file_names`).
 
     Args:
         video_id: any string.
         ending: with its dot.
+        digest: whether to add one to a safe id, too.
     """
     clean = UNSAFE.sub("_", unicodedata.normalize("NFC", video_id)).strip(" ").rstrip(".")
     clean = re.sub(r"^\.", "_", clean)
     safe = clean == video_id != "" and len(clean.encode()) <= MAX_BYTES
-    if safe and not DIGESTED.search(video_id):
+    if safe and not digest and not DIGESTED.search(video_id):
         return video_id + ending
-    digest = hashlib.sha256(video_id.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+    digits = hashlib.sha256(video_id.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
     short = clean.encode("utf-8", "ignore")[: MAX_BYTES - DIGEST - 1].decode("utf-8", "ignore")
-    return f"{short.strip() or '_'}-{digest}{ending}"
+    return f"{short.strip() or '_'}-{digits}{ending}"

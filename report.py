@@ -26,7 +26,7 @@ from .errors import InputError
 from .evaluation import ANET, THUMOS14_TIOUS, Evaluation, evaluate, precision_recall
 from .features import FeatureFile
 from .files import write_text
-from .names import file_name
+from .names import file_names
 from .pages.report_page import report_page
 from .runs import RunData, load_run_description
 from .subsets import find_annotations, subset_to_test
@@ -203,6 +203,7 @@ def _write_timelines(
     shown = [v for v in videos.values() if v.instances and v.video_id not in exclude]
     shown = shown[:: max(1, -(-len(shown) // number))] if number else []
     folder.mkdir(exist_ok=True)
+    names = file_names((v.video_id for v in shown), ".png")
     for video in shown:
         detections = found.get(video.video_id, [])
         ends = [i.end_sec for i in video.instances] + [d.end_sec for d in detections]
@@ -212,7 +213,7 @@ def _write_timelines(
             truth=video.instances,
             detections=detections,
             labels=class_labels(videos.values()),
-        ).save(folder / file_name(video.video_id, ".png"))
+        ).save(folder / names[video.video_id])
     return [folder] if shown else []
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tsatal.names import MAX_BYTES, file_name, id_problem, is_text
+from tsatal.names import MAX_BYTES, file_name, file_names, id_problem, is_text
 
 ANYTHING = st.text(st.characters(), max_size=400)  # halves of surrogate pairs too
 
@@ -46,8 +46,22 @@ def test_two_ids_have_two_names(one: str, other: str) -> None:
     assert (file_name(one, ".png") == file_name(other, ".png")) == (one == other)
 
 
-def test_ids_that_differ_in_case_have_names_that_do() -> None:
-    assert file_name("A", ".png").lower() == file_name("a", ".png")
+@given(st.lists(st.text("aAbBßẞ-0f", max_size=16) | ANYTHING, max_size=8))
+@example(["A", "a"])
+@example(["A", "a", "A-559aead08264"])  # the digest of "A"
+@example(["A", "a", "A-559AEAD08264"])
+@example(["ß", "SS"])
+def test_names_in_one_folder_differ_also_where_case_does_not_count(ids: list[str]) -> None:
+    names = file_names(ids, ".png")
+    assert set(names) == set(ids)
+    assert len({name.casefold() for name in names.values()}) == len(names)
+
+
+def test_only_ids_that_differ_in_case_alone_get_a_digest() -> None:
+    names = file_names(["A", "a", "Ab", "b"], ".png")
+    assert names == {
+        "A": "A-559aead08264.png", "a": "a-ca978112ca1b.png", "Ab": "Ab.png", "b": "b.png"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
