@@ -19,7 +19,7 @@ from .extract.sources import assign_ids, find_videos
 from .extract.work import Advance, Results, Summary, Videos
 from .features import FEATURE_SUFFIXES, FeatureFile, TimeAxis, VideoFeatures
 from .inference import load_detector
-from .names import file_name
+from .names import file_names
 from .runs import check_same_extraction
 
 FEATURES = "features.h5"  # what is extracted, in the folder of the detections
@@ -102,9 +102,12 @@ def detect(
             device=device,
         )
         summary = _extract(videos, out, settings, streams, look, show_progress=show_progress)
-    written = write_detections(seen, out, labels=detector.data.labels, truth=truth)
+    seen = _in_order(seen, paths)
+    labels = detector.data.labels
+    written = write_detections(seen, out, labels=labels, truth=truth)
     if pages:
-        written += [_page(s, out, labels=detector.data.labels, truth=truth) for s in seen.values()]
+        names = file_names(seen, ".html")
+        written += [_page(s, out / names[v], labels=labels, truth=truth) for v, s in seen.items()]
     return Detected(seen, tuple(written), summary)
 
 
@@ -132,6 +135,15 @@ def _extract(
     return summary
 
 
+def _in_order(seen: Mapping[str, Seen], videos: Iterable[str]) -> dict[str, Seen]:
+    """Return what was seen with videos in this order, whenever they were extracted.
+
+    What else was seen comes before them.
+    """
+    place = {video_id: n for n, video_id in enumerate(videos)}
+    return dict(sorted(seen.items(), key=lambda item: place.get(item[0], -1)))
+
+
 def _look_at(
     file: FeatureFile, video_ids: Iterable[str], streams: Sequence[str], look: Look
 ) -> None:
@@ -155,15 +167,15 @@ class _Watched(ThisProcess):
 
 
 def _page(
-    seen: Seen, out: Path, *, labels: Sequence[str], truth: Mapping[str, AnnotatedVideo]
+    seen: Seen, path: Path, *, labels: Sequence[str], truth: Mapping[str, AnnotatedVideo]
 ) -> Path:
-    """Write the page of a video, and return it."""
+    """Write the page of a video, and return its path."""
     from .pages.viewer import write_viewer  # drags in what no other page needs
 
     annotated = truth.get(seen.video_id)
     return write_viewer(
         seen.source,
-        out / file_name(seen.video_id, ".html"),
+        path,
         video_id=seen.video_id,
         detections=seen.found.detections,
         truth=annotated.instances if annotated else None,

@@ -17,7 +17,7 @@ from tsatal.config import load_config
 from tsatal.detections import Seen, detections_csv
 from tsatal.errors import InputError
 from tsatal.extract.settings import ExtractSettings
-from tsatal.features import FeatureFile
+from tsatal.features import FeatureFile, write_feature_file
 from tsatal.inference import Found, load_detector
 
 SETTINGS = [
@@ -119,6 +119,30 @@ def test_raw_video_is_extracted_as_the_run_was(on_video: Path, tmp_path: Path) -
     again = pipeline.detect([videos], on_video, out=tmp_path, device="cpu")
     assert again.extraction is not None and len(again.extraction.already) == 3
     assert {k: s.found for k, s in again.seen.items()} == {s.video_id: s.found for s in seen}
+
+
+def test_videos_are_in_their_order_whichever_was_extracted_before(
+    on_video: Path, tmp_path: Path
+) -> None:
+    videos = sorted((on_video.parent / "videos").glob("*.mp4"))
+    for given in (videos[1:2], videos):
+        tsatal("detect", *given, "--run", on_video, "--out", tmp_path)
+    results = json.loads((tmp_path / "predictions.json").read_text())["results"]
+    assert list(results) == [v.stem for v in videos]
+
+
+def test_pages_and_pictures_of_ids_that_differ_in_case_alone_have_other_names(
+    toy: Path, tmp_path: Path
+) -> None:
+    with FeatureFile(toy.parent / "f.h5") as file:
+        video, provenance = file.video("video_2"), file.provenance
+    videos = [replace(video, video_id=v) for v in ("V", "v", "w")]
+    write_feature_file(tmp_path / "g.h5", videos, provenance=provenance)
+    result = tsatal("detect", tmp_path / "g.h5", "--run", toy, "--out", tmp_path / "out", "--view")
+    assert result.exit_code == 0, result.output
+    for files in ((tmp_path / "out").glob("*.html"), (tmp_path / "out" / "timelines").iterdir()):
+        names = [p.stem for p in files]
+        assert len({n.casefold() for n in names}) == 3 and "w" in names
 
 
 def test_a_page_per_video_is_written_when_asked_for(on_video: Path, tmp_path: Path) -> None:
