@@ -14,6 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .files import write_text
+
 FPS = 20.0
 SIZE = 128  # pixels, width and height
 RADIUS = 20.0  # pixels, of the disc
@@ -51,6 +53,8 @@ def write_demo_videos(
 ) -> list[Path]:
     """Write encoded videos and their `annotations.json` into `folder`; return the videos' paths.
 
+    The annotations come last: where they are, all videos are whole.
+
     Raises:
         OSError: this OpenCV cannot encode MPEG-4.
     """
@@ -70,7 +74,7 @@ def write_demo_videos(
         }
         paths.append(path)
     text = json.dumps({"version": "tsatal demo", "database": database}, indent=1)
-    (folder / "annotations.json").write_text(text, encoding="utf-8")
+    write_text(folder / "annotations.json", text)
     return paths
 
 
