@@ -11,15 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from tsatal.features import FeatureFile
 from tsatal.head.log import read_log
 from tsatal.head.train import BEST, LAST, load_checkpoint
 from tsatal.runs import CONFIG_FILE, DATA_FILE, load_run_description
+
+from .whole import feature_file, under_final_names
 
 SMALL = ("--set", "model.width=16", "--set", "data.window_steps=20", "--set", "optim.log_every=1")
 TINY = ("--crop", "32", "--resize", "32", "--weights", "random", "--device", "cpu")
 EPOCHS = ("--set", "optim.epochs=3", "--set", "optim.validate_every=2")
 COMMANDS = ("extract", "train", "evaluate", "import")
+# These keep nothing between two starts, or what `extract` does: a minute of faults kills them.
+BRIEF = ("export", "detect", "view", "report")
+LONG_ONLY = ("export-onnx", "export-pt2", "view-link")
 
 
 @dataclass(frozen=True)
@@ -38,18 +42,6 @@ class Command:
     check: Callable[[Path], None]
     content: Callable[[Path], object]
     own_end: tuple[int, ...] = ()
-
-
-def feature_file(path: Path) -> object:
-    with FeatureFile(path) as file:
-        text = file.annotations_text()
-        rows = {
-            v: ({s: r.tobytes() for s, r in file.video(v).streams.items()},
-                file.time_axis(v), sorted(file.details(v).items()))
-            for v in file.video_ids
-        }  # fmt: skip
-        matrices = {k: m.tobytes() for k, m in file.projections().items()}
-        return rows, file.provenance, text, matrices
 
 
 def check_extract(folder: Path) -> None:
@@ -118,27 +110,111 @@ def write_arrays(folder: Path) -> Path:
     return folder
 
 
-def make_command(name: str, *, videos: Path, toy: Path, run_dir: Path, arrays: Path) -> Command:
-    """Return one of `COMMANDS` on these inputs."""
+def write_labels(videos: Path) -> tuple[Path, Path]:
+    """Write annotations and detections of videos beside their folder, and return the files."""
+    stems = sorted(p.stem for p in videos.glob("*.mp4"))
+    segments = {v: [0.5 + 0.2 * n, 1.7 + 0.3 * n] for n, v in enumerate(stems)}
+    truth = {
+        v: {"subset": "training" if n else "validation", "duration": 3.0,
+            "annotations": [{"label": "a", "segment": segments[v]}]}
+        for n, v in enumerate(stems)
+    }  # fmt: skip
+    found = {
+        v: [{"label": "a", "segment": [s, e - 0.1 * n], "score": 0.9 - 0.2 * n} for n in range(3)]
+        for v, (s, e) in segments.items()
+    }
+    files = videos.with_name("labels.json"), videos.with_name("found.json")
+    for path, content in zip(files, ({"database": truth}, {"results": found}), strict=True):
+        path.write_text(json.dumps(content))
+    return files
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the commands work on.
+
+    Args:
+        videos: a folder of videos.
+        labels, found: annotations and detections of these.
+        toy: a feature file.
+        run: the folder of a run on `toy`.
+        seen: the folder of a run on features of `videos`.
+        arrays: a folder of published features.
+    """
+
+    videos: Path
+    labels: Path
+    found: Path
+    toy: Path
+    run: Path
+    seen: Path
+    arrays: Path
+
+
+def make_command(name: str, inputs: Inputs) -> Command:
+    """Return one of `COMMANDS` or `BRIEF` on these inputs."""
+    arrays = inputs.arrays
 
     def train(folder: Path) -> tuple[object, ...]:
         if (folder / "run" / DATA_FILE).exists():
             return ("train", "--resume", "--out", "run", "--device", "cpu")
-        return ("train", "--features", toy, "--out", "run", "--device", "cpu", *SMALL, *EPOCHS)
+        return (
+            "train",
+            "--features",
+            inputs.toy,
+            "--out",
+            "run",
+            "--device",
+            "cpu",
+            *SMALL,
+            *EPOCHS,
+        )
 
     def extraction(folder: Path) -> object:
         return feature_file(folder / "out.h5"), names(folder)
 
     if name == "extract":
-        argv = ("extract", videos, "out.h5", *TINY)
+        argv = ("extract", inputs.videos, "out.h5", *TINY)
         return Command("extract", lambda _: argv, check_extract, extraction, (130,))
     if name == "train":
         return Command("train", train, check_run, training)
     if name == "evaluate":
-        measure = ("evaluate", run_dir, "--out", "run", "--device", "cpu", "--timelines", "1")
+        measure = ("evaluate", inputs.run, "--out", "run", "--device", "cpu", "--timelines", "1")
         return Command("evaluate", lambda _: measure, check_run, evaluation)
-    take = (
-        "import", arrays, "out.h5", "--format", "npy", "--annotations", arrays.with_suffix(".json"),
-        "--fps", "30", "--stride-frames", "4", "--window-frames", "16", "--overwrite",
-    )  # fmt: skip
-    return Command("import", lambda _: take, check_extract, extraction)
+    if name == "import":
+        take = (
+            "import", arrays, "out.h5", "--format", "npy", "--fps", "30", "--stride-frames", "4",
+            "--annotations", arrays.with_suffix(".json"), "--window-frames", "16", "--overwrite",
+        )  # fmt: skip
+        return Command("import", lambda _: take, check_extract, extraction)
+    return brief_command(name, inputs)
+
+
+def brief_command(name: str, inputs: Inputs) -> Command:
+    """Return one of `BRIEF`, which all leave files that `whole.READ` knows, and nothing else."""
+    video = min(inputs.videos.glob("*.mp4"))
+    argv: dict[str, tuple[object, ...]] = {
+        "export": ("export", inputs.toy, "exported"),
+        "export-onnx": ("export-onnx", inputs.run, "head.onnx", "--steps", "16"),
+        "export-pt2": ("export-onnx", inputs.run, "head.pt2", "--steps", "16"),
+        "detect": ("detect", inputs.videos, "--run", inputs.seen, "--out", "found", "--view",
+                   "--annotations", inputs.labels, "--device", "cpu"),
+        "view": ("view", video, inputs.found, "--out", "page.html"),
+        "view-link": ("view", video, inputs.found, "--out", "page.html", "--link"),
+        "report": ("report", "--predictions", inputs.found, "--annotations", inputs.labels,
+                   "--subset", "training", "--out", "out"),
+    }  # fmt: skip
+
+    def start(folder: Path) -> tuple[object, ...]:
+        done = names(folder / "exported")
+        if "annotations.json" in done and not any(n.startswith(".") for n in done):
+            return ("configs",)  # a whole export is not replaced: there is nothing left to do
+        return argv[name]
+
+    def content(folder: Path) -> object:
+        return names(folder), under_final_names(folder)
+
+    def check(folder: Path) -> None:
+        under_final_names(folder)
+
+    return Command(name, start, check, content, (130,) if name == "detect" else ())

@@ -15,11 +15,24 @@ import pytest
 
 from tsatal.demo import write_demo_videos
 
-from .commands import COMMANDS, SMALL, Command, make_command, write_arrays
+from .commands import (
+    BRIEF,
+    COMMANDS,
+    LONG_ONLY,
+    SMALL,
+    TINY,
+    Command,
+    Inputs,
+    make_command,
+    write_arrays,
+    write_labels,
+)
 from .warm import Warm, warmed
 
 LONG = os.environ.get("TSATAL_FAULTS") == "long"
 SEED = int(os.environ.get("TSATAL_FAULTS_SEED", "0"))
+KILLED = (*COMMANDS, *BRIEF, *(LONG_ONLY if LONG else ()))  # by name
+STRUCK = KILLED if LONG else COMMANDS  # by every fault
 
 
 def cases(short: int, long: int) -> range:
@@ -70,12 +83,26 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_arrays(tmp_path_factory.mktemp("published") / "arrays")
 
 
-@pytest.fixture(scope="session", params=COMMANDS)
-def command(
-    request: pytest.FixtureRequest, videos: Path, toy: Path, run_dir: Path, arrays: Path
-) -> Command:
+@pytest.fixture(scope="session")
+def inputs(
+    videos: Path, toy: Path, run_dir: Path, arrays: Path, warm: Warm,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Inputs:  # fmt: skip
+    """What the commands work on."""
+    labels, found = write_labels(videos)
+    seen = tmp_path_factory.mktemp("seen") / "run"
+    features = seen.with_name("f.h5")
+    extract = ("-q", "extract", videos, features, "--annotations", labels, *TINY)
+    warm.run(*extract, cwd=seen.parent).check_clean(0)
+    train = ("-q", "train", "--features", features, "--out", seen, *SMALL, "--device", "cpu")
+    warm.run(*train, "--set", "optim.epochs=1", cwd=seen.parent).check_clean(0)
+    return Inputs(videos, labels, found, toy, run_dir, seen, arrays)
+
+
+@pytest.fixture(scope="session", params=STRUCK)
+def command(request: pytest.FixtureRequest, inputs: Inputs) -> Command:
     """One of the commands that faults strike."""
-    return make_command(request.param, videos=videos, toy=toy, run_dir=run_dir, arrays=arrays)
+    return make_command(request.param, inputs)
 
 
 @dataclass(frozen=True)

@@ -11,23 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from .commands import Command
-from .conftest import LONG, SEED, Undisturbed
+from .commands import BRIEF, Command
+from .conftest import KILLED, LONG, SEED, Undisturbed
 from .warm import Warm
 
 KILLS = {signal.SIGKILL: 60 if LONG else 2, signal.SIGTERM: 40 if LONG else 1}  # of each command
+SLOW = () if LONG else ("evaluate", "detect")  # one kill of these will do for a minute of faults
+every_command = pytest.mark.parametrize("command", KILLED, indirect=True)
 
 
+@every_command
 @pytest.mark.parametrize("how", list(KILLS))
 def test_killed_again_and_again_the_outcome_is_that_of_an_undisturbed_run(
     command: Command, undisturbed: Undisturbed, how: signal.Signals, warm: Warm, tmp_path: Path
 ) -> None:
     if how == signal.SIGTERM and not command.own_end and not LONG:
         pytest.skip("it has no handler, and dies of it as of SIGKILL")
-    if command.name == "evaluate" and not LONG:
-        pytest.skip("it keeps nothing between two starts; its steps are looked at below")
     dice, counts = random.Random(f"{SEED} {command.name} {how}"), Counter[str]()
-    while counts["kills"] < KILLS[how]:
+    while counts["kills"] < (1 if command.name in SLOW else KILLS[how]):
         folder = tmp_path / str(counts["runs"])
         folder.mkdir()
         longest = undisturbed.seconds
@@ -40,14 +41,15 @@ def test_killed_again_and_again_the_outcome_is_that_of_an_undisturbed_run(
     print(f"{command.name}, {how.name}: {dict(counts)}, {undisturbed.seconds:.2f} s undisturbed")
 
 
+@every_command
 @pytest.mark.parametrize("fault", ["kill_at", "tear_at", "tear_bytes"])
 def test_killed_at_every_step_and_in_every_write_nothing_is_half_there(
     command: Command, undisturbed: Undisturbed, fault: str, warm: Warm, tmp_path: Path
 ) -> None:
     """Every change of a folder is a step: a file opened for writing, renamed, removed."""
-    if command.name == "evaluate" and fault != "tear_at" and not LONG:
+    if command.name in ("evaluate", *BRIEF) and fault != "tear_at" and not LONG:
         pytest.skip("one of three ways will do for a minute of faults")
-    assert undisturbed.steps >= 3
+    assert undisturbed.steps >= 2
     every = list(range(1, undisturbed.steps + 1))
     if fault == "tear_bytes":
         every = [2**n for n in range(22)]

@@ -21,9 +21,10 @@ import pytest
 
 from tsatal.features import FeatureFile
 
-from .commands import TINY, Command, check_extract, feature_file, make_command, names
+from .commands import TINY, Command, Inputs, check_extract, make_command, names
 from .conftest import LONG, SEED, Undisturbed, cases
 from .warm import Ended, Warm
+from .whole import feature_file
 
 
 @contextlib.contextmanager
@@ -118,10 +119,9 @@ def test_a_folder_that_vanishes(
 @pytest.mark.skipif(not LONG, reason="a short form of it is in tests/extract/test_sharing.py")
 @pytest.mark.parametrize("kill", [False, True])
 def test_two_at_once_into_the_same_file(
-    videos: Path, toy: Path, run_dir: Path, arrays: Path, warm: Warm, warm2: Warm, kill: bool,
-    tmp_path: Path,
-) -> None:  # fmt: skip
-    command = make_command("extract", videos=videos, toy=toy, run_dir=run_dir, arrays=arrays)
+    inputs: Inputs, warm: Warm, warm2: Warm, kill: bool, tmp_path: Path
+) -> None:
+    command = make_command("extract", inputs)
     whole = tmp_path / "whole"
     whole.mkdir()
     warm.run(*command.argv(whole), cwd=whole).check_clean(0)
@@ -141,11 +141,9 @@ def test_two_at_once_into_the_same_file(
         assert command.content(folder) == command.content(whole), f"case {case}"
 
 
-def test_a_file_is_read_while_it_is_written(
-    videos: Path, toy: Path, run_dir: Path, arrays: Path, warm: Warm, tmp_path: Path
-) -> None:
+def test_a_file_is_read_while_it_is_written(inputs: Inputs, warm: Warm, tmp_path: Path) -> None:
     """A reader sees the old file or the new one, at any instant."""
-    take = make_command("import", videos=videos, toy=toy, run_dir=run_dir, arrays=arrays)
+    take = make_command("import", inputs)
     warm.run(*take.argv(tmp_path), cwd=tmp_path).check_clean(0)
     expected, reads = feature_file(tmp_path / "out.h5"), 0
     for _ in cases(2, 30):
