@@ -48,7 +48,7 @@ def _checked(path: Path, check: Callable[[Path], object]) -> bytes:
 def _pictures(path: Path) -> int:
     with av.open(str(path)) as container:
         count = sum(1 for _ in container.decode(video=0))
-    assert count == container.streams.video[0].frames > 0
+        assert count == container.streams.video[0].frames > 0, f"{path} is cut short"
     return count
 
 
