@@ -44,12 +44,15 @@ def traits(verdicts: Verdicts, videos: Mapping[str, AnnotatedVideo]) -> tuple[Tr
     """Return the traits of the instances of the verdicts: length, coverage and number.
 
     Args:
-        videos: those that were judged; a duration that is not known makes a bucket of its own.
+        videos: those that were judged; a duration that is not known, or not above 0, makes a
+            bucket of its own.
     """
     instances = verdicts.instances
-    lengths = instances.segment[:, 1] - instances.segment[:, 0]
-    durations = np.array([videos[v].duration_sec or math.nan for v in verdicts.video_ids])
-    share = 100 * lengths / durations[instances.video]
+    durations = np.array([_duration_sec(videos[v]) for v in verdicts.video_ids])
+    with np.errstate(over="ignore"):  # infinity is what it says: longer than all others
+        lengths = instances.segment[:, 1] - instances.segment[:, 0]
+        # 128 keeps the product of a length and 100 finite, and as a power of 2 changes no digit.
+        share = 100 * (lengths / 128) / (durations[instances.video] / 128)
     return (
         Trait("length", "length of the instance", _parts(lengths, "s")),
         Trait("coverage", "length of the instance, in % of its video", _parts(share, "%")),
@@ -87,6 +90,11 @@ def instance_weights(verdicts: Verdicts) -> np.ndarray:
     return np.asarray(1 / (len(sizes) * sizes[verdicts.instances.label]))
 
 
+def _duration_sec(video: AnnotatedVideo) -> float:
+    """Return the duration, or nan where it is not known or not above 0."""
+    return max(video.duration_sec or 0.0, 0.0) or math.nan
+
+
 def _parts(values: np.ndarray, unit: str) -> tuple[Bucket, ...]:
     """Return buckets of about equal size, with bounds of two digits; one more for what is nan."""
     known = values[np.isfinite(values)]
@@ -98,7 +106,7 @@ def _parts(values: np.ndarray, unit: str) -> tuple[Bucket, ...]:
         Bucket(_between(low, high, unit), (values > low) & (values <= high))
         for low, high in pairwise(edges)
     ]
-    return _filled([*buckets, Bucket("duration not known", ~np.isfinite(values))])
+    return _filled([*buckets, Bucket("duration not known", np.isnan(values))])
 
 
 def _numbers(verdicts: Verdicts) -> tuple[Bucket, ...]:

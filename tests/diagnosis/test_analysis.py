@@ -252,6 +252,23 @@ def test_a_duration_that_is_not_known_is_a_bucket_of_its_own() -> None:
     assert [b.name for b in coverage.buckets] == ["any", "duration not known"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_extreme_times_are_in_the_right_buckets() -> None:
+    # Nine instances of 90 s and of 90 % make the one cut of both traits. 0.8e308 of 1.6e308 s is
+    # 50 %; 1 of 1e-308 s is 1e310 %, and from -1.7e308 to 1.7e308 s more than a float can say.
+    videos = annotated(100.0, v=[("A", 0, 90)] * 9)
+    videos |= annotated(1.6e308, huge=[("A", 0, 0.8e308)])
+    videos |= annotated(1e-308, brief=[("A", 0, 1)])
+    videos |= annotated(1e308, both=[("A", -1.7e308, 1.7e308)])
+    videos |= annotated(-5.0, wrong=[("A", 0, 1)])
+    length, coverage, _ = analysed(videos, {}).traits
+    for trait, names in [
+        (length, ["over 90 s", "up to 90 s", "over 90 s", "up to 90 s"]),
+        (coverage, ["up to 90 %", "over 90 %", "over 90 %", "duration not known"]),
+    ]:
+        assert [next(b.name for b in trait.buckets if b.members[n]) for n in range(9, 13)] == names
+
+
 def test_equal_instances_make_one_bucket() -> None:
     spans = [("A", 10.0 * n, 10.0 * n + 5) for n in range(20)]
     assert len(analysed(annotated(v=spans), {}).traits[0].buckets) == 1
