@@ -237,11 +237,12 @@ def _repeated_keys(text: str) -> list[str]:
     """Return the keys that stand more than once in an object of the JSON."""
     repeated: Counter[str] = Counter()
 
-    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def counted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return an object's members, the last of equal keys; those keys are added up."""
         members = dict(pairs)
         if len(members) < len(pairs):
             repeated.update(Counter(key for key, _ in pairs) - Counter(members.keys()))
         return members
 
-    json.loads(text, object_pairs_hook=note)
+    json.loads(text, object_pairs_hook=counted)
     return list(repeated)
