@@ -26,7 +26,7 @@ import numpy as np
 
 from .annotations import AMBIGUOUS, AnnotatedVideo, Detection, class_labels
 from .errors import InputError
-from .matching import NOWHERE, Verdicts, detections_by_label, instances_by_label, match
+from .matching import NOWHERE, Matches, detections_by_label, instances_by_label, match
 
 ANET = "anet"
 THUMOS14 = "thumos14"
@@ -141,12 +141,12 @@ def evaluate(
     """
     thresholds = _checked(protocol, tious)
     task = _select(videos, predictions, subset=subset, exclude=exclude)
-    verdicts = _judge(task, thresholds, protocol)
+    matches = _matched(task, thresholds, protocol)
     per_class = {
-        label: np.array([_average_precision(v, k, protocol) for k in range(len(thresholds))])
-        for label, v in verdicts.items()
+        label: np.array([_average_precision(m, k, protocol) for k in range(len(thresholds))])
+        for label, m in matches.items()
     }
-    instances = {label: v.num_instances for label, v in verdicts.items()}
+    instances = {label: m.num_instances for label, m in matches.items()}
     return Evaluation(
         protocol=protocol,
         subset=subset,
@@ -176,8 +176,8 @@ def precision_recall(
     """
     thresholds = _checked(protocol, [tiou])
     task = _select(videos, predictions, subset=subset, exclude=exclude)
-    verdicts = _judge(task, thresholds, protocol)
-    return {label: _curve(v, 0, protocol) for label, v in verdicts.items()}
+    matches = _matched(task, thresholds, protocol)
+    return {label: _curve(m, 0, protocol) for label, m in matches.items()}
 
 
 def threshold_name(threshold: float) -> str:
@@ -280,8 +280,8 @@ def _notes(
         yield f"{silent} of {quantity(num_videos, 'video')} without detections; they count"
 
 
-def _judge(task: _Task, thresholds: Sequence[float], protocol: str) -> dict[str, Verdicts]:
-    """Return the verdicts on the detections of every label with ground truth, sorted."""
+def _matched(task: _Task, thresholds: Sequence[float], protocol: str) -> dict[str, Matches]:
+    """Return the matches of the detections of every label with ground truth, sorted."""
     number = {video: n for n, video in enumerate(task.videos)}
     truth = instances_by_label({n: task.videos[k].instances for k, n in number.items()})
     found = detections_by_label({number[k]: each for k, each in task.predictions.items()})
@@ -298,19 +298,19 @@ def _judge(task: _Task, thresholds: Sequence[float], protocol: str) -> dict[str,
     }
 
 
-def _curve(verdicts: Verdicts, k: int, protocol: str) -> Curve:
-    hit, considered = verdicts.hit[k], verdicts.counted[k]
+def _curve(matches: Matches, k: int, protocol: str) -> Curve:
+    hit = matches.hit[k]
     found = np.arange(1, hit.sum() + 1)
-    precision = found / np.cumsum(considered)[hit]
+    precision = found / np.cumsum(~matches.neutral[k])[hit]
     if protocol == ANET:
         precision = np.maximum.accumulate(precision[::-1])[::-1]
-    return found / verdicts.num_instances, precision
+    return found / matches.num_instances, precision
 
 
-def _average_precision(verdicts: Verdicts, k: int, protocol: str) -> float:
+def _average_precision(matches: Matches, k: int, protocol: str) -> float:
     """Return the AP at threshold number `k`: the sum of precisions at hits over the instances.
 
     For `thumos14` that is the toolkit's definition. For `anet` it is the toolkit's area under the
     envelope: recall moves only at hits, by one instance, and beyond the last hit the area is 0.
     """
-    return float(_curve(verdicts, k, protocol)[1].sum() / verdicts.num_instances)
+    return float(_curve(matches, k, protocol)[1].sum() / matches.num_instances)

@@ -1,9 +1,9 @@
 """Which detections of a class are hits: the greedy matching of both protocols, all videos at once.
 
 Both are one matching read in two directions: under one protocol detections choose among ground
-truths, under the other ground truths choose among detections (`match`). Work and memory go with
-the number of (detection, ground truth) pairs of the same video, and the only loop in Python is
-over those pairs that reach the lowest threshold (`_claims`).
+truths, under the other ground truths choose among detections (`match`). Work goes with the number
+of (detection, ground truth) pairs that may overlap, memory does not, and the only loop in Python
+is over those pairs that reach the lowest threshold (`_claims`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from .annotations import Detection, Instance
 from .segments import overlap, tiou
 
-MAX_PAIRS = 4_000_000  # whose tIoUs are computed at once: 32 MB an array
+MAX_PAIRS = 1_000_000  # whose tIoUs are computed at once: 8 MB an array
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,19 +28,26 @@ class Spans:
     video: np.ndarray
 
     def __len__(self) -> int:
+        """Return N."""
         return len(self.video)
 
 
 @dataclass(frozen=True, eq=False)
-class Verdicts:
-    """How the N detections of one class fared at K thresholds, best score first.
+class Matches:
+    """What the N detections of one class hit at K thresholds, best score first.
 
-    `hit` and `counted` are (K, N) bool; a detection that is not counted is as if never made.
+    instance: place of the instance that a detection hit, -1 where it hit none, (K, N) int32.
+    neutral: detections that are as if never made, (K, N) bool.
     """
 
-    hit: np.ndarray
-    counted: np.ndarray
+    instance: np.ndarray
+    neutral: np.ndarray
     num_instances: int
+
+    @property
+    def hit(self) -> np.ndarray:
+        """Return which detections are true positives, (K, N) bool."""
+        return self.instance >= 0
 
 
 NOWHERE = Spans(np.zeros((0, 2)), np.zeros(0, dtype=np.int64))
@@ -62,6 +69,7 @@ def _by_label(
     entries = [entry for found in videos.values() for entry in found]
 
     def column(name: str, kind: type) -> np.ndarray:
+        """Return one attribute of all N entries, (N,)."""
         return np.fromiter(map(attrgetter(name), entries), dtype=kind, count=len(entries))
 
     labels = sorted({entry.label for entry in entries})
@@ -82,68 +90,35 @@ def match(
     thresholds: Sequence[float],
     *,
     truth_chooses: bool,
-) -> Verdicts:
-    """Return the verdicts on the detections of one class.
+) -> Matches:
+    """Return what the detections of one class hit.
 
     One after another takes what it overlaps most among what is still free, the first of equals, if
     that tIoU reaches the threshold; for each of the K thresholds on its own.
 
     Args:
         found: detections, best score first: they choose in this order, in their video.
-        truth: ground truth, the videos in ascending order.
-        ambiguous: where detections that are no hits do not count, likewise in ascending order.
-        thresholds: K tIoUs, in any order.
+        truth: ground truth.
+        ambiguous: where detections that are no hits do not count.
+        thresholds: K tIoUs above 0, in any order.
         truth_chooses: ground truths choose among detections, and must exceed the threshold.
     """
-    detection, instance, tious = _candidates(found, truth, least=min(thresholds))
+    instance = np.full((len(thresholds), len(found)), -1, dtype=np.int32)
     if truth_chooses:
-        claims = _claims(instance, detection, tious, thresholds, strict=True)
-        hits = [(chosen, which) for _, chosen, which in claims]
+        claims = [(n, m, which) for m, n, which in _claims(truth, found, thresholds, strict=True)]
     else:
-        claims = _claims(detection, instance, tious, thresholds, strict=False)
-        hits = [(chooser, which) for chooser, _, which in claims]
-    hit = np.zeros((len(thresholds), len(found)), dtype=bool)
-    for k, row in enumerate(hit):
-        row[[place for place, which in hits if which >> k & 1]] = True
-    neutral = np.zeros(len(found), dtype=bool)
+        claims = list(_claims(found, truth, thresholds, strict=False))
+    for k, row in enumerate(instance):
+        pairs = [(detection, hit) for detection, hit, which in claims if which >> k & 1]
+        row[[detection for detection, _ in pairs]] = [hit for _, hit in pairs]
+    touched = np.zeros(len(found), dtype=bool)
     for detection, stretch in _pairs(found, ambiguous):
-        neutral[detection[overlap(found.when[detection], ambiguous.when[stretch]) > 0]] = True
-    return Verdicts(hit, hit | ~neutral, len(truth))
-
-
-def _candidates(
-    found: Spans, truth: Spans, *, least: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return detection, ground truth and tIoU, (P,) each, of all pairs that reach `least`."""
-    kept = [(NOWHERE.video, NOWHERE.video, np.zeros(0))]
-    for detection, instance in _pairs(found, truth):
-        tious = tiou(found.when[detection], truth.when[instance])
-        near = tious >= least
-        kept.append((detection[near], instance[near], tious[near]))
-    detection, instance, tious = (np.concatenate(column) for column in zip(*kept, strict=True))
-    return detection, instance, tious
-
-
-def _pairs(left: Spans, right: Spans) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the places of all pairs of the same video, some at a time; `right` is in order."""
-    first = np.searchsorted(right.video, left.video, side="left")
-    count = np.searchsorted(right.video, left.video, side="right") - first
-    before = np.cumsum(count) - count
-    cuts = np.searchsorted(before, np.arange(MAX_PAIRS, count.sum(), MAX_PAIRS))
-    for rows in np.split(np.arange(len(left)), cuts):
-        within = np.arange(count[rows].sum()) - np.repeat(
-            before[rows] - before[rows[:1]], count[rows]
-        )
-        yield np.repeat(rows, count[rows]), np.repeat(first[rows], count[rows]) + within
+        touched[detection[overlap(found.when[detection], ambiguous.when[stretch]) > 0]] = True
+    return Matches(instance, (instance < 0) & touched, len(truth))
 
 
 def _claims(
-    chooser: np.ndarray,
-    choice: np.ndarray,
-    tious: np.ndarray,
-    thresholds: Sequence[float],
-    *,
-    strict: bool,
+    choosers: Spans, choices: Spans, thresholds: Sequence[float], *, strict: bool
 ) -> Iterator[tuple[int, int, int]]:
     """Yield who claimed what at which thresholds, as a number whose bit `k` is threshold `k`.
 
@@ -152,19 +127,59 @@ def _claims(
     first that is free and reaches the threshold is the one of largest tIoU.
     """
     rising = np.argsort(thresholds)
-    reached = np.searchsorted(
-        np.asarray(thresholds)[rising], tious, side="left" if strict else "right"
-    )
+    levels = np.asarray(thresholds)[rising]
     reaches = [sum(1 << int(k) for k in rising[:n]) for n in range(len(rising) + 1)]
-    order = np.lexsort((choice, -tious, chooser))
     taken: dict[int, int] = {}
     current, looking = -1, 0
-    columns = (column[order].tolist() for column in (chooser, choice, reached))
-    for who, what, n in zip(*columns, strict=True):
-        if who != current:
-            current, looking = who, reaches[-1]
-        claimed = looking & reaches[n] & ~taken.get(what, 0)
-        if claimed:
-            taken[what] = taken.get(what, 0) | claimed
-            looking &= ~claimed
-            yield who, what, claimed
+    for chooser, choice, tious in _candidates(choosers, choices, least=levels[0]):
+        reached = np.searchsorted(levels, tious, side="left" if strict else "right")
+        order = np.lexsort((choice, -tious, chooser))
+        columns = (column[order].tolist() for column in (chooser, choice, reached))
+        for who, what, n in zip(*columns, strict=True):
+            if who != current:
+                current, looking = who, reaches[-1]
+            claimed = looking & reaches[n] & ~taken.get(what, 0)
+            if claimed:
+                taken[what] = taken.get(what, 0) | claimed
+                looking &= ~claimed
+                yield who, what, claimed
+
+
+def _candidates(
+    left: Spans, right: Spans, *, least: float
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield the places and tIoUs, (P,) each, of the pairs that reach `least`, as `_pairs` does."""
+    for i, j in _pairs(left, right):
+        tious = tiou(left.when[i], right.when[j])
+        near = tious >= least
+        yield i[near], j[near], tious[near]
+
+
+def _pairs(left: Spans, right: Spans) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the places of pairs of the same video, some at a time: all that overlap, and others.
+
+    The partners of a segment lie side by side in `right` sorted by start: from the first up to
+    which something ends after the segment's start, to the last that starts before its end. All of
+    them are yielded together, and the segments of `left` in their order.
+    """
+    order = np.lexsort((right.when[:, 0], right.video))
+    start, end = (instants[order] for instants in _instants(right))
+    left_start, left_end = _instants(left)
+    first = np.searchsorted(np.maximum.accumulate(end), left_start, side="right")
+    count = np.maximum(np.searchsorted(start, left_end, side="left") - first, 0)
+    before = np.cumsum(count) - count
+    cuts = np.searchsorted(before, np.arange(MAX_PAIRS, count.sum(), MAX_PAIRS))
+    for rows in np.split(np.arange(len(left)), cuts):
+        within = np.arange(count[rows].sum()) - np.repeat(
+            before[rows] - before[rows[:1]], count[rows]
+        )
+        yield np.repeat(rows, count[rows]), order[np.repeat(first[rows], count[rows]) + within]
+
+
+def _instants(spans: Spans) -> tuple[np.ndarray, np.ndarray]:
+    """Return starts and ends, (N,) each, that are in order over all videos, one after the other.
+
+    As complex numbers, which NumPy orders by their real parts, here the video, before all else.
+    """
+    start, end = np.ascontiguousarray(spans.when.T)
+    return spans.video + 1j * start, spans.video + 1j * end

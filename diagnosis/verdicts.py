@@ -1,9 +1,7 @@
 """Who was matched with whom: every detection and every instance as arrays, for `diagnosis`.
 
-`evaluation` says how good detections are; here the same matching keeps the identity of what it
-matched, and how close everything else came. Both protocols are read as `evaluation` reads them
-(the tests hold the two beside each other): under `anet` detections take instances by falling
-score, under `thumos14` instances take detections in the order of the file.
+`evaluation` says how good detections are; here the same matching (`matching.match`) keeps the
+identity of what it matched, of all classes at once, and how close everything else came.
 """
 
 from __future__ import annotations
@@ -17,7 +15,10 @@ import numpy as np
 from ..annotations import AMBIGUOUS, AnnotatedVideo, Detection, Instance, class_labels
 from ..errors import InputError
 from ..evaluation import ANET, THUMOS14
-from ..segments import overlap, tiou
+from ..matching import Spans, match
+from ..segments import tiou
+
+MAX_CELLS = 250_000  # of a table of tIoUs: 2 MB, which stays in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,12 @@ class Entries:
     place: np.ndarray
 
     def __len__(self) -> int:
+        """Return N."""
         return len(self.video)
+
+    def spans(self, chosen: np.ndarray) -> Spans:
+        """Return the entries of these indices, which are of one label, for `match`."""
+        return Spans(self.segment[chosen], self.video[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +160,11 @@ def judge(
         dtype=np.float64,
     )
     order = np.argsort(-score, kind="stable")
-    near, reach, match = _matched(instances, detections, order, protocol, np.array(tious))
+    near, reach = _nearness(detections, instances)
     stretches = _entries(truth, ids, [AMBIGUOUS] if protocol == THUMOS14 else [])
-    neutral = (match < 0) & _overlapping(detections, stretches)
+    matched, neutral = _matched(instances, detections, stretches, order, protocol, tious)
     return Verdicts(
-        protocol, tuple(tious), ids, tuple(labels), instances, detections, score, match, neutral,
+        protocol, tuple(tious), ids, tuple(labels), instances, detections, score, matched, neutral,
         order, near, reach,
     )  # fmt: skip
 
@@ -185,33 +191,58 @@ def _entries(
 def _matched(
     instances: Entries,
     detections: Entries,
+    stretches: Entries,
     order: np.ndarray,
     protocol: str,
-    thresholds: np.ndarray,
-) -> tuple[Nearness, Nearness, np.ndarray]:
-    """Return the nearness of detections and of instances, and the matches, (K, N)."""
+    tious: Sequence[float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which instance every detection hit, -1 where none, and which are neutral, (K, N)."""
+    matched = np.full((len(tious), len(detections)), -1)
+    neutral = np.zeros(matched.shape, dtype=bool)
+    classes = 1 + instances.label.max()
+    ranked = _grouped(order, detections.label, classes)
+    listed = _grouped(np.arange(len(instances)), instances.label, classes)
+    ambiguous = stretches.spans(np.arange(len(stretches)))
+    for rows, columns in zip(ranked, listed, strict=True):
+        matches = match(
+            detections.spans(rows),
+            instances.spans(columns),
+            ambiguous,
+            tious,
+            truth_chooses=protocol == THUMOS14,
+        )
+        matched[:, rows] = np.where(matches.hit, columns[matches.instance], -1)
+        neutral[:, rows] = matches.neutral
+    return matched, neutral
+
+
+def _nearness(detections: Entries, instances: Entries) -> tuple[Nearness, Nearness]:
+    """Return the nearness of detections and of instances.
+
+    Detections that start one after the other, so few that the table of tIoUs is small, are
+    compared with the instances that overlap the time from their first start to their last end.
+    """
     near, reach = (Nearness(np.zeros(n), np.zeros(n)) for n in (len(detections), len(instances)))
-    match = np.full((len(thresholds), len(detections)), -1)
     videos = 1 + max(instances.video.max(), detections.video.max(initial=0))
-    found = _grouped(order, detections.video, videos)
+    found = _grouped(np.argsort(detections.segment[:, 0]), detections.video, videos)
     listed = _grouped(np.arange(len(instances)), instances.video, videos)
     for rows, columns in zip(found, listed, strict=True):
         if not len(rows) or not len(columns):
             continue
-        tious = tiou(detections.segment[rows, None], instances.segment[None, columns])
-        same = detections.label[rows, None] == instances.label[None, columns]
-        right, wrong = np.where(same, tious, 0.0), np.where(same, 0.0, tious)
-        near.same[rows], near.other[rows] = right.max(axis=1), wrong.max(axis=1)
-        reach.same[columns], reach.other[columns] = right.max(axis=0), wrong.max(axis=0)
-        if protocol == ANET:
-            taken = _claimed(right, thresholds, strict=False)
-            k, n = np.nonzero(taken >= 0)
-            match[k, rows[n]] = columns[taken[k, n]]
-        else:
-            taken = _claimed(right.T, thresholds, strict=True)
-            k, m = np.nonzero(taken >= 0)
-            match[k, rows[taken[k, m]]] = columns[m]
-    return near, reach, match
+        start, end = instances.segment[columns].T
+        step = max(1, MAX_CELLS // len(columns))
+        for some in np.split(rows, range(step, len(rows), step)):
+            when = detections.segment[some]
+            there = columns[(start < when[:, 1].max()) & (end > when[:, 0].min())]
+            if not len(there):
+                continue
+            tious = tiou(when[:, None], instances.segment[None, there])
+            same = detections.label[some, None] == instances.label[None, there]
+            right, wrong = np.where(same, tious, 0.0), np.where(same, 0.0, tious)
+            near.same[some], near.other[some] = right.max(axis=1), wrong.max(axis=1)
+            reach.same[there] = np.maximum(reach.same[there], right.max(axis=0))
+            reach.other[there] = np.maximum(reach.other[there], wrong.max(axis=0))
+    return near, reach
 
 
 def _grouped(indices: np.ndarray, group: np.ndarray, number: int) -> tuple[np.ndarray, ...]:
@@ -219,32 +250,3 @@ def _grouped(indices: np.ndarray, group: np.ndarray, number: int) -> tuple[np.nd
     sorted_ = indices[np.argsort(group[indices], kind="stable")]
     ends = np.cumsum(np.bincount(group, minlength=number))
     return tuple(np.split(sorted_, ends[:-1]))
-
-
-def _claimed(tious: np.ndarray, thresholds: np.ndarray, *, strict: bool) -> np.ndarray:
-    """Return the column that every row took, -1 where none, (K, R), from tIoUs (R, C).
-
-    Row after row takes the free column of largest tIoU, the first of equals, if that reaches
-    the threshold, or exceeds it where `strict`; for each of the K thresholds on its own.
-    """
-    every = np.arange(len(thresholds))
-    claimed = np.full((len(thresholds), len(tious)), -1)
-    taken = np.zeros((len(thresholds), tious.shape[1]), dtype=bool)
-    for row in np.flatnonzero(tious.max(axis=1) >= thresholds.min()):
-        free = np.where(taken, -1.0, tious[row])  # (K, C)
-        best = free.argmax(axis=1)
-        largest = free[every, best]
-        claims = largest > thresholds if strict else largest >= thresholds
-        claimed[claims, row] = best[claims]
-        taken[every[claims], best[claims]] = True
-    return claimed
-
-
-def _overlapping(entries: Entries, stretches: Entries) -> np.ndarray:
-    """Return which entries overlap a stretch of their video, (N,) bool."""
-    touched = np.zeros(len(entries), dtype=bool)
-    for video in np.unique(stretches.video):
-        at = np.flatnonzero(entries.video == video)
-        within = stretches.segment[stretches.video == video]
-        touched[at] = (overlap(entries.segment[at, None], within[None]) > 0).any(axis=1)
-    return touched
