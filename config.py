@@ -143,6 +143,9 @@ class DecodeConfig(_Section):
     window_overlap: float = Field(
         0.5, ge=0, lt=1, description="Share of a test window that the next one covers again."
     )
+    class_agreement: float = Field(
+        0.0, ge=0, le=10, description="Power of its class's share along a segment in its score."
+    )
     min_score: float = Field(0.001, ge=0, le=1, description="Candidates below it are dropped.")
     max_candidates: int = Field(2000, ge=1, description="Candidates of a video before soft-NMS.")
     nms_sigma: float = Field(0.5, gt=0, description="Width of soft-NMS; small suppresses more.")

@@ -56,13 +56,14 @@ class Detector:
             self.head,
             rows,
             softmax=self.config.model.classes == "softmax",
+            class_agreement=decode.class_agreement,
             window_steps=decode.window_steps or self.config.data.window_steps,
             overlap=decode.window_overlap,
             align=2 ** (self.config.model.levels - 1),
             batch_size=self.config.optim.batch_size,
             device=self.device,
         )
-        settings = decode.model_dump(exclude={"window_steps", "window_overlap"})
+        settings = decode.model_dump(exclude={"window_steps", "window_overlap", "class_agreement"})
         detections = decode_video(points, axis, self.data.labels, **settings)
         values = tuple(round(float(v), 4) for v in points.actionness)
         return Found(detections, ActionnessCurve(axis.start_sec, axis.step_sec, values))
@@ -105,8 +106,14 @@ def export_head(
         raise InputError(f"{out}: must end in .onnx or .pt2")
     detector = load_detector(run_dir, checkpoint=checkpoint)
     data, steps = detector.data, steps or detector.config.data.window_steps
-    softmax = detector.config.model.classes == "softmax"
-    program = exported_program(detector.head, softmax=softmax, steps=steps, width=data.width)
+    config = detector.config
+    program = exported_program(
+        detector.head,
+        softmax=config.model.classes == "softmax",
+        class_agreement=config.decode.class_agreement,
+        steps=steps,
+        width=data.width,
+    )
     facts = {
         "labels": json.dumps(data.labels),
         "streams": json.dumps(data.streams),

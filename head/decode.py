@@ -39,6 +39,39 @@ def point_scores(prediction: Prediction, *, softmax: bool) -> Tensor:
     return scores
 
 
+def class_shares(rows: Tensor, intervals: Tensor) -> Tensor:
+    """Return which part each class has of all that the rows along a segment show of actions.
+
+    Args:
+        rows: score of every class at every row, zero at padding, (B, T, C).
+        intervals: (B, P, 2) in steps; at least the row nearest to the start counts.
+    Returns:
+        (B, P, C) in [0, 1]; each sums to 1, or to 0 where the rows show nothing.
+    """
+    steps = rows.shape[1]
+    up_to = nn.functional.pad(rows.double().cumsum(1), (0, 0, 1, 0))  # of the rows before, (B, T+1)
+    first = intervals[..., 0].round().clamp(0, steps - 1).long()
+    behind = torch.maximum(intervals[..., 1].round().clamp(0, steps - 1).long(), first) + 1
+    there, here = (n[..., None].expand(-1, -1, rows.shape[2]) for n in (behind, first))
+    along = (up_to.gather(1, there) - up_to.gather(1, here)).clamp(min=0)
+    return (along / along.sum(-1, keepdim=True).clamp(min=1e-12)).to(rows.dtype)
+
+
+def segment_scores(output: HeadOutput, *, softmax: bool, class_agreement: float) -> Tensor:
+    """Return the score of every class for the segment of every point of the last stage, (B, P, C).
+
+    Args:
+        class_agreement: the power of a class's share along the segment, by the heads behind TSA,
+            that `point_scores` are times: one point may err, its neighbours seldom all do. 0: not.
+    """
+    scores = point_scores(output.final, softmax=softmax)
+    if class_agreement == 0 or output.refined is None:
+        return scores
+    rows = action_scores(output.refined.class_logits, softmax=softmax)
+    rows = rows * output.refined.valid[..., None]
+    return scores * class_shares(rows, output.final.intervals) ** class_agreement
+
+
 def window_starts(
     num_steps: int, *, window_steps: int, overlap: float, align: int = 1
 ) -> list[int]:
@@ -80,6 +113,7 @@ def score_video(
     rows: np.ndarray,
     *,
     softmax: bool,
+    class_agreement: float,
     window_steps: int,
     overlap: float,
     align: int,
@@ -93,6 +127,7 @@ def score_video(
 
     Args:
         rows: (T, D) float32.
+        class_agreement: see `segment_scores`.
         overlap: share of a window that the next one covers again, in [0, 1).
         align: see `window_starts`; the stride of the model's coarsest level.
     """
@@ -110,7 +145,7 @@ def score_video(
         final, every_row = output.final, output.refined or output.final
         assert every_row.actionness_logits is not None
         row_actionness = every_row.actionness_logits.sigmoid()
-        batch_scores = point_scores(final, softmax=softmax)
+        batch_scores = segment_scores(output, softmax=softmax, class_agreement=class_agreement)
         for n, start in enumerate(chosen):
             step = (final.points.position.long() + start).clamp(max=num_steps - 1)
             mine = final.valid[n] & (owner[step] == first + n)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .decode import point_scores
+from .decode import segment_scores
 from .prediction import HeadOutput
 
 INPUTS = ("features", "valid")
@@ -21,9 +21,9 @@ OUTPUTS = ("scores", "intervals", "point_valid", "actionness")
 class Exportable(nn.Module):
     """A head that returns what is decoded, as plain tensors."""
 
-    def __init__(self, head: nn.Module, *, softmax: bool) -> None:
+    def __init__(self, head: nn.Module, *, softmax: bool, class_agreement: float) -> None:
         super().__init__()
-        self.head, self.softmax = head, softmax
+        self.head, self.softmax, self.class_agreement = head, softmax, class_agreement
 
     def forward(self, features: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what is decoded of B sequences of T rows, at P points each.
@@ -32,7 +32,7 @@ class Exportable(nn.Module):
             features: (B, T, D) float32.
             valid: False where a sequence is padded, (B, T) bool.
         Returns:
-            scores: of every class, times actionness where the head has one, (B, P, C) in [0, 1].
+            scores: of every class, see `decode.segment_scores`, (B, P, C) in [0, 1].
             intervals: (B, P, 2) in steps: 0 is the instant of the first row.
             point_valid: False where a point lies in padding, (B, P) bool.
             actionness: of every row, (B, T) in [0, 1].
@@ -40,12 +40,12 @@ class Exportable(nn.Module):
         output: HeadOutput = self.head(features, valid)
         final, every_row = output.final, output.refined or output.final
         assert every_row.actionness_logits is not None
-        scores = point_scores(final, softmax=self.softmax)
+        scores = segment_scores(output, softmax=self.softmax, class_agreement=self.class_agreement)
         return scores, final.intervals, final.valid, every_row.actionness_logits.sigmoid()
 
 
 def exported_program(
-    head: nn.Module, *, softmax: bool, steps: int, width: int
+    head: nn.Module, *, softmax: bool, class_agreement: float, steps: int, width: int
 ) -> torch.export.ExportedProgram:
     """Return the head as an exported program for one sequence of exactly `steps` rows.
 
@@ -56,9 +56,10 @@ def exported_program(
     Args:
         head: on the CPU.
         softmax: whether its classes exclude each other.
+        class_agreement: see `decode.segment_scores`.
         steps: T; width: D.
     """
-    wrapped = Exportable(head, softmax=softmax).eval()
+    wrapped = Exportable(head, softmax=softmax, class_agreement=class_agreement).eval()
     example = (torch.zeros(1, steps, width), torch.ones(1, steps, dtype=torch.bool))
     with torch.no_grad():
         return torch.export.export(wrapped, example)

@@ -11,9 +11,11 @@ from tsatal.features import TimeAxis
 from tsatal.head.decode import (
     PointScores,
     central_window,
+    class_shares,
     decode_video,
     point_scores,
     score_video,
+    segment_scores,
     soft_nms,
     vote,
     window_starts,
@@ -73,6 +75,7 @@ def where_it_stands(
         WhereAmI(levels),
         np.arange(1, steps + 1, dtype=np.float32)[:, None],
         softmax=False,
+        class_agreement=0.0,
         window_steps=window_steps,
         overlap=overlap,
         align=2 ** (levels - 1),
@@ -124,6 +127,34 @@ def test_scores_are_class_scores_times_actionness_where_there_is_one() -> None:
     torch.testing.assert_close(  # softmax: the first is background
         point_scores(having, softmax=True), torch.tensor([[[0.375], [1.0]]])
     )
+
+
+def test_class_shares_are_of_the_rows_that_lie_in_the_segment() -> None:
+    rows = torch.rand(2, 9, 3, generator=torch.Generator().manual_seed(0))
+    rows[1, 6:] = 0  # padding
+    segments = [(0.0, 8.0), (1.6, 4.4), (-3.0, 2.0), (5.2, 40.0), (3.1, 3.3), (7.0, 5.0)]
+    shares = class_shares(rows, torch.tensor([segments, segments]))
+    inside = [range(0, 9), range(2, 5), range(0, 3), range(5, 9), range(3, 4), range(7, 8)]
+    for b in range(2):
+        for n, steps in enumerate(inside):
+            total = rows[b, list(steps)].sum(0)
+            expected = total / total.sum() if total.sum() > 0 else total
+            torch.testing.assert_close(shares[b, n], expected)
+
+
+def test_a_segment_is_of_the_class_that_its_rows_are_of() -> None:
+    points, valid = level_points(4), torch.tensor([[True, True, True, False]])
+    final = Prediction(points, valid, torch.zeros(1, 4, 2), torch.full((1, 4, 2), 9.0))
+    rows = torch.logit(torch.tensor([[[0.6, 0.2], [0.6, 0.2], [0.6, 0.2], [0.1, 0.9]]]))
+    output = HeadOutput(None, Prediction(points, valid, rows, torch.ones(1, 4, 2)), final)
+    scores = segment_scores(output, softmax=False, class_agreement=2.0)
+    torch.testing.assert_close(scores[0, 0], 0.5 * torch.tensor([0.75**2, 0.25**2]))
+    unchanged = point_scores(final, softmax=False)
+    for same in (
+        segment_scores(output, softmax=False, class_agreement=0.0),
+        segment_scores(HeadOutput(None, None, final), softmax=False, class_agreement=2.0),
+    ):
+        torch.testing.assert_close(same, unchanged)
 
 
 def test_soft_nms_by_hand() -> None:

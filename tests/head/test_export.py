@@ -41,11 +41,18 @@ def padded(run: Path) -> tuple[torch.Tensor, torch.Tensor]:
     return features, torch.arange(STEPS)[None] < len(rows)
 
 
+def exportable(run: Path) -> Exportable:
+    detector = load_detector(run)
+    return Exportable(
+        detector.head,
+        softmax=detector.config.model.classes == "softmax",
+        class_agreement=detector.config.decode.class_agreement,
+    )
+
+
 @torch.no_grad()
 def expected(run: Path) -> list[np.ndarray]:
-    detector = load_detector(run)
-    softmax = detector.config.model.classes == "softmax"
-    return [t.numpy() for t in Exportable(detector.head, softmax=softmax)(*padded(run))]
+    return [t.numpy() for t in exportable(run)(*padded(run))]
 
 
 def test_onnx_runtime_says_what_pytorch_says(run: Path, tmp_path: Path) -> None:
@@ -73,8 +80,7 @@ def test_an_exported_program_says_what_the_head_says(run: Path, tmp_path: Path) 
 def test_padding_changes_nothing_of_what_is_valid(run: Path) -> None:
     """Or a file of fixed length would be of no use."""
     features, valid = padded(run)
-    detector = load_detector(run)
-    head = Exportable(detector.head, softmax=detector.config.model.classes == "softmax")
+    head = exportable(run)
     rows = int(valid.sum())
     with torch.no_grad():
         whole, alone = head(features, valid), head(features[:, :rows], valid[:, :rows])
