@@ -16,7 +16,7 @@ from .commands.exchange import export, import_features
 from .commands.files import check, info
 from .commands.heads import export_onnx
 from .commands.measure import evaluate
-from .commands.options import ANY, DEVICE, FILE, FOLDER
+from .commands.options import ANY, DECODING, DEVICE, FILE, FOLDER
 from .commands.pages import report, view
 from .errors import InputError, is_out_of_memory, one_line
 
@@ -252,6 +252,7 @@ def train(
 @click.option(
     "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True
 )
+@DECODING
 @DEVICE
 def detect(
     videos: tuple[Path, ...], run: Path | None, out: Path | None, view: bool, **settings: Any

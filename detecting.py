@@ -49,6 +49,7 @@ def detect(
     flow_weights: str | None = None,
     checkpoint: str = "last",
     device: str = "auto",
+    changes: Sequence[str] = (),
     pages: bool = False,
     show_progress: bool = True,
     tell: Callable[[Seen], None] = lambda seen: None,
@@ -65,13 +66,15 @@ def detect(
         annotations: ground truth to draw above the detections.
         features: where the run's feature file is now; needed if that holds the projection.
         weights, flow_weights: checkpoints of the extraction, see `extract.repeat.settings_of`.
+        changes: see `runs.load_run_description`.
         pages: whether to write an HTML page per video, see `pages.viewer`.
         tell: called with every video as soon as it is done.
     Raises:
         InputError: no such run or source, features that were not made like the run's, or two
             videos of one name.
     """
-    detector = load_detector(run_dir, checkpoint=checkpoint, device=choose_device(device))
+    on = choose_device(device)
+    detector = load_detector(run_dir, checkpoint=checkpoint, device=on, changes=changes)
     streams = detector.data.streams
     truth = load_annotations(annotations).videos if annotations else {}
     out = out or run_dir / "detections"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,16 +79,18 @@ def load_detector(
     *,
     checkpoint: str = "last",
     device: str | torch.device = "cpu",
+    changes: Sequence[str] = (),
 ) -> Detector:
     """Return the detector that a training left in its folder.
 
     Args:
         checkpoint: "last", or "best", which was chosen by its mAP on the validation subset.
         device: `cpu` or `cuda`.
+        changes: see `runs.load_run_description`.
     Raises:
-        InputError: the folder does not hold a run, or not that checkpoint.
+        InputError: the folder does not hold a run, or not that checkpoint; a wrong change.
     """
-    config, data = load_run_description(Path(run_dir))
+    config, data = load_run_description(Path(run_dir), changes)
     on = torch.device(device)
     return Detector(load_head(Path(run_dir), checkpoint=checkpoint, device=on), config, data, on)
 

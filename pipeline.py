@@ -168,6 +168,7 @@ def evaluate_run(
     timelines: int = 8,
     out: Path | None = None,
     device: str = "auto",
+    changes: Sequence[str] = (),
 ) -> Measured:
     """Detect in a subset with a run's head, measure, and write predictions, metrics and pictures.
 
@@ -177,10 +178,12 @@ def evaluate_run(
         checkpoint: "last", or "best", which was chosen by its mAP on the validation subset.
         timelines: how many videos to draw.
         out: where to write; the run's folder where not given.
+        changes: see `runs.load_run_description`.
     Raises:
         InputError: no such run, subset or video; features of another width or extraction.
     """
-    detector = load_detector(run_dir, checkpoint=checkpoint, device=choose_device(device))
+    on = choose_device(device)
+    detector = load_detector(run_dir, checkpoint=checkpoint, device=on, changes=changes)
     config, data = detector.config, detector.data
     subset = subset or data.subsets.test
     with FeatureFile(features or data.features) as file:

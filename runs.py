@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -141,12 +141,19 @@ def save_run_description(run_dir: Path, config: Config, data: RunData) -> None:
     write_text(run_dir / DATA_FILE, json.dumps(asdict(data), indent=1))
 
 
-def load_run_description(run_dir: Path) -> tuple[Config, RunData]:
+def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Config, RunData]:
     """Return the settings and the data of the run in `run_dir`.
 
+    Args:
+        changes: settings of `decode`, as "decode.key=value", to take in place of the run's.
+
     Raises:
-        InputError: the folder does not hold a run, or a damaged one.
+        InputError: the folder does not hold a run, or a damaged one; a change that would need
+            another training.
     """
+    for change in changes:
+        if not change.strip().startswith("decode."):
+            raise InputError(f"--set {change}: only decode.* can be changed after the training")
     if not (run_dir / CONFIG_FILE).is_file() or not (run_dir / DATA_FILE).is_file():
         raise InputError(f"{run_dir}: not the folder of a run ({CONFIG_FILE}, {DATA_FILE} needed)")
     try:
@@ -155,7 +162,7 @@ def load_run_description(run_dir: Path) -> tuple[Config, RunData]:
         first = e.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"])) or "JSON"
         raise InputError(f"{run_dir / DATA_FILE}: damaged ({key}: {first['msg']})") from None
-    return load_config(str(run_dir / CONFIG_FILE)), data
+    return load_config(str(run_dir / CONFIG_FILE), changes), data
 
 
 def build_head(config: Config, data: RunData) -> TSATAL:

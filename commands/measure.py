@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..files import write_text
-from .options import DEVICE, FILE, FOLDER, TIOUS
+from .options import DECODING, DEVICE, FILE, FOLDER, TIOUS
 
 
 @click.command()
@@ -33,6 +33,7 @@ from .options import DEVICE, FILE, FOLDER, TIOUS
     "--timelines", type=click.IntRange(min=0), default=8, show_default=True, help="Videos to draw."
 )
 @click.option("--out", type=FOLDER, help="Folder for files and pictures.  [default: the run's]")
+@DECODING
 @DEVICE
 def evaluate(
     runs: tuple[Path, ...],
@@ -47,6 +48,7 @@ def evaluate(
     features: Path | None,
     timelines: int,
     out: Path | None,
+    changes: tuple[str, ...],
     device: str,
 ) -> None:
     """Measure a run (the newest where none is named), or a file of detections.
@@ -61,13 +63,14 @@ def evaluate(
         "exclude": exclude, "timelines": timelines, "out": out,
     }  # fmt: skip
     if predictions is not None:
-        if runs or annotations is None:
-            raise click.UsageError("--predictions needs --annotations, and no RUN")
+        if runs or changes or annotations is None:
+            raise click.UsageError("--predictions needs --annotations, and no RUN and no --set")
         measured = {"": pipeline.evaluate_predictions(predictions, **common)}
     else:
         if len(runs) > 1 and out:
             raise click.UsageError("several runs are written into their own folders: no --out")
-        more = {"features": features, "checkpoint": checkpoint, "device": device}
+        more: dict[str, Any] = {"features": features, "checkpoint": checkpoint, "device": device}
+        more["changes"] = changes
         measured = pipeline.evaluate_runs(runs or [newest_run()], **common, **more)
     to_stdout = json_path == "-"
     click.echo(pipeline.table(measured), err=to_stdout)

@@ -18,6 +18,15 @@ DEVICE = click.option(
 )
 
 
+DECODING = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="decode.KEY=VALUE",
+    help="Decode with another setting than the run's; repeatable.",
+)
+
+
 def _parse_tious(texts: tuple[str, ...]) -> tuple[float, ...]:
     """Return the thresholds in "0.5", "0.5,0.7" or "0.3:0.1:0.7" (start:step:stop, inclusive)."""
     found: list[float] = []

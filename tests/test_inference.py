@@ -102,6 +102,29 @@ def test_detections_below_the_least_score_are_left_out(toy: Path, tmp_path: Path
     assert scores and min(scores) >= 0.1
 
 
+def test_decoding_can_be_changed_without_another_training(toy: Path, tmp_path: Path) -> None:
+    out, features = tmp_path / "three", toy.parent / "f.h5"
+    changed = ("--set", "decode.max_detections=3", "--out", out)
+    for command in (("evaluate", toy, "--timelines", 0), ("detect", features, "--run", toy)):
+        result = tsatal(*command, *changed)
+        assert result.exit_code == 0, result.output
+        results = json.loads((out / "predictions.json").read_text())["results"]
+        assert results and {len(found) for found in results.values()} == {3}
+    assert load_detector(toy).config.decode.max_detections == 200  # the run is as it was
+
+
+@pytest.mark.parametrize(
+    "setting, says",
+    [
+        ("optim.epochs=3", "only decode.* can be changed after the training"),
+        ("decode.nms_sigm=0.3", "did you mean 'decode.nms_sigma'"),
+    ],
+)
+def test_what_decoding_does_not_know_is_refused(toy: Path, setting: str, says: str) -> None:
+    result = tsatal("evaluate", toy, "--set", setting)
+    assert result.exit_code == 1 and says in result.output and "Traceback" not in result.output
+
+
 def test_raw_video_is_extracted_as_the_run_was(on_video: Path, tmp_path: Path) -> None:
     """Crop, size and seed are those of the run, not the defaults, or the rows would differ."""
     videos = on_video.parent / "videos"
