@@ -99,9 +99,9 @@ function drawVideo(video, width) {
   const spans = strips(video, width), leastSec = 3 * (spans[0][1] - spans[0][0]) / width;
   const truth = stacked(truthBars(video), leastSec);
   const found = stacked(foundBars(video), leastSec, MAX_LANES);
-  const missed = video.truth.filter((b) => +b.fates[state.k]).length;
-  const caption = `AP ${percent(video.AP[state.k])} %. ${count(video.truth.length, "instance")}, `
-    + `${missed} missed. `
+  const caption = `AP ${percent(video.AP[state.k])} %. ${count(video.instances, "instance")}, `
+    + `${video.missed[state.k]} missed. `
+    + (video.truth.length < video.instances ? `The first ${video.truth.length} are drawn. ` : "")
     + (found.length < video.detections ? `The best ${found.length} of ${video.detections} detections.`
       : `${count(video.detections, "detection")}.`);
   const rows = [...truthBars(video).map((b) => ["truth", b]), ...foundBars(video).map((b) => ["detected", b])]

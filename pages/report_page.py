@@ -15,7 +15,7 @@ from .report_words import MEANINGS, REASON_MEANINGS, definitions, findings
 
 MISTAKES = 10  # most confident false positives that are listed
 VIDEOS = 3  # with the lowest and with the highest average precision
-MAX_DETECTIONS = 200  # on a video's time line
+MAX_DETECTIONS, MAX_INSTANCES = 200, 1000  # on a video's time line
 LEAST_SEC = 0.001  # extent of a time line
 
 
@@ -117,7 +117,7 @@ def _line(
     predictions: Mapping[str, Sequence[Detection]],
     video: int,
 ) -> dict[str, Any]:
-    """Return one video's time line: its truth, and the best of its detections.
+    """Return one video's time line: its truth (of very many, the first), and its best detections.
 
     `kinds` and `fates` are strings with a digit for every threshold.
     """
@@ -126,14 +126,15 @@ def _line(
     instances = np.flatnonzero(verdicts.instances.video == video)
     ranked = verdicts.video_rankings[video]
     best = ranked[: min(MAX_DETECTIONS, max(10, 2 * len(instances)))]
+    in_time = np.argsort(verdicts.instances.segment[instances, 0], kind="stable")
     truth = [
         {
             **_bar(annotated.instances[verdicts.instances.place[m]]),
             "fates": _digits(diagnosis.fate, int(m)),
         }
-        for m in instances
+        for m in instances[in_time[:MAX_INSTANCES]]
     ]
-    ambiguous = [_bar(i) for i in annotated.instances if i.label == AMBIGUOUS]
+    ambiguous = [_bar(i) for i in annotated.instances if i.label == AMBIGUOUS][:MAX_INSTANCES]
     ends = [verdicts.instances.segment[instances, 1].max(), annotated.duration_sec or 0.0]
     if not annotated.duration_sec and len(best):
         ends.append(verdicts.detections.segment[best, 1].max())
@@ -143,6 +144,8 @@ def _line(
         "extent": float(max(*ends, LEAST_SEC)),
         "AP": diagnosis.video_ap[:, video].tolist(),
         "truth": truth,
+        "instances": len(instances),
+        "missed": (diagnosis.fate[:, instances] > 0).sum(1).tolist(),
         "ambiguous": ambiguous if verdicts.protocol != "anet" else [],
         "found": [
             {

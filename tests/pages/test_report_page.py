@@ -225,3 +225,16 @@ def test_a_video_of_no_length_can_be_drawn(browser_page: Page, tmp_path: Path) -
     page = opened(browser_page, tmp_path, made(report_page, videos, found))
     assert "NaN" not in page.content()
     assert "1 instance, 1 missed" in page.locator("#lowest").inner_text()
+
+
+def test_of_very_many_instances_the_first_are_drawn_and_all_are_counted(
+    browser_page: Page, tmp_path: Path
+) -> None:
+    truth = [Instance("A", 3 * n, 3 * n + 2) for n in reversed(range(1200))]
+    videos = {"v": AnnotatedVideo("v", "test", 3600.0, tuple(truth))}
+    found = {"v": [Detection("A", 3 * n, 3 * n + 2, 0.5) for n in range(1100)]}
+    drawn = made(report_data, videos, found)["lowest"][0]["truth"]
+    assert [b["start"] for b in drawn] == [3 * n for n in range(1000)]
+    page = opened(browser_page, tmp_path, made(report_page, videos, found))
+    words = page.locator("#lowest").inner_text()
+    assert "1200 instances, 100 missed. The first 1000 are drawn." in words.replace(",200", "200")
