@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -19,16 +20,20 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .flow import SCALE, STILL
-from .folded import FoldedResNet
+from .folded import Carried, FoldedResNet
+from .transfer import Transfer
 from .weights import Weights, load_state
 
 log = logging.getLogger(__name__)
 
 STRIDE_FRAMES = 2  # frames per row
 REACH_FRAMES = 18  # whole rows of context that one row can see, on either side, in frames
+FIRST_FRAMES = REACH_FRAMES + STRIDE_FRAMES  # the least that a long video's first row needs
 MEAN, STD = 0.45, 0.225  # what the Kinetics checkpoint was trained with, on every channel
 BRANCH_SCALE = 0.3  # of residual branches with random weights, see `random_i3d`
 STREAM_CHANNELS = {"rgb": 3, "flow": 2}
+# On a CPU, results of 112 pixels stay below 32 MB: for more, the C library takes fresh pages.
+PIECE_FRAMES = {"cpu": 32, "cuda": 256}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -44,8 +49,22 @@ class Backbone:
     def __init__(self, net: nn.Module, *, device: str = "cpu", dtype: str = "float32") -> None:
         self.device, self.dtype = torch.device(device), DTYPES[dtype]
         self.net = FoldedResNet(net).to(self.device, self.dtype)
+        self.transfer = Transfer(self.device)
 
-    @torch.inference_mode()
+    @property
+    def piece_frames(self) -> int:
+        """Return how many frames are best computed at a time."""
+        return PIECE_FRAMES[self.device.type]
+
+    @property
+    def ahead(self) -> int:
+        """Return how many pieces are worth starting before the rows of the first are taken."""
+        return 0 if self.device.type == "cpu" else 1
+
+    def passage(self) -> Passage:
+        """Return a new video's way through the network."""
+        return Passage(self)
+
     def rows(self, frames: np.ndarray) -> np.ndarray:
         """Return the features of a stretch of frames, (max(N // 2, 1), 2048) float32.
 
@@ -55,11 +74,45 @@ class Backbone:
         Args:
             frames: (N, H, W, C) uint8, N at least 1.
         """
-        if len(frames) == 1:
+        passage, size = self.passage(), self.piece_frames
+        starts = range(0, len(frames), size)
+        pieces = [passage.push(frames[n : n + size], last=n == starts[-1]) for n in starts]
+        return np.concatenate([rows() for rows in pieces])
+
+
+class Passage:
+    """One video's way through the network, piece by piece; made by `Backbone.passage`.
+
+    Args:
+        backbone: the network.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone, self._carried, self._begun = backbone, Carried(), False
+
+    @torch.inference_mode()
+    def push(self, frames: np.ndarray, *, last: bool) -> Callable[[], np.ndarray]:
+        """Compute the next frames; return what gives the rows they complete, (t, 2048) float32.
+
+        All rows together are those of the whole video. A row comes with the piece that holds the
+        last frame that it sees, so the first piece gives fewer rows than the others, and the
+        last one more. On CUDA the computation is only begun, and the rows are waited for when
+        they are asked for.
+
+        Args:
+            frames: (n, H, W, C) uint8; n at least FIRST_FRAMES in the first piece, 2 in the
+                others, and 1 in the last, be it the first or not.
+            last: whether the video ends here.
+        """
+        if last and not self._begun and len(frames) == 1:
             frames = np.repeat(frames, STRIDE_FRAMES, axis=0)
-        clip = torch.from_numpy(frames).to(self.device)
-        rows: np.ndarray = self.net(normalise(clip).to(self.dtype))[0].float().cpu().numpy()
-        return rows
+        self._begun, self._carried.ends = True, last
+        backbone = self._backbone
+        clip = normalise(backbone.transfer.to_device(frames)).to(backbone.dtype)
+        # Float32 is float32: on CUDA convolutions round to TF32's 10 bits unless told not to.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            rows = backbone.net(clip, self._carried)[0]
+        return backbone.transfer.to_host(rows)
 
 
 def normalise(frames: Tensor) -> Tensor:
@@ -107,7 +160,7 @@ def choose_device(device: str) -> str:
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.split(":")[0] not in ("cpu", "cuda"):
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise InputError(f"device must be auto, cpu or cuda, is {device!r}")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {device!r}: this torch finds no CUDA device; use --device cpu")
@@ -115,16 +168,24 @@ def choose_device(device: str) -> str:
 
 
 def choose_dtype(dtype: str, device: str) -> str:
-    """Return the precision to compute in: for `auto`, bfloat16 on CUDA and float32 on CPU.
+    """Return the precision to compute in.
+
+    For `auto` it is bfloat16 on CUDA, if the device can compute in it (Ampere and later), and
+    float32 on CPU.
 
     Raises:
         InputError: anything else than these two; float16 on CPU is 30 times slower than float32.
     """
     if dtype == "auto":
-        return "bfloat16" if device.startswith("cuda") else "float32"
+        return "bfloat16" if device.startswith("cuda") and _has_bfloat16(device) else "float32"
     if dtype not in DTYPES:
         raise InputError(f"dtype must be auto, {' or '.join(DTYPES)}, is {dtype!r}")
     return dtype
+
+
+def _has_bfloat16(device: str) -> bool:
+    """Return whether a GPU computes in bfloat16; True of one that only another machine has."""
+    return not torch.cuda.is_available() or torch.cuda.get_device_capability(device)[0] >= 8
 
 
 def build_i3d(channels: int = 3, *, width: int = 64) -> nn.Module:

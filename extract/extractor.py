@@ -104,7 +104,7 @@ def extract_video(
     settings = recipe.settings
     rows: dict[str, list[np.ndarray]] = {name: [] for name in settings.streams}
     for piece in stitched_rows(
-        stream, backbones, segment=settings.pass_frames, context=settings.context
+        stream, backbones, segment=settings.segment, context=settings.context
     ):
         for name, seen in piece.items():
             rows[name].append((seen @ recipe.projections[name]).astype(settings.store))
@@ -169,9 +169,9 @@ class ThisProcess:
 
     def extract(self, videos: Videos, advance: Advance, *, recipe: Recipe) -> Results:
         """Yield every video's rows, or why there are none; see `Engine`."""
-        self._backbones = self._backbones or recipe.backbones()
         with contextlib.closing(read_ahead(videos, recipe.settings)) as streams:
             for video_id, stream in streams:
+                self._backbones = self._backbones or recipe.backbones()  # while frames are decoded
                 result: VideoFeatures | VideoError
                 try:
                     result = extract_video(

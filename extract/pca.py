@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from .video import VideoError
 
 log = logging.getLogger(__name__)
 
+BATCH_ROWS = 256  # at a time into the covariance, which is far larger than the few of a piece
 MAX_ROWS = 20_000  # over an hour of video; ten times the width
 
 
@@ -76,7 +77,7 @@ def _fit(
     matrices, report = {}, {}
     for stream, backbone in backbones.items():
         sample = _Sample(videos, settings, {stream: backbone})
-        matrices[stream], share = fit_pca(iter(sample), settings.width)
+        matrices[stream], share = fit_pca(gathered(sample), settings.width)
         report[stream] = {"variance_kept": share, "rows": sample.rows, "videos": sample.videos}
         log.info(
             "PCA of %s keeps %.2f %% of the variance of %d rows of %d videos",
@@ -92,6 +93,18 @@ def _fit(
         aside.unlink()
     except OSError:  # a filesystem without links
         os.replace(aside, path)
+
+
+def gathered(pieces: Iterable[np.ndarray], *, least: int = BATCH_ROWS) -> Iterator[np.ndarray]:
+    """Yield the same rows, at least so many at a time but in the end."""
+    held: list[np.ndarray] = []
+    for rows in pieces:
+        held.append(rows)
+        if sum(map(len, held)) >= least:
+            yield np.concatenate(held)
+            held = []
+    if held:
+        yield np.concatenate(held)
 
 
 class _Sample:
@@ -117,7 +130,7 @@ class _Sample:
             stream = FrameStream(video, settings)
             try:
                 for piece in stitched_rows(
-                    stream, self._backbone, segment=settings.pass_frames, context=settings.context
+                    stream, self._backbone, segment=settings.segment, context=settings.context
                 ):
                     [rows] = piece.values()
                     self.rows += len(rows)

@@ -13,6 +13,7 @@ import torch
 from ..errors import InputError
 from .backbone import REACH_FRAMES, STRIDE_FRAMES
 from .flow import check_method
+from .stitch import PAPER_SEGMENT
 
 EXTRACTOR = "i3d_r50"  # what a feature file calls us
 
@@ -28,7 +29,7 @@ class ExtractSettings:
     fps: float = 10.0  # frames per second that are looked at (the paper's)
     resize: int = 128  # shorter side of a frame, pixels
     crop: int = 112  # side of the centred square, pixels (the paper's)
-    segment: int | None = None  # frames per pass of the network; None: see `pass_frames`
+    segment: int | None = None  # frames per pass; None: the paper's 128, or what is fastest
     context: int = REACH_FRAMES  # frames seen on both sides; 18 is exact, 0 is the paper's cut
     weights: str = "kinetics"  # kinetics, random, or the path of a checkpoint
     weights_sha256: str | None = None  # the digest that the checkpoint must have
@@ -62,13 +63,9 @@ class ExtractSettings:
         _require(self.store in ("float32", "float16"), "store", self.store, "float32 or float16")
 
     @property
-    def pass_frames(self) -> int:
-        """Return the frames per pass, context not counted: as chosen, or by the context.
-
-        With full context every cut gives the same rows, and a longer pass spends less on context;
-        without, the cut decides the rows, and 128 is the paper's.
-        """
-        return self.segment or (512 if self.context >= REACH_FRAMES else 128)
+    def exact(self) -> bool:
+        """Return whether the rows are those of the uncut video, whatever the pieces."""
+        return self.context >= REACH_FRAMES
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -106,11 +103,10 @@ def make_provenance(
         device: likewise.
     """
     chosen = ("fps", "resize", "crop", "context", "width", "store")
-    exact = settings.context >= REACH_FRAMES
     return {
         "extractor": EXTRACTOR,
         **{name: getattr(settings, name) for name in chosen},
-        "segment": None if exact else settings.pass_frames,
+        "segment": None if settings.exact else settings.segment or PAPER_SEGMENT,
         "dtype": dtype,
         "weights": dict(weights),
         "projection": dict(projection),

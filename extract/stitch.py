@@ -1,18 +1,21 @@
-"""Long videos in pieces: frames in, overlapping segments out, and the rows that count of each.
+"""Long videos in pieces: frames in, rows out; only as many frames as one piece needs are held.
 
-A row sees 18 frames on either side, so a segment that carries 18 frames of context gives the rows
-of the uncut video; only as many frames as one segment needs are ever held in memory.
+Where rows are to be those of the uncut video, the network carries over from piece to piece what
+it needs of the frames before. The paper's cut is another matter: segments stand for themselves,
+each with as much context around it as is wanted, and of each the rows that count are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from .backbone import STRIDE_FRAMES, Backbone
+from .backbone import FIRST_FRAMES, REACH_FRAMES, STRIDE_FRAMES, Backbone
 
+PAPER_SEGMENT = 128  # frames
 CHANNELS = {"rgb": slice(0, 3), "flow": slice(3, 5)}  # of a frame, see flow.with_flow
 
 
@@ -52,17 +55,67 @@ def cut_segments(frames: Iterable[np.ndarray], *, segment: int, context: int) ->
 
 
 def stitched_rows(
-    frames: Iterable[np.ndarray], backbones: Mapping[str, Backbone], *, segment: int, context: int
+    frames: Iterable[np.ndarray],
+    backbones: Mapping[str, Backbone],
+    *,
+    segment: int | None,
+    context: int,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the rows of every stream, (t, 2048) float32, segment after segment.
+    """Yield the rows of every stream, (t, 2048) float32, piece after piece.
 
-    Arguments are those of `cut_segments`, and the network of every stream that is wanted.
+    Args:
+        frames: (H, W, C) uint8 each.
+        backbones: the network of every stream that is wanted.
+        segment: frames per piece; None, where the context makes them all alike, for what suits
+            the network.
+        context: frames seen on both sides. From 18 on, rows are those of the uncut video.
     """
-    for piece in cut_segments(frames, segment=segment, context=context):
+    if context >= REACH_FRAMES:
+        size = segment or min(b.piece_frames for b in backbones.values())
+        yield from carried_rows(frames, backbones, size=size)
+        return
+    for piece in cut_segments(frames, segment=segment or PAPER_SEGMENT, context=context):
         yield {
             name: backbone.rows(piece.frames[..., CHANNELS[name]])[piece.keep]
             for name, backbone in backbones.items()
         }
+
+
+def carried_rows(
+    frames: Iterable[np.ndarray], backbones: Mapping[str, Backbone], *, size: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the rows of the uncut video, piece after piece; see `stitched_rows`.
+
+    Args:
+        frames: (H, W, C) uint8 each.
+        backbones: the network of every stream that is wanted.
+        size: frames per piece.
+    """
+    passages = {name: backbone.passage() for name, backbone in backbones.items()}
+    ahead = max(backbone.ahead for backbone in backbones.values())
+    started: deque[dict[str, Callable[[], np.ndarray]]] = deque()
+    for clip, last in pieces(frames, size=size):
+        started.append(
+            {name: p.push(clip[..., CHANNELS[name]], last=last) for name, p in passages.items()}
+        )
+        while len(started) > (0 if last else ahead):
+            yield {name: rows() for name, rows in started.popleft().items()}
+
+
+def pieces(frames: Iterable[np.ndarray], *, size: int) -> Iterator[tuple[np.ndarray, bool]]:
+    """Yield a video's frames, (n, H, W, C), `size` at a time, and whether these are the last.
+
+    The first piece is long enough for a row, or the whole video.
+    """
+    held: list[np.ndarray] = []
+    wanted = max(size, FIRST_FRAMES)
+    for frame in frames:
+        if len(held) == wanted:
+            yield np.stack(held), False
+            held, wanted = [], size
+        held.append(frame)
+    if held:
+        yield np.stack(held), True
 
 
 def _segment(frames: list[np.ndarray], offset: int, segment: int) -> Segment:

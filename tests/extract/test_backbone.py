@@ -133,6 +133,53 @@ def test_devices_and_dtypes() -> None:
         choose_device("tpu")
     with pytest.raises(InputError, match="float32 or bfloat16, is 'float16'"):
         choose_dtype("float16", "cpu")
+    with pytest.raises(InputError, match="device must be"):
+        choose_device("cuda:first")
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="no CUDA device"):
             choose_device("cuda")
+
+
+def test_a_gpu_that_knows_no_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for capability, dtype in (((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
+        assert choose_dtype("auto", "cuda") == dtype
+
+
+def test_rows_of_a_network_in_bfloat16_are_not_rounded_to_it(live_net: nn.Module) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    rows = torch.from_numpy(Backbone(live_net, dtype="bfloat16").rows(frames))
+    assert rows.dtype == torch.float32 and not torch.equal(rows, rows.bfloat16().float())
+
+
+def test_two_videos_on_their_way_do_not_meet(live_net: nn.Module) -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 256, (2, 60, 32, 32, 3), dtype=np.uint8)
+    backbone = Backbone(live_net)
+    passages = backbone.passage(), backbone.passage()
+    rows: tuple[list[np.ndarray], list[np.ndarray]] = [], []
+    for first in range(0, 60, 20):
+        for found, passage, video in zip(rows, passages, (one, other), strict=True):
+            found.append(passage.push(video[first : first + 20], last=first == 40)())
+    np.testing.assert_array_equal(np.concatenate(rows[0]), backbone.rows(one))
+    np.testing.assert_array_equal(np.concatenate(rows[1]), backbone.rows(other))
+
+
+def test_a_row_comes_with_the_last_frame_that_it_sees(live_net: nn.Module) -> None:
+    """Row k sees frame 2k + 18 and none behind it, so n frames give (n - 17) // 2 rows."""
+    frames = np.random.default_rng(0).integers(0, 256, (41, 32, 32, 3), dtype=np.uint8)
+    for first in range(20, 40):
+        passage = Backbone(live_net).passage()
+        assert len(passage.push(frames[:first], last=False)()) == (first - 17) // 2
+        assert len(passage.push(frames[first:], last=True)()) == 20 - (first - 17) // 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-4), ("bfloat16", 0.05)])
+def test_rows_of_a_gpu_are_those_of_the_cpu(live_net: nn.Module, dtype: str, bound: float) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (300, 64, 64, 3), dtype=np.uint8)
+    exact = Backbone(live_net).rows(frames)
+    there = Backbone(live_net, device="cuda", dtype=dtype).rows(frames)
+    apart = np.linalg.norm(there - exact, axis=1) / np.linalg.norm(exact, axis=1)
+    assert apart.max() < bound

@@ -25,7 +25,7 @@ from tsatal.features import FeatureFile, VideoFeatures
 
 from .conftest import VideoWriter
 
-SETTINGS = ExtractSettings(weights="random", width=16, crop=32, resize=32, device="cpu")
+SETTINGS = ExtractSettings(weights="random", width=16, crop=32, resize=32, device="cpu", context=0)
 
 
 class Means:

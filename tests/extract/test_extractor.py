@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from tsatal.features import FeatureFile, VideoFeatures
 
 from .conftest import VideoWriter
 
-SETTINGS = ExtractSettings(weights="random", width=16, device="cpu")
+SETTINGS = ExtractSettings(weights="random", width=16, device="cpu", context=0)
 
 
 class Averages:
@@ -140,11 +141,11 @@ def test_a_video_that_changed_is_extracted_again(
 def test_other_settings_are_refused_unless_overwritten(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.h5"
     run(folder, out)
-    other = ExtractSettings(weights="random", width=16, fps=5)
+    other = replace(SETTINGS, fps=5)
     with pytest.raises(InputError, match="fps is 5.* here, 10.0 there"):
         run(folder, out, other)
     with pytest.raises(InputError, match="weights is"):
-        run(folder, out, ExtractSettings(weights="random", width=16, seed=1))
+        run(folder, out, replace(SETTINGS, seed=1))
     (folder / "c.mp4").unlink()
     assert run(folder, out, other, overwrite=True).done == ["a", "b"]
     assert list(content(out)) == ["a", "b"]
@@ -211,7 +212,7 @@ def test_annotations_are_embedded_kept_and_replaced(folder: Path, tmp_path: Path
 
 
 def test_half_precision_is_stored_when_asked(folder: Path, tmp_path: Path) -> None:
-    settings = ExtractSettings(weights="random", width=16, store="float16")
+    settings = replace(SETTINGS, store="float16")
     run(folder, tmp_path / "out.h5", settings)
     with FeatureFile(tmp_path / "out.h5") as file:
         assert file.video("a").streams["rgb"].dtype == np.float16
@@ -219,7 +220,7 @@ def test_half_precision_is_stored_when_asked(folder: Path, tmp_path: Path) -> No
 
 def test_a_projection_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "m.npy", np.zeros((2048, 8), np.float32))
-    settings = ExtractSettings(weights="random", width=16, projection=str(tmp_path / "m.npy"))
+    settings = replace(SETTINGS, projection=str(tmp_path / "m.npy"))
     with pytest.raises(InputError, match=r"is \(2048, 8\), must be \(2048, 16\)"):
         run(folder, tmp_path / "out.h5", settings)
 
@@ -240,7 +241,7 @@ class Slow:
         return pairs.mean(axis=(1, 2)).repeat(700, axis=1)[:, :2048] / 255
 
 extractor.load_backbones = lambda *a, **k: {"rgb": Slow()}
-settings = ExtractSettings(weights="random", width=16, device="cpu")
+settings = ExtractSettings(weights="random", width=16, device="cpu", context=0)
 out = Path(sys.argv[2])
 summary = extractor.extract_videos(find_videos(sys.argv[1]), out, settings, show_progress=False)
 sys.exit(130 if summary.interrupted else 0)
@@ -298,14 +299,14 @@ def test_a_video_that_changes_while_it_is_read_is_failed_and_done_again(
     """Old rows under the new file's fingerprint would never be found out."""
     rows = Averages.rows
 
-    def replace(self: Averages, frames: np.ndarray) -> np.ndarray:
+    def change(self: Averages, frames: np.ndarray) -> np.ndarray:
         if (folder / "b.mp4").stat().st_size < 20_000:
             (folder / "b.mp4").write_bytes((folder / "a.mp4").read_bytes() + bytes(20_000))
         return rows(self, frames)
 
     (folder / "a.mp4").replace(folder / "z.mp4")
     shutil.copy(folder / "z.mp4", folder / "a.mp4")
-    monkeypatch.setattr(Averages, "rows", replace)
+    monkeypatch.setattr(Averages, "rows", change)
     summary = run(folder, tmp_path / "out.h5")
     assert "was changed while it was being read" in summary.failed.get("b", "")
     monkeypatch.setattr(Averages, "rows", rows)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from tsatal.extract import folded
 from tsatal.extract.backbone import build_i3d
-from tsatal.extract.folded import FoldedConv, FoldedResNet, fold, fused_convolution_works
+from tsatal.extract.folded import Carried, FoldedConv, FoldedResNet, fold, fused_convolution_works
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -42,7 +43,7 @@ def test_folding_is_exact(live_net: nn.Module) -> None:
 
 def _plain(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folded, "fused_convolution_works", lambda: False)
+        patch.setattr(folded, "fused_convolution_works", lambda dtype: False)
         return net(x)  # type: ignore[no-any-return]
 
 
@@ -91,7 +92,7 @@ def test_without_the_fused_operators_plain_ones_are_used(monkeypatch: pytest.Mon
     monkeypatch.setattr(FoldedConv, "_fused", missing)
     fused_convolution_works.cache_clear()
     try:
-        assert not fused_convolution_works()
+        assert not fused_convolution_works(torch.float32)
     finally:
         fused_convolution_works.cache_clear()
 
@@ -99,6 +100,29 @@ def test_without_the_fused_operators_plain_ones_are_used(monkeypatch: pytest.Mon
 def test_a_convolution_that_cannot_be_folded_is_refused() -> None:
     with pytest.raises(ValueError, match="plain convolutions"):
         fold(nn.Conv3d(4, 4, 1, groups=2, bias=False), nn.BatchNorm3d(4))
+
+
+def test_another_pooling_is_refused() -> None:
+    net: Any = build_i3d(width=8)
+    net.blocks[2].stride = (1, 1, 1)
+    with pytest.raises(ValueError, match="every two frames"):
+        FoldedResNet(net)
+
+
+def test_plain_and_fused_layers_carry_over_alike(live_net: nn.Module) -> None:
+    ours, x = FoldedResNet(live_net), clip(44)
+
+    def in_pieces(x: torch.Tensor) -> torch.Tensor:
+        carried, found = Carried(), []
+        for first, end in ((0, 20), (20, 23), (23, 44)):
+            carried.ends = end == 44
+            found.append(ours(x[:, :, first:end], carried))
+        return torch.cat(found, dim=1)
+
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        assert relative(in_pieces(x), ours(x)) < 1e-5
+        patch.setattr(folded, "fused_convolution_works", lambda dtype: False)
+        assert relative(in_pieces(x), ours(x)) < 1e-5
 
 
 def test_flow_has_two_channels() -> None:

@@ -14,7 +14,9 @@ from tsatal.features import FeatureFile
 
 from .conftest import VideoWriter
 
-PCA = ExtractSettings(weights="random", width=3, device="cpu", projection="pca", crop=32, resize=32)
+PCA = ExtractSettings(
+    weights="random", width=3, device="cpu", projection="pca", crop=32, resize=32, context=0
+)
 
 
 class Colours:
@@ -123,3 +125,11 @@ def test_a_file_projected_otherwise_and_too_few_rows_are_refused(
     assert extract(folder, out, overwrite=True) == ["a", "b"]
     with pytest.raises(InputError, match="PCA to 512 values needs more rows.*the sample has 60"):
         extract(folder, tmp_path / "few.h5", ExtractSettings(**{**vars(PCA), "width": 512}))
+
+
+def test_rows_are_gathered_in_order_and_none_is_lost() -> None:
+    rows = np.arange(44).reshape(22, 2)
+    found = list(pca.gathered(np.split(rows, [1, 5, 6, 15, 16]), least=5))
+    assert [len(batch) for batch in found] == [5, 10, 7]
+    np.testing.assert_array_equal(np.concatenate(found), rows)
+    assert list(pca.gathered([])) == []

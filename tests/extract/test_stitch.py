@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tsatal.extract.backbone import Backbone, normalise
-from tsatal.extract.stitch import cut_segments
+from tsatal.extract.stitch import carried_rows, cut_segments, pieces, stitched_rows
 
 LENGTHS = (1, 2, 3, 35, 36, 127, 128, 129, 300)
 
@@ -48,6 +48,53 @@ def test_stitched_rows_are_those_of_the_uncut_video(
     assert ours.shape == whole.shape
     error = np.linalg.norm(ours - whole, axis=1) / np.linalg.norm(whole, axis=1)
     assert error.max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("length", "size"),
+    [
+        *((length, size) for length in (*LENGTHS, 19, 20, 21, 60) for size in (2, 20, 50)),
+        (300, 128),
+        (6000, 32),
+    ],
+)
+def test_carried_rows_are_those_of_the_uncut_video(
+    live_net: torch.nn.Module, length: int, size: int
+) -> None:
+    frames = noise(length)
+    whole = uncut(live_net, frames if length > 1 else frames.repeat(2, axis=0))
+    found = list(stitched_rows(frames, {"rgb": Backbone(live_net)}, segment=size, context=18))
+    ours = np.concatenate([piece["rgb"] for piece in found])
+    assert ours.shape == whole.shape
+    error = np.linalg.norm(ours - whole, axis=1) / np.linalg.norm(whole, axis=1)
+    assert error.max() < 1e-5
+
+
+def test_pieces_started_ahead_give_the_same_rows_in_the_same_order(
+    live_net: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, backbone = noise(100), Backbone(live_net)
+    at_once = [piece["rgb"] for piece in carried_rows(frames, {"rgb": backbone}, size=20)]
+    monkeypatch.setattr(Backbone, "ahead", 2)
+    ahead = [piece["rgb"] for piece in carried_rows(frames, {"rgb": backbone}, size=20)]
+    assert [len(rows) for rows in ahead] == [len(rows) for rows in at_once]
+    np.testing.assert_array_equal(np.concatenate(ahead), np.concatenate(at_once))
+
+
+def test_pieces_miss_nothing_and_know_the_last() -> None:
+    for length in range(1, 100):
+        found = list(pieces(iter(noise(length, 1)), size=8))
+        np.testing.assert_array_equal(np.concatenate([f for f, _ in found]), noise(length, 1))
+        assert [last for _, last in found] == [False] * (len(found) - 1) + [True]
+        sizes = [len(f) for f, _ in found]
+        assert sizes[0] == min(20, length) and set(sizes[1:-1]) <= {8} and sizes[-1] <= 20
+    assert list(pieces([], size=8)) == []
+
+
+def test_a_piece_waits_for_one_frame_behind_it() -> None:
+    frames = iter(noise(100, 1))
+    next(pieces(frames, size=30))
+    assert len(list(frames)) == 100 - 31
 
 
 def test_less_context_than_eighteen_frames_is_not_exact(live_net: torch.nn.Module) -> None:

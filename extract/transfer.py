@@ -1,0 +1,50 @@
+"""Frames to the device that runs the network, and rows back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Transfer:
+    """The way to a device and back; on a CPU nothing is copied.
+
+    On CUDA both directions go through pinned memory and are not waited for, and frames take a
+    stream of their own: they are copied while the frames before them are computed.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._copying = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def to_device(self, frames: np.ndarray) -> Tensor:
+        """Return frames, uint8, for the computing stream to use; CUDA's may still be on their way.
+
+        The bytes cross the bus as they are; they become numbers on the other side.
+        """
+        host = torch.from_numpy(np.ascontiguousarray(frames))
+        if self._copying is None:
+            return host
+        with torch.cuda.stream(self._copying):
+            # Pinned memory is not used again before the copy is done: torch sees to that.
+            there = host.pin_memory().to(self._device, non_blocking=True)
+        computing = torch.cuda.current_stream(self._device)
+        computing.wait_stream(self._copying)
+        there.record_stream(computing)  # nor is this, before the computation is
+        return there
+
+    def to_host(self, rows: Tensor) -> Callable[[], np.ndarray]:
+        """Return what waits until the rows are computed and here, and returns them."""
+        if self._copying is None:
+            return rows.numpy
+        host = rows.to("cpu", non_blocking=True)  # into pinned memory, behind the computation
+        done = torch.cuda.current_stream(self._device).record_event()
+
+        def wait() -> np.ndarray:
+            done.synchronize()
+            return host.numpy()
+
+        return wait
