@@ -29,7 +29,7 @@ def orthogonal_projection(inputs: int, outputs: int, *, seed: int = 0) -> np.nda
     which costs a quarter and is as good for the well-conditioned matrix that this is.
     """
     normal = np.random.Generator(np.random.PCG64(seed)).standard_normal((inputs, outputs))
-    q = np.linalg.solve(np.linalg.cholesky(normal.T @ normal), normal.T).T
+    q = normal @ np.linalg.inv(np.linalg.cholesky(normal.T @ normal)).T
     return (np.round(q * GRID) / GRID).astype(np.float32)
 
 
