@@ -3,9 +3,9 @@
     python benchmarks/bench_extract.py [a b c d e f] [--repeats 5] [--video FILE]
 
 a  our network over the stock pytorchvideo forward, on the same clip
-b  extraction of a 60 s video over our bare network on the same passes
-c  the usual sliding windows (16 frames every 4) over ours, per second of video, with context
-d  extraction with a network that sleeps 0.35 s per segment, over max(decoding, network)
+b  extraction of a 60 s video over our bare network on the same frames
+c  the usual sliding windows (16 frames every 4) over ours, exact, per second of video
+d  extraction with a network that sleeps 0.35 s per 128 frames, over max(decoding, network)
 e  peak memory with a 60-minute video over a 1-minute one
 f  rows in bfloat16 against float32: largest difference over the row's norm (no timing)
 
@@ -29,29 +29,33 @@ import av
 import numpy as np
 import torch
 
-from tsatal.extract.backbone import Backbone, normalise, random_i3d
+from tsatal.extract.backbone import PIECE_FRAMES, Backbone, normalise, random_i3d
 from tsatal.extract.extractor import ThisProcess, extract_videos
 from tsatal.extract.settings import ExtractSettings
-from tsatal.extract.stitch import cut_segments
+from tsatal.extract.stitch import PAPER_SEGMENT
 from tsatal.extract.video import read_frames
 
+Clock = Callable[[], float]
+
 SETTINGS = ExtractSettings(weights="random", device="cpu")
-PAPER_SEGMENT = 128  # frames
+VIDEO_FRAMES, WINDOW, BATCH = 512, 16, 8  # of (c)
 SLEEP_SEC = 0.35
 
 
-def timed(call: Callable[[], object]) -> float:
-    """Return the wall seconds of one call."""
-    began = time.perf_counter()
+def timed(call: Callable[[], object], clock: Clock) -> float:
+    """Return the seconds of one call."""
+    began = clock()
     call()
-    return time.perf_counter() - began
+    return clock() - began
 
 
-def in_turn(repeats: int, *calls: Callable[[], object]) -> list[list[float]]:
+def in_turn(
+    repeats: int, *calls: Callable[[], object], clock: Clock = time.perf_counter
+) -> list[list[float]]:
     """Return the seconds of every call, timed A B A B ... after one warm-up each."""
     for call in calls:
         call()
-    rounds = [[timed(call) for call in calls] for _ in range(repeats)]
+    rounds = [[timed(call, clock) for call in calls] for _ in range(repeats)]
     return [list(column) for column in zip(*rounds, strict=True)]
 
 
@@ -108,7 +112,7 @@ def repeat_video(source: Path, path: Path, times: int) -> Path:
     return path
 
 
-def compare_networks(repeats: int) -> None:
+def compare_networks(repeats: int, clock: Clock) -> None:
     """(a)"""
     net, frames = random_i3d(0), noise(PAPER_SEGMENT + 2 * SETTINGS.context)
     ours = Backbone(net)
@@ -117,64 +121,72 @@ def compare_networks(repeats: int) -> None:
     def stock() -> None:
         net(normalise(torch.from_numpy(frames)).contiguous())
 
-    report("a", "our network / stock forward", *in_turn(repeats, lambda: ours.rows(frames), stock))
+    seconds = in_turn(repeats, lambda: ours.rows(frames), stock, clock=clock)
+    report("a", "our network / stock forward", *seconds)
 
 
 def compare_extraction(repeats: int, video: Path, out: Path) -> None:
     """(b)"""
     backbone = Backbone(random_i3d(0))
-    frames = list(read_frames(video))
-    passes = [
-        s.frames
-        for s in cut_segments(frames, segment=SETTINGS.pass_frames, context=SETTINGS.context)
-    ]
+    frames = np.stack(list(read_frames(video)))
     engine = ThisProcess({"rgb": backbone})
 
     def extract() -> None:
         extract_videos([video], out, SETTINGS, overwrite=True, show_progress=False, engine=engine)
 
-    def bare() -> None:
-        for clip in passes:
-            backbone.rows(clip)
-
-    seconds = in_turn(repeats, extract, bare)
+    seconds = in_turn(repeats, extract, lambda: backbone.rows(frames))
     report("b", f"extract {len(frames) / 10:.0f} s of video / bare network", *seconds)
 
 
-def compare_windows(repeats: int, stride: int) -> None:
+def compare_windows(repeats: int, stride: int, clock: Clock) -> None:
     """(c)"""
     backbone = Backbone(random_i3d(0))
-    long = noise(SETTINGS.pass_frames + 2 * SETTINGS.context)
-    starts = range(0, SETTINGS.pass_frames, stride)  # as much video as one of our passes
+    long = noise(VIDEO_FRAMES + WINDOW)
+    starts = range(0, VIDEO_FRAMES, stride)
 
     @torch.inference_mode()
     def sliding() -> None:
-        for first in range(0, len(starts), 8):
-            windows = [long[s : s + 16] for s in starts[first : first + 8]]
+        for first in range(0, len(starts), BATCH):
+            windows = [long[s : s + WINDOW] for s in starts[first : first + BATCH]]
             batch = torch.cat([normalise(torch.from_numpy(w)) for w in windows])
             backbone.net(batch.contiguous(memory_format=torch.channels_last_3d)).mean(1)
 
-    seconds = in_turn(repeats, sliding, lambda: backbone.rows(long))
-    what = f"16-frame windows every {stride} / ours with context, per second of video"
+    ours = long[:VIDEO_FRAMES]
+    seconds = in_turn(repeats, sliding, lambda: backbone.rows(ours), clock=clock)
+    what = f"{WINDOW}-frame windows every {stride} / ours, exact, per second of video"
     report("c", what, *seconds)
 
 
 class Sleeping:
-    """A network that takes its time without using the processor."""
+    """A network that takes its time without using the processor.
 
-    def rows(self, frames: np.ndarray) -> np.ndarray:
-        """Return rows of zeros after SLEEP_SEC."""
-        time.sleep(SLEEP_SEC)
-        return np.zeros((max(len(frames) // 2, 1), 2048), np.float32)
+    Args:
+        segment: frames per piece, however many the last one has.
+    """
+
+    piece_frames, ahead = PIECE_FRAMES["cpu"], 0
+
+    def __init__(self, segment: int) -> None:
+        self.seconds = SLEEP_SEC * segment / PAPER_SEGMENT
+
+    def passage(self) -> Sleeping:
+        """Return what takes a video's frames."""
+        return self
+
+    def push(self, frames: np.ndarray, *, last: bool) -> Callable[[], np.ndarray]:
+        """Return rows of zeros, after a while."""
+        time.sleep(self.seconds)
+        return lambda: np.zeros((max(len(frames) // 2, 1), 2048), np.float32)
 
 
-def compare_overlap(repeats: int, video: Path, out: Path) -> None:
+def compare_overlap(repeats: int, video: Path, out: Path, segment: int) -> None:
     """(d)"""
-    settings = replace(SETTINGS, segment=PAPER_SEGMENT)
-    segments = -(-sum(1 for _ in read_frames(video)) // PAPER_SEGMENT)
+    network, settings = Sleeping(segment), replace(SETTINGS, segment=segment)
+    frames = sum(1 for _ in read_frames(video))
+    network_sec = -(-frames // segment) * network.seconds
 
     def extract() -> None:
-        engine = ThisProcess({"rgb": Sleeping()})  # type: ignore[dict-item]
+        engine = ThisProcess({"rgb": network})  # type: ignore[dict-item]
         extract_videos([video], out, settings, overwrite=True, show_progress=False, engine=engine)
 
     def decode() -> None:
@@ -182,11 +194,10 @@ def compare_overlap(repeats: int, video: Path, out: Path) -> None:
             pass
 
     whole, decoding = in_turn(repeats, extract, decode)
-    longest = [max(d, segments * SLEEP_SEC) for d in decoding]
-    minutes = segments * PAPER_SEGMENT / 600
-    decode_sec = statistics.median(decoding)
+    longest = [max(d, network_sec) for d in decoding]
+    minutes, decode_sec = frames / 600, statistics.median(decoding)
     what = f"extract {minutes:.1f} minutes / max(decode {decode_sec:.2f} s, network)"
-    report("d", what, whole, longest)
+    report("d", f"pieces of {segment} frames, {what}", whole, longest)
 
 
 CHILD = """
@@ -233,7 +244,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--video", type=Path, help="for b, d and f, instead of a synthetic one")
     parser.add_argument("--memory-crop", type=int, default=32)
+    parser.add_argument(
+        "--processor", action="store_true", help="time a and c by the processor, on a busy machine"
+    )
     options = parser.parse_args()
+    clock = time.process_time if options.processor else time.perf_counter
     logging.basicConfig(level=logging.ERROR)
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.repeats} repeats"
@@ -242,16 +257,17 @@ def main() -> None:
         folder = Path(name)
         video = options.video or write_video(folder / "minute.mp4", 60)
         if "a" in options.parts:
-            compare_networks(options.repeats)
+            compare_networks(options.repeats, clock)
         if "b" in options.parts:
             compare_extraction(options.repeats, video, folder / "b.h5")
         if "c" in options.parts:
-            compare_windows(options.repeats, 4)
-            compare_windows(options.repeats, 2)
+            compare_windows(options.repeats, 4, clock)
+            compare_windows(options.repeats, 2, clock)
         if "d" in options.parts:
-            compare_overlap(options.repeats, video, folder / "d.h5")
             five = repeat_video(video, folder / "five.mp4", 5)
-            compare_overlap(options.repeats, five, folder / "d.h5")
+            for segment in (PAPER_SEGMENT, PIECE_FRAMES["cpu"]):
+                for watched in (video, five):
+                    compare_overlap(options.repeats, watched, folder / "d.h5", segment)
         if "e" in options.parts:
             compare_memory(video, folder, options.memory_crop)
         if "f" in options.parts:
