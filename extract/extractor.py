@@ -20,7 +20,7 @@ from .backbone import Backbone, choose_device, choose_dtype, load_backbones
 from .parts import Parts, embedded_annotations, write_failures
 from .pca import pca_file, pca_report
 from .prefetch import FrameStream, read_ahead
-from .projection import load_projection, matrix_sha256, orthogonal_projection
+from .projection import load_projection, matrix_sha256, orthogonal_projection, project
 from .settings import ExtractSettings, make_provenance
 from .sharing import Left, Share, join
 from .sources import assign_ids, fingerprint
@@ -107,7 +107,7 @@ def extract_video(
         stream, backbones, segment=settings.segment, context=settings.context
     ):
         for name, seen in piece.items():
-            rows[name].append((seen @ recipe.projections[name]).astype(settings.store))
+            rows[name].append(project(seen, recipe.projections[name]).astype(settings.store))
         advance(len(piece["rgb"]) * settings.step_sec)
     if fingerprint_or_fail(stream.path) != stream.source:
         raise VideoError(f"{stream.path}: was changed while it was being read; extract it again")

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ..errors import InputError
 from ..features import FeatureFile
@@ -28,9 +29,22 @@ def orthogonal_projection(inputs: int, outputs: int, *, seed: int = 0) -> np.nda
     decomposition with a positive diagonal, by way of the Cholesky factor of the Gram matrix,
     which costs a quarter and is as good for the well-conditioned matrix that this is.
     """
-    normal = np.random.Generator(np.random.PCG64(seed)).standard_normal((inputs, outputs))
-    q = normal @ np.linalg.inv(np.linalg.cholesky(normal.T @ normal)).T
-    return (np.round(q * GRID) / GRID).astype(np.float32)
+    generator = np.random.Generator(np.random.PCG64(seed))
+    normal = torch.from_numpy(generator.standard_normal((inputs, outputs)))
+    upper = torch.linalg.cholesky(normal.T @ normal).T
+    q = torch.linalg.solve_triangular(upper, normal, upper=True, left=False)  # q @ upper = normal
+    matrix: np.ndarray = ((q * GRID).round() / GRID).float().numpy()
+    return matrix
+
+
+def project(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return rows (t, inputs) times a matrix (inputs, outputs), both float32.
+
+    By torch, whose threads are the network's own. NumPy's would be others, which stay awake for
+    a while after every product and take the processor from the network and the decoder.
+    """
+    product: np.ndarray = (torch.from_numpy(rows) @ torch.from_numpy(matrix)).numpy()
+    return product
 
 
 def fit_pca(rows: Iterable[np.ndarray], outputs: int) -> tuple[np.ndarray, float]:

@@ -186,7 +186,7 @@ def test_strict_stops_at_the_first_failure_and_keeps_what_is_done(
 def test_a_network_that_gives_no_numbers_is_a_failure(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Averages, "rows", lambda self, f: np.full((64, 2048), np.nan))
+    monkeypatch.setattr(Averages, "rows", lambda self, f: np.full((64, 2048), np.nan, np.float32))
     summary = run(folder, tmp_path / "out.h5")
     assert set(summary.failed) == {"a", "b", "c"} and "not finite" in summary.failed["a"]
 
