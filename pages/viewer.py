@@ -251,11 +251,12 @@ def _media(video: Path, out: Path, embed: bool | None) -> Media:
             why = "the video itself is too large to be there"
         if not why:
             return _beside(video, out) if embed is False or large else _inside(video)
-        copy = write_preview(video, out.with_name(f"{out.stem}.preview"), smaller=large)
+        # Hidden, because nobody has a file of that name, until it is known whether it stays.
+        copy = write_preview(video, out.with_name(f".{out.stem}.preview"), smaller=large)
     except VideoError as error:
         return Media(words=str(error).replace(str(video), video.name))
     if embed is False or (embed is None and copy.stat().st_size > EMBED_BYTES):
-        return _beside(copy, out, why=why)
+        return _beside(copy.replace(copy.with_name(copy.name[1:])), out, why=why)
     media = _inside(copy, why=why)
     copy.unlink()
     return media

@@ -121,7 +121,21 @@ def test_a_copy_lies_beside_the_page_where_the_video_should(
     video = write_video(tmp_path / "a.avi", codec="mpeg4")
     made = write_viewer(video, tmp_path / "p.html", video_id="v", detections=[], embed=False)
     assert "browsers do not play mpeg4" in made.words
-    assert (tmp_path / "p.preview.mp4").exists() or (tmp_path / "p.preview.webm").exists()
+    copy = next(tmp_path.glob("p.preview.*"))
+    assert f'"src":"{copy.name}"' in made.path.read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.avi", "p.html", copy.name]
+
+
+def test_a_copy_inside_the_page_leaves_files_of_like_names_alone(
+    write_video: WriteVideo, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "a.avi", codec="mpeg4")
+    own = [tmp_path / "p.preview.mp4", tmp_path / "p.preview.webm"]
+    for path in own:
+        path.write_text("of the user")
+    made = write_viewer(video, tmp_path / "p.html", video_id="v", detections=[])
+    assert "inside" in made.words and all(p.read_text() == "of the user" for p in own)
+    assert sorted(tmp_path.iterdir()) == sorted([video, tmp_path / "p.html", *own])
 
 
 def test_a_video_that_cannot_be_read_is_named_on_the_page_without_its_folder(
