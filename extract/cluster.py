@@ -44,7 +44,7 @@ class Worker:
             InputError: a network cannot be loaded.
         """
         self._recipe = self._recipe or _with_own_weights(recipe)
-        results = self._engine.extract([(video_id, path)], lambda sec: None, recipe=self._recipe)
+        results = self._engine.extract([(video_id, path)], lambda *done: None, recipe=self._recipe)
         with contextlib.closing(results):
             return next(results)[1]
 

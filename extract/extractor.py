@@ -6,9 +6,10 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,12 +20,12 @@ from ..features import VideoFeatures
 from .backbone import Backbone, choose_device, choose_dtype, load_backbones
 from .parts import Parts, embedded_annotations, write_failures
 from .pca import pca_file, pca_report
-from .prefetch import FrameStream, read_ahead
-from .projection import load_projection, matrix_sha256, orthogonal_projection, project
+from .prefetch import FrameStream, first_ready, videos_at_once
+from .projection import load_projection, matrix_sha256, orthogonal_projection, projector
 from .settings import ExtractSettings, make_provenance
 from .sharing import Left, Share, join
 from .sources import assign_ids, fingerprint
-from .stitch import stitched_rows
+from .stitch import piece_frames, stitched_rows
 from .video import VideoError
 from .weights import Weights, resolve_weights
 from .work import Advance, Results, Summary, Videos, Work
@@ -87,28 +88,29 @@ def extract_video(
     recipe: Recipe,
     *,
     video_id: str | None = None,
-    advance: Callable[[float], None] = lambda seconds: None,
-) -> VideoFeatures:
-    """Return one video's rows of every stream, (T, width), T = max(frames // 2, 1).
+) -> Generator[float, None, VideoFeatures]:
+    """Yield the seconds of video in every piece, once it is done; return the video's rows.
+
+    They are (T, width) of every stream, T = max(frames // 2, 1).
 
     Args:
-        stream: the video's frames; its report is complete afterwards.
+        stream: the video's frames; its report is complete in the end.
         backbones: the network of every stream.
         recipe: what it was made from.
         video_id: by default the file's stem.
-        advance: called with the seconds of video that were just done.
     Raises:
         VideoError: no frame can be decoded, the file changed meanwhile, or the network's output is
             not finite.
     """
     settings = recipe.settings
     rows: dict[str, list[np.ndarray]] = {name: [] for name in settings.streams}
+    project = {name: projector(matrix) for name, matrix in recipe.projections.items()}
     for piece in stitched_rows(
         stream, backbones, segment=settings.segment, context=settings.context
     ):
         for name, seen in piece.items():
-            rows[name].append(project(seen, recipe.projections[name]).astype(settings.store))
-        advance(len(piece["rgb"]) * settings.step_sec)
+            rows[name].append(project[name](seen).astype(settings.store))
+        yield len(piece["rgb"]) * settings.step_sec
     if fingerprint_or_fail(stream.path) != stream.source:
         raise VideoError(f"{stream.path}: was changed while it was being read; extract it again")
     features = {name: np.concatenate(parts) for name, parts in rows.items()}  # (T, width)
@@ -146,7 +148,7 @@ class Engine(Protocol):
 
         Args:
             videos: the next is asked for only when it is about to be started.
-            advance: called with the seconds of video that were just done.
+            advance: called with a video's id and the seconds of it that were just done.
             recipe: how to extract.
         Raises:
             InputError: a network cannot be loaded.
@@ -154,7 +156,10 @@ class Engine(Protocol):
 
 
 class ThisProcess:
-    """The engine that runs the network here, one video after the other, and loads it once.
+    """The engine that runs the network here, and loads it once.
+
+    Pieces of several videos may take turns, so that a fast network need not wait for the decoder
+    of one. Of the next video, decoding has begun when its turn comes.
 
     Args:
         backbones: the network of every stream, where it is loaded already.
@@ -169,17 +174,34 @@ class ThisProcess:
 
     def extract(self, videos: Videos, advance: Advance, *, recipe: Recipe) -> Results:
         """Yield every video's rows, or why there are none; see `Engine`."""
-        with contextlib.closing(read_ahead(videos, recipe.settings)) as streams:
-            for video_id, stream in streams:
-                self._backbones = self._backbones or recipe.backbones()  # while frames are decoded
+        settings, coming = recipe.settings, iter(videos)
+        at_once = settings.at_once or videos_at_once(recipe.device)
+        begun: dict[str, FrameStream] = {}  # the oldest first
+        passing: dict[str, Generator[float, None, VideoFeatures]] = {}
+        try:
+            while True:
+                while len(begun) <= at_once and (video := next(coming, None)):
+                    begun[video[0]] = FrameStream(video[1], settings)
+                if not begun:
+                    return
+                # While frames are decoded.
+                nets = self._backbones = self._backbones or recipe.backbones()
+                size = piece_frames(nets, segment=settings.segment, context=settings.context)
+                video_id = first_ready(dict(islice(begun.items(), at_once)), size + 1)
+                begin = extract_video(begun[video_id], nets, recipe, video_id=video_id)
                 result: VideoFeatures | VideoError
                 try:
-                    result = extract_video(
-                        stream, self._backbones, recipe, video_id=video_id, advance=advance
-                    )
+                    advance(video_id, next(passing.setdefault(video_id, begin)))
+                    continue
+                except StopIteration as end:
+                    result = end.value
                 except VideoError as e:
                     result = e
+                del begun[video_id], passing[video_id]
                 yield video_id, result
+        finally:
+            for stream in begun.values():
+                stream.close()
 
 
 def extract_videos(

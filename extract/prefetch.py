@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import threading
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from .video import DecodeReport, VideoError, read_frames
 log = logging.getLogger(__name__)
 
 DEPTH = 256  # frames waiting per video: 10 MB at 112 x 112
+MOST_AT_ONCE = 16  # videos; their frames that wait for a network take 10 MB each
+READY_SEC = 0.002  # how soon a network that waits for several videos notices a piece
 POLL_SEC = 0.1  # how soon a thread with a full queue notices that nobody wants its frames
 
 
@@ -38,7 +41,7 @@ class FrameStream:
             self.source = fingerprint(path)  # before it is opened: of two states, never the later
         self._settings = settings
         self._frames: queue.Queue[np.ndarray | VideoError | None] = queue.Queue(DEPTH)
-        self._stop = threading.Event()
+        self._stop, self._ended = threading.Event(), threading.Event()
         threading.Thread(target=self._decode, name=f"decode {path.name}", daemon=True).start()
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -48,11 +51,21 @@ class FrameStream:
                 raise frame
             yield frame
 
+    def ready(self, frames: int) -> bool:
+        """Return whether so many frames can be had without waiting, or all that are left."""
+        return self._frames.qsize() >= min(frames, DEPTH) or self._ended.is_set()
+
     def close(self) -> None:
         """Stop decoding; frames that nobody took are dropped."""
         self._stop.set()
 
     def _decode(self) -> None:
+        try:
+            self._decode_all()
+        finally:
+            self._ended.set()
+
+    def _decode_all(self) -> None:
         chosen = self._settings
         try:
             frames = read_frames(
@@ -84,20 +97,16 @@ class FrameStream:
         return False
 
 
-def read_ahead(
-    videos: Iterable[tuple[str, Path]], settings: ExtractSettings
-) -> Generator[tuple[str, FrameStream], None, None]:
-    """Yield every video's id and frames, the next video's decoding already begun."""
-    started: deque[tuple[str, FrameStream]] = deque()
-    try:
-        for video_id, path in videos:
-            started.append((video_id, FrameStream(path, settings)))
-            if len(started) > 1:
-                yield started[0]
-                started.popleft()
-        while started:
-            yield started[0]
-            started.popleft()
-    finally:
-        for _, stream in started:
-            stream.close()
+def first_ready(streams: Mapping[str, FrameStream], frames: int) -> str:
+    """Return the first of which so many frames are there, or all; wait until there is one."""
+    while len(streams) > 1:
+        for name, stream in streams.items():
+            if stream.ready(frames):
+                return name
+        time.sleep(READY_SEC)
+    return next(iter(streams))  # who takes its frames will wait for them
+
+
+def videos_at_once(device: str) -> int:
+    """Return how many videos keep a network busy: on a CPU one, else as many as are decoded."""
+    return 1 if device == "cpu" else min(os.cpu_count() or 1, MOST_AT_ONCE)

@@ -9,7 +9,7 @@ vector is taken up by the bias of whatever comes next.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -37,14 +37,20 @@ def orthogonal_projection(inputs: int, outputs: int, *, seed: int = 0) -> np.nda
     return matrix
 
 
-def project(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return rows (t, inputs) times a matrix (inputs, outputs), both float32.
+def projector(matrix: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what multiplies rows (t, inputs) by a matrix (inputs, outputs), all float32.
 
-    By torch, whose threads are the network's own. NumPy's would be others, which stay awake for
-    a while after every product and take the processor from the network and the decoder.
+    By torch, whose threads are the network's own: NumPy's would be others, which stay awake for
+    a while after every product and take the processor from the network and the decoder. In
+    float64, so that the order in which threads add up is lost in rounding.
     """
-    product: np.ndarray = (torch.from_numpy(rows) @ torch.from_numpy(matrix)).numpy()
-    return product
+    factor = torch.from_numpy(matrix).double()
+
+    def project(rows: np.ndarray) -> np.ndarray:
+        product: np.ndarray = (torch.from_numpy(rows).double() @ factor).float().numpy()
+        return product
+
+    return project
 
 
 def fit_pca(rows: Iterable[np.ndarray], outputs: int) -> tuple[np.ndarray, float]:

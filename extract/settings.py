@@ -40,6 +40,7 @@ class ExtractSettings:
     width: int = 512  # values per row (the paper's)
     seed: int = 0  # of random weights and of the orthogonal projection
     device: str = "auto"  # auto, cpu or cuda
+    at_once: int | None = None  # videos; None: 1 on a CPU, and on CUDA what the cores can decode
     dtype: str = "auto"  # what the network computes in: auto, float32 or bfloat16
     store: str = "float32"  # what rows are stored in: float32 or float16
 
@@ -55,6 +56,8 @@ class ExtractSettings:
         _require(
             self.context >= 0 and self.context % STRIDE_FRAMES == 0, "context", self.context, even
         )
+        at_once = self.at_once is None or self.at_once >= 1
+        _require(at_once, "at_once", self.at_once, "at least 1")
         if self.flow:
             check_method(self.flow_method)
         elif self.flow_weights is not None:

@@ -70,15 +70,22 @@ def stitched_rows(
             the network.
         context: frames seen on both sides. From 18 on, rows are those of the uncut video.
     """
+    size = piece_frames(backbones, segment=segment, context=context)
     if context >= REACH_FRAMES:
-        size = segment or min(b.piece_frames for b in backbones.values())
         yield from carried_rows(frames, backbones, size=size)
         return
-    for piece in cut_segments(frames, segment=segment or PAPER_SEGMENT, context=context):
+    for piece in cut_segments(frames, segment=size, context=context):
         yield {
             name: backbone.rows(piece.frames[..., CHANNELS[name]])[piece.keep]
             for name, backbone in backbones.items()
         }
+
+
+def piece_frames(backbones: Mapping[str, Backbone], *, segment: int | None, context: int) -> int:
+    """Return how many frames of a video go through the network at a time; see `stitched_rows`."""
+    if context < REACH_FRAMES:
+        return segment or PAPER_SEGMENT
+    return segment or min(backbone.piece_frames for backbone in backbones.values())
 
 
 def carried_rows(

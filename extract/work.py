@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from .video import VideoError, probe_duration
 log = logging.getLogger(__name__)
 
 Videos: TypeAlias = Iterable[tuple[str, Path]]  # ids and paths
-Advance: TypeAlias = Callable[[float], None]  # called with the seconds of video just done
+Advance: TypeAlias = Callable[[str, float], None]  # called with an id and its seconds just done
 Results: TypeAlias = Generator[tuple[str, VideoFeatures | VideoError], None, None]
 
 
@@ -64,7 +65,7 @@ class Work:
         self.paths = {video_id: path for video_id, (path, _) in left.items()}
         self.lengths = {video_id: probe_duration(path) for video_id, path in self.paths.items()}
         self.progress = Progress(len(left), sum(self.lengths.values()), shown=shown)
-        self._advanced_sec = 0.0  # counted of the video that is going on
+        self._advanced_sec = defaultdict[str, float](float)  # counted of videos that are going on
 
     def run(self, extract: Callable[[Videos, Advance], Results]) -> None:
         """Extract what can be claimed, and wait for the rest, until nothing is left.
@@ -97,9 +98,9 @@ class Work:
             self.summary.done.append(video_id)
             self.summary.video_sec += result.duration_sec
             self._report_partial(video_id, str(result.details.get("partial", "")))
-        self.progress.advance(max(self.lengths[video_id] - self._advanced_sec, 0.0))
+        left_sec = self.lengths[video_id] - self._advanced_sec.pop(video_id, 0.0)
+        self.progress.advance(max(left_sec, 0.0))
         self.progress.finish_video()
-        self._advanced_sec = 0.0
 
     def _report_partial(self, video_id: str, what: str) -> None:
         if what:
@@ -115,8 +116,8 @@ class Work:
         self.progress.advance(self.lengths[video_id])
         self.progress.finish_video()
 
-    def _advance(self, seconds: float) -> None:
-        self._advanced_sec += seconds
+    def _advance(self, video_id: str, seconds: float) -> None:
+        self._advanced_sec[video_id] += seconds
         self.progress.advance(seconds)
 
     def _stopped(self) -> bool:

@@ -89,7 +89,7 @@ def harmless_recipe(tmp_path: Path) -> FatalRecipe:
 
 def extract_all(cluster: Cluster, folder: Path, recipe: Recipe) -> dict[str, Any]:
     videos = [(path.stem, path) for path in find_videos(folder)]
-    return dict(cluster.extract(videos, lambda seconds: None, recipe=recipe))
+    return dict(cluster.extract(videos, lambda *done: None, recipe=recipe))
 
 
 def test_a_lost_worker_is_replaced_and_its_video_done_again(
@@ -224,4 +224,4 @@ class NoRoom:
 def test_a_cluster_without_room_is_told() -> None:
     recipe = prepare(SETTINGS)
     with pytest.raises(InputError, match="the cluster has no cpu to run on"):
-        next(iter(Cluster(NoRoom()).extract(iter([]), lambda sec: None, recipe=recipe)))
+        next(iter(Cluster(NoRoom()).extract(iter([]), lambda *done: None, recipe=recipe)))

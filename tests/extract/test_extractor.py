@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from torch import nn
 
 from tsatal.errors import InputError
-from tsatal.extract import extractor
+from tsatal.extract import extractor, prefetch
 from tsatal.extract.backbone import Backbone
 from tsatal.extract.extractor import extract_video, extract_videos
 from tsatal.extract.prefetch import FrameStream
@@ -109,6 +110,67 @@ def test_rows_are_the_networks_rows_projected(
     with FeatureFile(tmp_path / "out.h5") as file:
         expected = backbone.rows(frames) @ file.projections()["rgb"]
         np.testing.assert_allclose(file.rows("a", ["rgb"]), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_videos_that_take_turns_give_the_rows_that_each_gives_alone(
+    folder: Path, tmp_path: Path, live_net: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every video has state of its own in the network, and pieces of several are on their way."""
+    turns: list[str] = []
+    begin = extractor.extract_video
+
+    def watched(stream: FrameStream, *rest: Any, **named: Any) -> Any:
+        pieces = begin(stream, *rest, **named)
+
+        def go() -> Any:
+            while True:
+                turns.append(stream.path.stem)
+                try:
+                    yield next(pieces)
+                except StopIteration as end:
+                    return end.value
+
+        return go()
+
+    backbone = Backbone(live_net)
+    monkeypatch.setattr(extractor, "load_backbones", lambda *a, **k: {"rgb": backbone})
+    monkeypatch.setattr(extractor, "BACKBONE_WIDTH", 512)
+    monkeypatch.setattr(extractor, "extract_video", watched)
+    shutil.copy(folder / "a.mp4", folder / "d.mp4")
+    settings = ExtractSettings(weights="random", width=16, crop=32, resize=32, segment=4)
+    alone = run(folder, tmp_path / "1.h5", replace(settings, at_once=1))
+    assert turns == sorted(turns) and alone.done == ["a", "b", "c", "d"]
+    monkeypatch.setattr(extractor, "first_ready", lambda streams, n: min(streams, key=turns.count))
+    turns.clear()
+    together = run(folder, tmp_path / "3.h5", replace(settings, at_once=3))
+    assert turns[:5] == ["a", "b", "c", "a", "b"] and sorted(together.done) == alone.done
+    assert together.video_sec == pytest.approx(alone.video_sec)
+    assert content(tmp_path / "1.h5") == content(tmp_path / "3.h5")
+
+
+def test_a_slow_video_holds_up_no_other_and_a_broken_one_neither(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    finish = Share.finish
+
+    def frames(path: Path, **named: Any) -> Any:
+        deadline = time.monotonic() + 10
+        while path.stem == "a" and len(done) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield from read_frames(path, **named)
+
+    def finished(self: Share, features: VideoFeatures) -> None:
+        done.append(features.video_id)
+        finish(self, features)
+
+    monkeypatch.setattr(prefetch, "read_frames", frames)
+    monkeypatch.setattr(Share, "finish", finished)
+    (folder / "bad.mp4").write_bytes(b"no video")
+    summary = run(folder, tmp_path / "out.h5", replace(SETTINGS, at_once=3))
+    assert sorted(done[:2]) == ["b", "c"] and summary.done[2:] == ["a"]
+    assert list(summary.failed) == ["bad"]
+    assert not any(t.name.startswith("decode ") for t in threading.enumerate())
 
 
 def test_running_again_adds_what_is_new_and_counts_what_is_there(
@@ -228,7 +290,7 @@ def test_a_projection_that_does_not_fit_is_refused(folder: Path, tmp_path: Path)
 SLOW_RUN = """
 import signal, sys, time
 from pathlib import Path
-from tsatal.extract import extractor
+from tsatal.extract import extractor, prefetch
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
 
@@ -290,7 +352,7 @@ def test_a_video_that_changes_while_it_is_read_fails(folder: Path) -> None:
     stream = FrameStream(video, SETTINGS)
     os.utime(video, ns=(0, 0))
     with pytest.raises(VideoError, match="was changed while it was being read"):
-        extract_video(stream, {"rgb": backbone}, extractor.prepare(SETTINGS))
+        list(extract_video(stream, {"rgb": backbone}, extractor.prepare(SETTINGS)))
 
 
 def test_a_video_that_changes_while_it_is_read_is_failed_and_done_again(

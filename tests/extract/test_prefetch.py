@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tsatal.extract import prefetch
-from tsatal.extract.prefetch import DEPTH, FrameStream, read_ahead
+from tsatal.extract.prefetch import DEPTH, FrameStream, first_ready, videos_at_once
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.video import VideoError
 
@@ -70,16 +70,44 @@ def test_strange_errors_name_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
         list(FrameStream(Path("v.mp4"), ExtractSettings()))
 
 
-def test_the_next_video_is_begun_while_this_one_is_taken(endless: list[int]) -> None:
-    streams = read_ahead([(n, Path(n)) for n in "abc"], ExtractSettings())
-    first, stream = next(streams)
-    assert first == "a" and decoders() == 2
+def test_a_stream_is_ready_with_so_many_frames_or_with_all_that_are_left(
+    write_video: VideoWriter,
+) -> None:
+    stream = FrameStream(write_video("v.mp4", range(0, 9000, 1000)), ExtractSettings())
+    wait_until(lambda: stream.ready(1000))
+    assert len(list(stream)) == 3 and stream.ready(1)
+
+
+def test_a_full_queue_is_ready_whatever_is_asked_for(endless: list[int]) -> None:
+    stream = FrameStream(Path("v"), ExtractSettings())
+    wait_until(lambda: stream.ready(10 * DEPTH))
     stream.close()
-    streams.close()
-    wait_until(lambda: decoders() == 0)
 
 
-def test_every_video_comes_once(write_video: VideoWriter) -> None:
-    videos = [(n, write_video(f"{n}.mp4", range(0, 9000, 1000))) for n in "abc"]
-    found = [(n, len(list(stream))) for n, stream in read_ahead(videos, ExtractSettings())]
-    assert found == [("a", 3), ("b", 3), ("c", 3)]
+def test_the_first_stream_that_is_ready_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = {name: threading.Event() for name in "abc"}
+
+    def frames(path: Path, **kwargs: object) -> Iterator[np.ndarray]:
+        yield np.zeros(1)
+        assert go_on[path.name].wait(10)
+        yield from np.zeros((5, 1))
+
+    monkeypatch.setattr(prefetch, "read_frames", frames)
+    streams = {name: FrameStream(Path(name), ExtractSettings()) for name in "abc"}
+    go_on["b"].set()
+    assert first_ready(streams, 5) == "b"
+    assert first_ready({"c": streams["c"]}, 5) == "c"  # alone it is not waited for
+    go_on["a"].set()
+    wait_until(lambda: first_ready(streams, 5) == "a")  # the oldest goes first
+    go_on["c"].set()
+
+
+def test_a_broken_video_is_ready(tmp_path: Path) -> None:
+    streams = {n: FrameStream(tmp_path / n, ExtractSettings()) for n in "ab"}
+    assert first_ready(streams, 5) in "ab"
+
+
+def test_a_gpu_gets_as_many_videos_as_can_be_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, videos in ((None, 1), (4, 4), (64, 16)):
+        monkeypatch.setattr("os.cpu_count", lambda n=cores: n)
+        assert videos_at_once("cuda:1") == videos and videos_at_once("cpu") == 1

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tsatal.errors import InputError
 from tsatal.extract.projection import (
@@ -11,6 +12,7 @@ from tsatal.extract.projection import (
     load_projection,
     matrix_sha256,
     orthogonal_projection,
+    projector,
 )
 from tsatal.features import VideoFeatures, write_feature_file
 
@@ -84,3 +86,18 @@ def test_what_is_no_file_of_numbers_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.npy").write_text("nothing")
     with pytest.raises(InputError, match="no NumPy file"):
         load_projection(tmp_path / "m.npy")
+
+
+def test_rows_are_projected_alike_on_any_number_of_threads() -> None:
+    rng = np.random.default_rng(0)
+    rows, matrix = rng.random((33, 2048), np.float32), orthogonal_projection(2048, 512)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = projector(matrix)(rows)
+        torch.set_num_threads(2)
+        assert np.array_equal(projector(matrix)(rows), alone)
+    finally:
+        torch.set_num_threads(before)
+    assert alone.dtype == np.float32
+    np.testing.assert_allclose(alone, rows.astype(np.float64) @ matrix, rtol=1e-6, atol=1e-7)
