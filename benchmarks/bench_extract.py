@@ -1,6 +1,6 @@
 """What extraction costs, as ratios of two things timed in turn in the same run.
 
-    python benchmarks/bench_extract.py [a b c d e f] [--repeats 5] [--video FILE]
+    python benchmarks/bench_extract.py [a b c d e f g] [--repeats 5] [--video FILE]
 
 a  our network over the stock pytorchvideo forward, on the same clip
 b  extraction of a 60 s video over our bare network on the same frames
@@ -8,6 +8,7 @@ c  the usual sliding windows (16 frames every 4) over ours, exact, per second of
 d  extraction with a network that sleeps 0.35 s per 128 frames, over max(decoding, network)
 e  peak memory with a 60-minute video over a 1-minute one
 f  rows in bfloat16 against float32: largest difference over the row's norm (no timing)
+g  videos one after the other over as many at once as there are cores, without a network's time
 
 Weights are random, which changes no cost. Medians; the spread is printed beside them.
 """
@@ -16,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -162,12 +165,13 @@ class Sleeping:
 
     Args:
         segment: frames per piece, however many the last one has.
+        seconds: for 128 frames.
     """
 
     piece_frames, ahead = PIECE_FRAMES["cpu"], 0
 
-    def __init__(self, segment: int) -> None:
-        self.seconds = SLEEP_SEC * segment / PAPER_SEGMENT
+    def __init__(self, segment: int, *, seconds: float = SLEEP_SEC) -> None:
+        self.seconds = seconds * segment / PAPER_SEGMENT
 
     def passage(self) -> Sleeping:
         """Return what takes a video's frames."""
@@ -198,6 +202,25 @@ def compare_overlap(repeats: int, video: Path, out: Path, segment: int) -> None:
     minutes, decode_sec = frames / 600, statistics.median(decoding)
     what = f"extract {minutes:.1f} minutes / max(decode {decode_sec:.2f} s, network)"
     report("d", f"pieces of {segment} frames, {what}", whole, longest)
+
+
+def compare_decoders(repeats: int, video: Path, folder: Path) -> None:
+    """(g) What bounds a GPU: the stand-in takes no time, as good as a fast network."""
+    cores, segment = os.cpu_count() or 1, PIECE_FRAMES["cuda"]
+    videos = [folder / f"copy{n}{video.suffix}" for n in range(2 * cores)]
+    for copy in videos:
+        shutil.copy(video, copy)
+    network = Sleeping(segment, seconds=0.0)
+
+    def extract(at_once: int) -> None:
+        settings = replace(SETTINGS, segment=segment, at_once=at_once)
+        engine = ThisProcess({"rgb": network})  # type: ignore[dict-item]
+        out = folder / "g.h5"
+        extract_videos(videos, out, settings, overwrite=True, show_progress=False, engine=engine)
+
+    seconds = in_turn(repeats, lambda: extract(1), lambda: extract(cores))
+    what = f"{len(videos)} videos of one minute, one after the other / {cores} at once"
+    report("g", what, *seconds)
 
 
 CHILD = """
@@ -240,9 +263,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", default=list("abcdef"))
+    parser.add_argument("parts", nargs="*", default=list("abcdefg"))
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--video", type=Path, help="for b, d and f, instead of a synthetic one")
+    parser.add_argument("--video", type=Path, help="for b, d, f and g, instead of a synthetic one")
     parser.add_argument("--memory-crop", type=int, default=32)
     parser.add_argument(
         "--processor", action="store_true", help="time a and c by the processor, on a busy machine"
@@ -272,6 +295,8 @@ def main() -> None:
             compare_memory(video, folder, options.memory_crop)
         if "f" in options.parts:
             compare_precision(video)
+        if "g" in options.parts:
+            compare_decoders(options.repeats, video, folder)
 
 
 if __name__ == "__main__":
