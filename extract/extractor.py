@@ -188,10 +188,12 @@ class ThisProcess:
                 nets = self._backbones = self._backbones or recipe.backbones()
                 size = piece_frames(nets, segment=settings.segment, context=settings.context)
                 video_id = first_ready(dict(islice(begun.items(), at_once)), size + 1)
-                begin = extract_video(begun[video_id], nets, recipe, video_id=video_id)
+                if video_id not in passing:
+                    frames = begun[video_id]
+                    passing[video_id] = extract_video(frames, nets, recipe, video_id=video_id)
                 result: VideoFeatures | VideoError
                 try:
-                    advance(video_id, next(passing.setdefault(video_id, begin)))
+                    advance(video_id, next(passing[video_id]))
                     continue
                 except StopIteration as end:
                     result = end.value
