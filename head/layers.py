@@ -39,9 +39,41 @@ class StepConv(nn.Conv1d):
             groups=groups,
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the convolved sequence, (B, ceil(T / stride), width_out); not zero at padding."""
-        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+    def forward(
+        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+    ) -> Tensor:
+        """Return the convolved sequence, (B, ceil(T / stride), width_out); not zero at padding.
+
+        `scale` and `shift`, (width_out,), change what comes out, at no pass over the sequence.
+        """
+        weight, bias = self.weight, self.bias
+        assert bias is not None
+        if scale is not None and shift is not None:
+            weight, bias = weight * scale[:, None, None], bias * scale + shift
+        y = nn.functional.conv1d(
+            x.transpose(1, 2), weight, bias, self.stride, self.padding, self.dilation, self.groups
+        )
+        return y.transpose(1, 2)
+
+
+class SeparableConv(nn.Sequential):
+    """A convolution over time of each channel, then one over channels, at a third of the cost.
+
+    (Chollet, "Xception", 2017; not in the paper.)
+    """
+
+    def __init__(self, width_in: int, width_out: int, *, stride: int, dilation: int) -> None:
+        super().__init__(
+            depthwise(width_in, stride=stride, dilation=dilation),
+            StepConv(width_in, width_out, 1),
+        )
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+    ) -> Tensor:
+        """See `StepConv.forward`."""
+        over_time, over_channels = self
+        return cast(Tensor, over_channels(over_time(x), scale, shift))
 
 
 def depthwise(width: int, *, stride: int = 1, dilation: int = 1) -> StepConv:
@@ -58,7 +90,6 @@ class MaskedNormReLU(nn.BatchNorm1d):
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:  # type: ignore[override]
         """Return the normalised sequence cut at zero, (B, T, D); zero at padding."""
-        assert self.running_mean is not None and self.running_var is not None
         mask = valid[..., None].float()
         x = x.float()  # where convolutions give half precision, statistics do not
         if self.training:
@@ -67,9 +98,14 @@ class MaskedNormReLU(nn.BatchNorm1d):
                 y, mean, var = _NormReLU.apply(x, self.weight, self.bias, mask, count, self.eps)
                 self._remember(mean, var * count / (count - 1))
                 return cast(Tensor, y)
+        scale, shift = self.constants()
+        return torch.addcmul(shift, x, scale).relu() * mask
+
+    def constants(self) -> tuple[Tensor, Tensor]:
+        """Return what a sequence is multiplied by behind training, and what is added, (D,)."""
+        assert self.running_mean is not None and self.running_var is not None
         scale = self.weight * (self.running_var + self.eps).rsqrt()
-        shifted = torch.addcmul(self.bias - self.running_mean * scale, x, scale)
-        return shifted.relu() * mask
+        return scale, self.bias - self.running_mean * scale
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, var: Tensor) -> None:
@@ -117,9 +153,10 @@ class _NormReLU(torch.autograd.Function):
 class ConvBNReLU(nn.Module):
     """ReLU(BN(Conv(x))), the block of Eq. 7, and of Eq. 8 with `dilation` > 1.
 
+    Behind training the norm is a constant, and goes into the convolution.
+
     Args:
-        separable: a convolution over time of each channel, then one over channels, at a third
-            of the cost (Chollet, "Xception", 2017). Not in the paper.
+        separable: see `SeparableConv`.
     """
 
     def __init__(
@@ -134,19 +171,20 @@ class ConvBNReLU(nn.Module):
     ) -> None:
         super().__init__()
         self.stride = stride
-        self.conv: nn.Module
+        self.conv: StepConv | SeparableConv
         if separable:
-            self.conv = nn.Sequential(
-                depthwise(width_in, stride=stride, dilation=dilation),
-                StepConv(width_in, width_out, 1),
-            )
+            self.conv = SeparableConv(width_in, width_out, stride=stride, dilation=dilation)
         else:
             self.conv = StepConv(width_in, width_out, kernel, stride=stride, dilation=dilation)
         self.norm = MaskedNormReLU(width_out)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Return (B, ceil(T / stride), width_out); zero at padding, as `x` must be."""
-        return cast(Tensor, self.norm(self.conv(x), valid[:, :: self.stride]))
+        valid = valid[:, :: self.stride]
+        if self.training:
+            return cast(Tensor, self.norm(self.conv(x), valid))
+        y: Tensor = self.conv(x, *self.norm.constants())
+        return y.mul_(valid[..., None]).relu_()
 
 
 def join_widths(sequences: Sequence[Tensor]) -> Tensor:

@@ -101,6 +101,25 @@ def test_block_is_relu_of_bn_of_conv() -> None:
     torch.testing.assert_close(block(x, everywhere(x)), normal.relu(), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 4)])
+@pytest.mark.parametrize("separable", [False, True])
+def test_block_behind_training_is_relu_of_the_constant_bn_of_conv(
+    stride: int, dilation: int, separable: bool
+) -> None:
+    block = ConvBNReLU(3, 5, 3, stride=stride, dilation=dilation, separable=separable)
+    for parameter in (block.norm.weight, block.norm.bias):
+        torch.nn.init.normal_(parameter)
+    x, valid = padded(torch.randn(2, 9, 3) * 3 + 1, 12)
+    block(x, valid)  # statistics have left 0 and 1
+    block.eval()
+    out = block(x.requires_grad_(), valid)
+    expected = block.norm(block.conv(x), valid[:, ::stride])
+    torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-4)
+    weight = torch.randn_like(out)
+    gradients = [torch.autograd.grad((y * weight).sum(), x) for y in (out, expected)]
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 7, 16])
 @pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 4)])
 @pytest.mark.parametrize("separable", [False, True])
