@@ -139,7 +139,7 @@ class _NormReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         centred, y, weight, inverse_sd, mask, count = ctx.saved_tensors
-        grad = grad * (y > 0)  # zero at padding too
+        grad = y.sign().mul_(grad)  # y is never below zero, and zero at padding
         grad_bias = grad.sum((0, 1))
         grad_weight = (grad * centred).sum((0, 1)) * inverse_sd
         mean_grad = add_up(grad_bias.clone()) / count

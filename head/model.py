@@ -34,8 +34,9 @@ class Branch(nn.Module):
         """Return (B, R, width_out); not zero at padding."""
         for layer in self.layers:
             x = layer(x, valid)
-        out: Tensor = self.read(x)
-        return out
+        # as a convolution, since a linear layer would first turn the sequence round in memory
+        weight = self.read.weight[..., None]
+        return nn.functional.conv1d(x.transpose(1, 2), weight, self.read.bias).transpose(1, 2)
 
 
 class Heads(nn.Module):
