@@ -62,6 +62,13 @@ class ModelConfig(_Section):
     channel_dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of input channels dropped for a whole window."
     )
+    instance_norm: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the embedding normalised within each video; less where a video "
+        "tells the class.",
+    )
     classes: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="Exclusive classes with background, or independent ones."
     )

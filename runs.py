@@ -27,7 +27,7 @@ from .config import Config, dump_config, load_config
 from .errors import InputError
 from .features import FeatureFile
 from .files import write_text
-from .head.dataset import label_videos
+from .head.dataset import class_mixing, label_videos
 from .head.losses import HeadLoss
 from .head.model import TSATAL
 from .head.train import BEST, LAST, MISFITS, last_line, load_checkpoint
@@ -52,6 +52,7 @@ class RunData:
     features: absolute path of the feature file.
     extraction: the feature file's provenance, so that features made otherwise are recognised.
     reach_steps: half the median length of the training actions, in steps.
+    class_mixing: see `head.dataset.class_mixing`.
     annotations: absolute path of the annotations, where not those inside the feature file.
     """
 
@@ -63,6 +64,7 @@ class RunData:
     reach_steps: Annotated[float, Field(ge=0.5, le=1e9, allow_inf_nan=False)]
     extraction: Mapping[str, Any]
     annotations: _Name | None = None
+    class_mixing: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -96,8 +98,8 @@ def describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
     streams = data.streams or file.streams()
     videos = {k: v for k, v in there.items() if v.subset == subsets.train}
     labels = class_labels(videos.values())
-    lengths = [np.diff(v.segments, axis=1).ravel() for v in label_videos(file, videos, labels)]
-    all_lengths = np.concatenate(lengths)
+    labelled = label_videos(file, videos, labels)
+    all_lengths = np.concatenate([np.diff(v.segments, axis=1).ravel() for v in labelled])
     if all_lengths.size == 0:
         raise InputError(f"{truth.source}: subset {subsets.train!r} has no action to learn from")
     return RunData(
@@ -108,6 +110,7 @@ def describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
         width=file.width(streams),
         reach_steps=float(max(np.median(all_lengths) / 2, 0.5)),
         extraction=file.provenance,
+        class_mixing=class_mixing([v.labels for v in labelled]),
     )
 
 
@@ -167,12 +170,14 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
 
 def build_head(config: Config, data: RunData) -> TSATAL:
     """Return the untrained head that the settings and the data ask for."""
+    model = config.model
     return TSATAL(
         width_in=data.width,
         num_classes=len(data.labels),
-        softmax=config.model.classes == "softmax",
+        softmax=model.classes == "softmax",
+        own_norm=int(model.instance_norm * data.class_mixing * model.width),
         reach_steps=data.reach_steps,
-        **config.model.model_dump(exclude={"classes"}),
+        **model.model_dump(exclude={"classes", "instance_norm"}),
     )
 
 

@@ -82,6 +82,31 @@ def label_videos(
     return labelled
 
 
+def class_mixing(labels_of_videos: Sequence[np.ndarray]) -> float:
+    """Return how little a video tells about the class of its actions, in [0, 1].
+
+    How often two actions of one video differ in class, over how often any two differ: 0 where
+    each video is of one class, 1 where every video mixes them all, or where there is but one.
+
+    Args:
+        labels_of_videos: classes of the actions of each video, (N,) int each.
+    """
+    over_all = _share_that_differs(np.concatenate(labels_of_videos))
+    if over_all == 0:
+        return 1.0
+    several = [labels for labels in labels_of_videos if len(labels) > 1]
+    within = sum(len(labels) * _share_that_differs(labels) for labels in several)
+    return float(min(within / max(sum(map(len, several)), 1) / over_all, 1.0))
+
+
+def _share_that_differs(labels: np.ndarray) -> float:
+    """Return the share of the pairs of actions that are of two classes; 0 where there is none."""
+    counts = np.unique(labels, return_counts=True)[1].astype(float)
+    pairs = len(labels) * (len(labels) - 1.0)
+    alike = (counts * (counts - 1)).sum()
+    return float((pairs - alike) / max(pairs, 1.0))
+
+
 def window_start(
     segment: np.ndarray,
     *,

@@ -150,6 +150,32 @@ class _NormReLU(torch.autograd.Function):
         return grad_x, grad_weight, grad_bias, None, None, None
 
 
+class ConvINReLU(nn.Module):
+    """ReLU(IN(Conv(x))), the norm's statistics being those of each sequence's own valid steps.
+
+    What is the same in all steps of a video, as its place, camera and light are, is gone
+    behind it (Ulyanov et al., "Instance Normalization", 2016). Not in the paper.
+    """
+
+    def __init__(self, width_in: int, width_out: int, kernel: int, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.conv = StepConv(width_in, width_out, kernel)
+        self.weight = nn.Parameter(torch.ones(width_out))
+        self.bias = nn.Parameter(torch.zeros(width_out))
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Return (B, T, width_out); zero at padding, as `x` must be."""
+        mask = valid[..., None].float()
+        count = mask.sum(1, keepdim=True).clamp(min=1)
+        y = self.conv(x).float()  # where convolutions give half precision, statistics do not
+        centred = (y - (y * mask).sum(1, keepdim=True) / count) * mask
+        var = (centred * centred).sum(1, keepdim=True) / count
+        return (
+            torch.addcmul(self.bias, centred, self.weight * (var + self.eps).rsqrt()).relu() * mask
+        )
+
+
 class ConvBNReLU(nn.Module):
     """ReLU(BN(Conv(x))), the block of Eq. 7, and of Eq. 8 with `dilation` > 1.
 

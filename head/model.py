@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .layers import ConvBNReLU, join_widths
+from .layers import ConvBNReLU, ConvINReLU, join_widths
 from .points import Points, level_points
 from .prediction import HeadOutput, Prediction, class_probabilities
 from .tpp import MultiLevelPooling, TemporalPyramidPooling
@@ -126,6 +126,8 @@ class TSATAL(nn.Module):
         input_dropout: share of the input values dropped in training.
         channel_dropout: share of the input channels dropped in training, each for a whole
             sequence: a class must not hang on a few of them.
+        own_norm: how many of the embedding's channels are normalised over each sequence by
+            itself, the others over the batch (Pan et al., "IBN-Net", 2018).
         reach_steps: typical half length of an action, in steps.
     """
 
@@ -150,6 +152,7 @@ class TSATAL(nn.Module):
         separable: bool,
         input_dropout: float,
         channel_dropout: float,
+        own_norm: int,
         reach_steps: float,
     ) -> None:
         super().__init__()
@@ -161,7 +164,8 @@ class TSATAL(nn.Module):
         early["separable"] = separable
         self.dropout = nn.Dropout(input_dropout)
         self.channel_dropout = nn.Dropout(channel_dropout)
-        self.embed = ConvBNReLU(width_in, width, 3)
+        self.embed = ConvBNReLU(width_in, width - own_norm, 3)
+        self.embed_own = ConvINReLU(width_in, own_norm, 3) if own_norm else None
         self.pre_heads = self.tsa = None
         if tsa != "none":
             self.pre_heads = Heads(width, **early, actionness=False)
@@ -218,6 +222,8 @@ class TSATAL(nn.Module):
         kept = self.channel_dropout(features.new_ones(len(features), 1, features.shape[2]))
         x = self.dropout(features * (kept / self.feature_scale)) * valid[..., None]
         y = self.embed(x, valid)
+        if self.embed_own is not None:
+            y = join_widths([y, self.embed_own(x, valid)])
         pre = None
         if self.pre_heads is not None and self.tsa is not None:
             pre = self.pre_heads(y, valid, steps)

@@ -2,12 +2,13 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tsatal import runs
-from tsatal.config import Config
+from tsatal.config import Config, load_config
 from tsatal.errors import InputError
 from tsatal.subsets import Subsets
 
@@ -20,6 +21,7 @@ def description() -> runs.RunData:
         subsets=Subsets("training", "validation", "test"),
         width=12,
         reach_steps=3.5,
+        class_mixing=0.75,
         extraction={"extractor": "x"},
     )
 
@@ -89,3 +91,23 @@ def test_a_description_is_there_only_with_its_settings(
     monkeypatch.setattr(runs, "write_text", stop)
     runs.save_run_description(tmp_path, Config(), description())
     assert written == [("config.yaml", ["config.yaml"]), ("data.json", ["config.yaml"])]
+
+
+@pytest.mark.parametrize("mixing, own", [(0.0, 0), (0.5, 8), (1.0, 16)])
+def test_channels_are_normalised_within_videos_as_far_as_these_mix_the_classes(
+    mixing: float, own: int
+) -> None:
+    config = load_config("strong", ["model.width=32", "model.instance_norm=0.5"])
+    head = runs.build_head(config, replace(description(), class_mixing=mixing))
+    assert head.embed.norm.num_features == 32 - own
+    assert (head.embed_own is None) == (own == 0)
+    assert head.embed_own is None or len(head.embed_own.weight) == own
+
+
+def test_a_run_of_before_the_mixing_was_measured_is_still_read(tmp_path: Path) -> None:
+    runs.save_run_description(tmp_path, Config(), description())
+    said = json.loads((tmp_path / "data.json").read_text())
+    del said["class_mixing"]
+    (tmp_path / "data.json").write_text(json.dumps(said))
+    _, data = runs.load_run_description(tmp_path)
+    assert data.class_mixing == 0

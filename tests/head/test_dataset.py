@@ -309,3 +309,26 @@ def test_feature_scale_is_the_root_mean_square(file: FeatureFile) -> None:
     expected = np.sqrt(np.mean(np.arange(300.0) ** 2))
     scale = dataset.feature_scale(file, videos, ("rgb",), max_videos=10)
     assert scale == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "videos, mixing",
+    [
+        ([[0, 0], [1, 1, 1]], 0.0),  # a video is of one class
+        ([[0, 1, 2], [2, 0, 1], [1, 2, 0]], 1.0),  # each shows all of them
+        ([[0, 0, 0], [0, 0]], 1.0),  # one class: nothing to be told
+        ([[0], [1], [2]], 0.0),  # nothing is known of two actions in one video
+        ([[]], 1.0),
+    ],
+)
+def test_class_mixing_is_how_little_a_video_tells(videos: list[list[int]], mixing: float) -> None:
+    assert dataset.class_mixing([np.array(v, dtype=int) for v in videos]) == mixing
+
+
+def test_class_mixing_of_classes_dealt_to_videos_at_random_is_one_and_between_between() -> None:
+    rng = np.random.default_rng(0)
+    dealt = rng.integers(5, size=(4000, 3))
+    assert dataset.class_mixing(list(dealt)) == pytest.approx(1, abs=0.02)
+    # two thirds of the videos keep to one class, a third deals every action
+    of_one = np.repeat(rng.integers(5, size=(8000, 1)), 3, axis=1)
+    assert dataset.class_mixing([*dealt, *of_one]) == pytest.approx(1 / 3, abs=0.02)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from tsatal.head.layers import (
     ConvBNReLU,
+    ConvINReLU,
     MaskedNormReLU,
     StepConv,
     depthwise,
@@ -91,6 +92,30 @@ def test_batch_norm_of_a_single_step_uses_and_keeps_the_running_statistics(steps
     assert out.isfinite().all()
     assert norm.running_mean is not None and norm.running_mean.tolist() == [0] * 4
     assert norm.running_var is not None and norm.running_var.tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_block_of_a_sequence_is_relu_of_its_own_norm_of_conv(training: bool) -> None:
+    block = ConvINReLU(3, 4, 3).train(training)
+    for parameter in (block.weight, block.bias):
+        torch.nn.init.normal_(parameter)
+    x = torch.randn(2, 9, 3)
+    plain = block.conv(x).transpose(1, 2)
+    normal = torch.nn.functional.instance_norm(plain, weight=block.weight, bias=block.bias)
+    expected = normal.transpose(1, 2).relu()
+    more, valid = padded(x, 14)
+    out = block(more, valid)
+    torch.testing.assert_close(out[:, :9], expected, atol=1e-5, rtol=1e-4)
+    assert out[:, 9:].abs().max() == 0
+
+
+def test_norm_of_a_single_step_or_of_none_is_finite_and_can_be_learned_through() -> None:
+    block = ConvINReLU(3, 4, 3)
+    x = torch.randn(2, 5, 3) * (torch.arange(5) < torch.tensor([[1], [0]]))[..., None]
+    x.requires_grad_()
+    out = block(x, x.detach().abs().sum(-1) > 0)
+    out.sum().backward()
+    assert out.isfinite().all() and x.grad is not None and x.grad.isfinite().all()
 
 
 def test_block_is_relu_of_bn_of_conv() -> None:

@@ -33,6 +33,7 @@ def head(**changes: Any) -> TSATAL:
         "separable": False,
         "input_dropout": 0.0,
         "channel_dropout": 0.0,
+        "own_norm": 0,
         "reach_steps": 6.0,
     }
     return TSATAL(**{**options, **changes})
@@ -75,6 +76,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"levels": 4, "softmax": False, "early_depth": 0, "final_depth": 2, "tsa_reach": 5},
     {"levels": 4, "separable": True},
     {"separable": True},
+    {"levels": 4, "own_norm": 8},
 ]
 every_variant = pytest.mark.parametrize("changes", VARIANTS, ids=str)
 
@@ -308,3 +310,16 @@ def test_dropped_channels_are_dropped_for_a_whole_sequence() -> None:
     assert 0.4 < (x[:, 0] > 0).float().mean() < 0.6
     model.eval()(torch.ones(1, 5, 12), mask(5))
     assert (seen[1] == 1).all()
+
+
+def test_channels_normalised_by_themselves_do_not_see_what_a_whole_sequence_shares() -> None:
+    model = head(own_norm=10).eval()
+    seen: list[Tensor] = []
+    assert model.pre_heads is not None
+    model.pre_heads.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    x = torch.randn(2, 60, 12)
+    for shifted in (x, x + torch.randn(2, 1, 12) * 3):
+        model(shifted, mask(60, 60))
+    change = (seen[0] - seen[1]).abs().mean((0, 1))
+    assert change[:6].mean() > 1  # normalised over the batch
+    assert change[6:].max() < 0.2  # not 0: beyond the ends there are zeros, whatever is shared

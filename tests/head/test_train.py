@@ -210,6 +210,7 @@ def small_head() -> TSATAL:
         separable=True,
         input_dropout=0.2,
         channel_dropout=0.2,
+        own_norm=4,
         reach_steps=2.0,
     )
 
