@@ -56,6 +56,15 @@ class StepConv(nn.Conv1d):
         return y.transpose(1, 2)
 
 
+class StepLinear(nn.Linear):
+    """A linear layer at every step, as a convolution: it need not turn the sequence in memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, T, width_out); not zero at padding."""
+        y = nn.functional.conv1d(x.transpose(1, 2), self.weight[..., None], self.bias)
+        return y.transpose(1, 2)
+
+
 class SeparableConv(nn.Sequential):
     """A convolution over time of each channel, then one over channels, at a third of the cost.
 

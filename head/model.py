@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .layers import ConvBNReLU, ConvINReLU, join_widths
+from .layers import ConvBNReLU, ConvINReLU, StepLinear, join_widths
 from .points import Points, level_points
 from .prediction import HeadOutput, Prediction, class_probabilities
 from .tpp import MultiLevelPooling, TemporalPyramidPooling
@@ -27,16 +27,15 @@ class Branch(nn.Module):
         self.layers = nn.ModuleList(
             ConvBNReLU(width, width, 3, separable=separable) for _ in range(depth)
         )
-        self.read = nn.Linear(width, width_out)
+        self.read = StepLinear(width, width_out)
         nn.init.normal_(self.read.weight, std=0.01)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Return (B, R, width_out); not zero at padding."""
         for layer in self.layers:
             x = layer(x, valid)
-        # as a convolution, since a linear layer would first turn the sequence round in memory
-        weight = self.read.weight[..., None]
-        return nn.functional.conv1d(x.transpose(1, 2), weight, self.read.bias).transpose(1, 2)
+        out: Tensor = self.read(x)
+        return out
 
 
 class Heads(nn.Module):

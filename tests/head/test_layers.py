@@ -9,6 +9,7 @@ from tsatal.head.layers import (
     ConvINReLU,
     MaskedNormReLU,
     StepConv,
+    StepLinear,
     depthwise,
     join_steps,
     join_widths,
@@ -46,6 +47,12 @@ def test_strided_convolution_is_centred_on_every_second_step() -> None:
         conv.weight.copy_(torch.tensor([[[0.0, 1.0, 0.0]]]))
         conv.bias.zero_()  # type: ignore[union-attr]
     assert conv(torch.arange(7.0)[None, :, None]).flatten().tolist() == [0, 2, 4, 6]
+
+
+def test_linear_layer_of_steps_is_a_linear_layer() -> None:
+    layer = StepLinear(5, 3)
+    x = torch.randn(2, 9, 5)
+    torch.testing.assert_close(layer(x), torch.nn.Linear.forward(layer, x))
 
 
 @pytest.mark.parametrize("training", [True, False])
