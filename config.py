@@ -66,8 +66,8 @@ class ModelConfig(_Section):
         0.0,
         ge=0,
         lt=1,
-        description="Share of the embedding normalised within each video; less where a video "
-        "tells the class.",
+        description="Share of the embedding normalised within each video; less where videos "
+        "hardly differ.",
     )
     classes: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="Exclusive classes with background, or independent ones."

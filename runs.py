@@ -27,7 +27,7 @@ from .config import Config, dump_config, load_config
 from .errors import InputError
 from .features import FeatureFile
 from .files import write_text
-from .head.dataset import class_mixing, label_videos
+from .head.dataset import label_videos, variance_between_videos
 from .head.losses import HeadLoss
 from .head.model import TSATAL
 from .head.train import BEST, LAST, MISFITS, last_line, load_checkpoint
@@ -38,6 +38,7 @@ EXTRACTION_KEYS = (
     "extractor", "weights", "fps", "resize", "crop", "context", "projection",
     "stride_frames", "window_frames", "offset_frames", "resized",
 )  # fmt: skip
+DIFFERING = 0.2  # share of the variance between videos from which on they differ enough
 RUNS = Path("runs")
 CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
 
@@ -52,7 +53,7 @@ class RunData:
     features: absolute path of the feature file.
     extraction: the feature file's provenance, so that features made otherwise are recognised.
     reach_steps: half the median length of the training actions, in steps.
-    class_mixing: see `head.dataset.class_mixing`.
+    between_videos: share of the features' variance that lies between the training videos.
     annotations: absolute path of the annotations, where not those inside the feature file.
     """
 
@@ -64,7 +65,7 @@ class RunData:
     reach_steps: Annotated[float, Field(ge=0.5, le=1e9, allow_inf_nan=False)]
     extraction: Mapping[str, Any]
     annotations: _Name | None = None
-    class_mixing: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+    between_videos: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -110,7 +111,7 @@ def describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
         width=file.width(streams),
         reach_steps=float(max(np.median(all_lengths) / 2, 0.5)),
         extraction=file.provenance,
-        class_mixing=class_mixing([v.labels for v in labelled]),
+        between_videos=variance_between_videos(file, labelled, streams),
     )
 
 
@@ -175,7 +176,7 @@ def build_head(config: Config, data: RunData) -> TSATAL:
         width_in=data.width,
         num_classes=len(data.labels),
         softmax=model.classes == "softmax",
-        own_norm=int(model.instance_norm * data.class_mixing * model.width),
+        own_norm=int(model.instance_norm * min(data.between_videos / DIFFERING, 1) * model.width),
         reach_steps=data.reach_steps,
         **model.model_dump(exclude={"classes", "instance_norm"}),
     )

@@ -33,7 +33,6 @@ from .visualize import timeline
 
 logger = logging.getLogger(__name__)
 
-SCALE_VIDEOS = 200  # enough to know how large features are
 PICTURES = 3  # watched videos whose time lines are drawn
 
 
@@ -63,7 +62,7 @@ def train_head(
     )  # fmt: skip
     seed_everything(optim.seed)
     head = build_head(config, data)
-    head.divide_features_by(feature_scale(file, videos, data.streams, max_videos=SCALE_VIDEOS))
+    head.divide_features_by(feature_scale(file, videos, data.streams))
     fit(
         model=head.to(device),
         batches_of=lambda epoch: epoch_batches(file, videos, config, data.streams, epoch=epoch),

@@ -18,6 +18,8 @@ from .targets import Truth
 
 logger = logging.getLogger(__name__)
 
+ENOUGH_VIDEOS = 200  # to know how large features are, and how far they vary
+
 
 @dataclass(frozen=True)
 class LabelledVideo:
@@ -80,31 +82,6 @@ def label_videos(
     if left_out:
         logger.warning("%d actions without length or without rows are left out", left_out)
     return labelled
-
-
-def class_mixing(labels_of_videos: Sequence[np.ndarray]) -> float:
-    """Return how little a video tells about the class of its actions, in [0, 1].
-
-    How often two actions of one video differ in class, over how often any two differ: 0 where
-    each video is of one class, 1 where every video mixes them all, or where there is but one.
-
-    Args:
-        labels_of_videos: classes of the actions of each video, (N,) int each.
-    """
-    over_all = _share_that_differs(np.concatenate(labels_of_videos))
-    if over_all == 0:
-        return 1.0
-    several = [labels for labels in labels_of_videos if len(labels) > 1]
-    within = sum(len(labels) * _share_that_differs(labels) for labels in several)
-    return float(min(within / max(sum(map(len, several)), 1) / over_all, 1.0))
-
-
-def _share_that_differs(labels: np.ndarray) -> float:
-    """Return the share of the pairs of actions that are of two classes; 0 where there is none."""
-    counts = np.unique(labels, return_counts=True)[1].astype(float)
-    pairs = len(labels) * (len(labels) - 1.0)
-    alike = (counts * (counts - 1)).sum()
-    return float((pairs - alike) / max(pairs, 1.0))
 
 
 def window_start(
@@ -256,9 +233,39 @@ def pad_rows(rows: Sequence[np.ndarray], steps: int) -> tuple[Tensor, Tensor]:
 
 
 def feature_scale(
-    file: FeatureFile, videos: Sequence[LabelledVideo], streams: Sequence[str], *, max_videos: int
+    file: FeatureFile,
+    videos: Sequence[LabelledVideo],
+    streams: Sequence[str],
+    *,
+    max_videos: int = ENOUGH_VIDEOS,
 ) -> float:
     """Return the root mean square of all features of evenly spread videos; 1 if all are zero."""
-    chosen = videos[:: math.ceil(len(videos) / max_videos)]
+    chosen = _spread(videos, max_videos)
     squares = [np.mean(file.rows(v.video_id, streams).astype(np.float64) ** 2) for v in chosen]
     return math.sqrt(float(np.mean(squares))) or 1.0
+
+
+def variance_between_videos(
+    file: FeatureFile,
+    videos: Sequence[LabelledVideo],
+    streams: Sequence[str],
+    *,
+    max_videos: int = ENOUGH_VIDEOS,
+) -> float:
+    """Return the share of the features' variance that lies between videos, in [0, 1].
+
+    Of evenly spread videos, each of which counts as much: the variance of their means, over that
+    and the mean of the variances within them, added up over channels. 0 if nothing varies.
+    """
+    means, within = [], []
+    for video in _spread(videos, max_videos):
+        rows = file.rows(video.video_id, streams).astype(np.float64)
+        means.append(rows.mean(0))
+        within.append(rows.var(0).sum())
+    between = np.var(means, axis=0).sum()
+    return float(between / ((between + np.mean(within)) or 1.0))
+
+
+def _spread(videos: Sequence[LabelledVideo], count: int) -> Sequence[LabelledVideo]:
+    """Return at most `count` videos, evenly spread."""
+    return videos[:: math.ceil(len(videos) / count)]

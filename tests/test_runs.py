@@ -21,7 +21,7 @@ def description() -> runs.RunData:
         subsets=Subsets("training", "validation", "test"),
         width=12,
         reach_steps=3.5,
-        class_mixing=0.75,
+        between_videos=0.75,
         extraction={"extractor": "x"},
     )
 
@@ -93,21 +93,21 @@ def test_a_description_is_there_only_with_its_settings(
     assert written == [("config.yaml", ["config.yaml"]), ("data.json", ["config.yaml"])]
 
 
-@pytest.mark.parametrize("mixing, own", [(0.0, 0), (0.5, 8), (1.0, 16)])
-def test_channels_are_normalised_within_videos_as_far_as_these_mix_the_classes(
-    mixing: float, own: int
+@pytest.mark.parametrize("between, own", [(0.0, 0), (0.1, 8), (0.2, 16), (0.9, 16)])
+def test_channels_are_normalised_within_videos_as_far_as_these_differ(
+    between: float, own: int
 ) -> None:
     config = load_config("strong", ["model.width=32", "model.instance_norm=0.5"])
-    head = runs.build_head(config, replace(description(), class_mixing=mixing))
+    head = runs.build_head(config, replace(description(), between_videos=between))
     assert head.embed.norm.num_features == 32 - own
     assert (head.embed_own is None) == (own == 0)
     assert head.embed_own is None or len(head.embed_own.weight) == own
 
 
-def test_a_run_of_before_the_mixing_was_measured_is_still_read(tmp_path: Path) -> None:
+def test_a_run_of_before_the_variance_was_measured_is_still_read(tmp_path: Path) -> None:
     runs.save_run_description(tmp_path, Config(), description())
     said = json.loads((tmp_path / "data.json").read_text())
-    del said["class_mixing"]
+    del said["between_videos"]
     (tmp_path / "data.json").write_text(json.dumps(said))
     _, data = runs.load_run_description(tmp_path)
-    assert data.class_mixing == 0
+    assert data.between_videos == 0

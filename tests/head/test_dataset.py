@@ -311,24 +311,29 @@ def test_feature_scale_is_the_root_mean_square(file: FeatureFile) -> None:
     assert scale == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    "videos, mixing",
-    [
-        ([[0, 0], [1, 1, 1]], 0.0),  # a video is of one class
-        ([[0, 1, 2], [2, 0, 1], [1, 2, 0]], 1.0),  # each shows all of them
-        ([[0, 0, 0], [0, 0]], 1.0),  # one class: nothing to be told
-        ([[0], [1], [2]], 0.0),  # nothing is known of two actions in one video
-        ([[]], 1.0),
-    ],
-)
-def test_class_mixing_is_how_little_a_video_tells(videos: list[list[int]], mixing: float) -> None:
-    assert dataset.class_mixing([np.array(v, dtype=int) for v in videos]) == mixing
+def share_between(path: Path, rows: dict[str, np.ndarray], **options: int) -> float:
+    """Write videos and return how much of their variance lies between them."""
+    videos = [VideoFeatures(v, {"rgb": r}, 0.1, 0.2, len(r) * 0.2) for v, r in rows.items()]
+    write_feature_file(path, videos, provenance={})
+    none = np.zeros((0, 2)), np.zeros(0, dtype=np.int64)
+    with FeatureFile(path) as file:
+        labelled = [dataset.LabelledVideo(v, file.time_axis(v), *none) for v in rows]
+        return dataset.variance_between_videos(file, labelled, ["rgb"], **options)
 
 
-def test_class_mixing_of_classes_dealt_to_videos_at_random_is_one_and_between_between() -> None:
+@pytest.mark.parametrize("offset, share", [(0.0, 0.0), (1.0, 0.5), (100.0, 0.9999)])
+def test_variance_between_videos_is_that_of_their_means(
+    tmp_path: Path, offset: float, share: float
+) -> None:
     rng = np.random.default_rng(0)
-    dealt = rng.integers(5, size=(4000, 3))
-    assert dataset.class_mixing(list(dealt)) == pytest.approx(1, abs=0.02)
-    # two thirds of the videos keep to one class, a third deals every action
-    of_one = np.repeat(rng.integers(5, size=(8000, 1)), 3, axis=1)
-    assert dataset.class_mixing([*dealt, *of_one]) == pytest.approx(1 / 3, abs=0.02)
+    signs = {"a": 1, "b": -1, "c": 1, "d": -1}
+    rows = {v: rng.normal(5, 1, (4000, 3)) + offset * sign for v, sign in signs.items()}
+    assert share_between(tmp_path / "f.h5", rows) == pytest.approx(share, abs=0.01)
+    every_second = share_between(tmp_path / "some.h5", rows, max_videos=2)
+    assert every_second == pytest.approx(0, abs=0.01)  # "a" and "c", which are alike
+    assert share_between(tmp_path / "one.h5", {"a": rows["a"]}) == 0
+
+
+def test_features_that_never_vary_have_no_variance_between_videos(tmp_path: Path) -> None:
+    rows = {v: np.ones((5, 3)) for v in ("a", "b")}
+    assert share_between(tmp_path / "f.h5", rows) == 0
