@@ -14,13 +14,23 @@ STEP_SEC = 0.5
 
 
 def _write(
-    path: Path, *, videos: int = 6, steps: int = 60, width: int = 8, flow: bool = False
+    path: Path,
+    *,
+    videos: int = 6,
+    steps: int = 60,
+    width: int = 8,
+    flow: bool = False,
+    places: float = 0.0,
 ) -> Path:
-    """Write videos in which feature `n` rises while action `n` goes on; every third validates."""
+    """Write videos in which feature `n` rises while action `n` goes on; every third validates.
+
+    `places`: how far videos differ in all their rows.
+    """
     rng = np.random.default_rng(0)
+    offsets = np.random.default_rng(1).normal(0, places, (videos, width)).astype(np.float32)
     made, database = [], {}
     for number in range(videos):
-        rows = rng.normal(0, 0.1, (steps, width)).astype(np.float32)
+        rows = rng.normal(0, 0.1, (steps, width)).astype(np.float32) + offsets[number]
         actions = []
         for n, first in enumerate(range(5, steps - 12, 18)):
             label = (number + n) % len(LABELS)

@@ -29,7 +29,10 @@ def run(
 ) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
     config = load_config(request.param, ["optim.epochs=2", "model.width=16"])
-    return pipeline.train(write_toy(folder / "f.h5"), config, run_dir=folder / "run")
+    features = write_toy(folder / "f.h5", places=0.3)
+    run = pipeline.train(features, config, run_dir=folder / "run")
+    assert (load_detector(run).head.embed_own is not None) == (request.param == "strong")
+    return run
 
 
 def padded(run: Path) -> tuple[torch.Tensor, torch.Tensor]:

@@ -47,7 +47,7 @@ def losses(run: Path) -> list[float]:
 def test_two_processes_train_like_one_with_the_same_batch(
     tmp_path: Path, write_toy: Callable[..., Path], config: str
 ) -> None:
-    features = write_toy(tmp_path / "f.h5")
+    features = write_toy(tmp_path / "f.h5", places=0.3)
     train(features, tmp_path / "one", processes=1, config=config)
     said = train(features, tmp_path / "two", processes=2, config=config)
     assert said.count("measure it with") == 1
