@@ -222,6 +222,11 @@ class ConvBNReLU(nn.Module):
         return y.mul_(valid[..., None]).relu_()
 
 
+def turned(x: Tensor) -> Tensor:
+    """Return the same sequence (B, T, D) with its steps next to each other in memory."""
+    return x.transpose(1, 2).contiguous().transpose(1, 2)
+
+
 def join_widths(sequences: Sequence[Tensor]) -> Tensor:
     """Return sequences (B, T, d) side by side, (B, T, sum of d)."""
     return torch.cat([x.transpose(1, 2) for x in sequences], dim=1).transpose(1, 2)

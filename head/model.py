@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .layers import ConvBNReLU, ConvINReLU, StepLinear, join_widths
+from .layers import ConvBNReLU, ConvINReLU, StepLinear, join_widths, turned
 from .points import Points, level_points
 from .prediction import HeadOutput, Prediction, class_probabilities
 from .tpp import MultiLevelPooling, TemporalPyramidPooling
@@ -219,7 +219,7 @@ class TSATAL(nn.Module):
             raise ValueError(f"features {tuple(features.shape)}, valid {tuple(valid.shape)}")
         steps = level_points(features.shape[1], device=features.device)
         kept = self.channel_dropout(features.new_ones(len(features), 1, features.shape[2]))
-        x = self.dropout(features * (kept / self.feature_scale)) * valid[..., None]
+        x = self.dropout(turned(features) * (kept / self.feature_scale)) * valid[..., None]
         y = self.embed(x, valid)
         if self.embed_own is not None:
             y = join_widths([y, self.embed_own(x, valid)])

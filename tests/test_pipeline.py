@@ -1,6 +1,7 @@
 """Train and evaluate as functions, on small feature files."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,15 @@ def test_predictions_without_a_subset_ask_for_the_right_option(tmp_path: Path) -
     found.write_text('{"results": {}}')
     with pytest.raises(InputError, match="--subset; with actions there are: mine, yours"):
         pipeline.evaluate_predictions(found, annotations=truth)
+
+
+def test_training_says_how_much_is_normalised_within_each_video(
+    tmp_path: Path, write_toy: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tsatal")
+    config = load_config("strong", ["optim.epochs=1", "model.width=16"])
+    for places, said in ((0.0, False), (0.5, True)):
+        caplog.clear()
+        features = write_toy(tmp_path / f"{places}.h5", places=places)
+        pipeline.train(features, config, run_dir=tmp_path / f"run-{places}")
+        assert ("8 of 16 channels are normalised within each" in caplog.text) == said
