@@ -66,8 +66,8 @@ class ModelConfig(_Section):
         0.0,
         ge=0,
         lt=1,
-        description="Share of the embedding normalised within each video; less where videos "
-        "hardly differ.",
+        description="Share of the embedding normalised within each video; none where videos "
+        "hardly differ as a whole.",
     )
     classes: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="Exclusive classes with background, or independent ones."

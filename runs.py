@@ -38,7 +38,7 @@ EXTRACTION_KEYS = (
     "extractor", "weights", "fps", "resize", "crop", "context", "projection",
     "stride_frames", "window_frames", "offset_frames", "resized",
 )  # fmt: skip
-DIFFERING = 0.2  # share of the variance between videos from which on they differ enough
+DIFFERING = 0.1  # share of the variance between videos from which on they differ as a whole
 RUNS = Path("runs")
 CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
 
@@ -172,11 +172,12 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
 def build_head(config: Config, data: RunData) -> TSATAL:
     """Return the untrained head that the settings and the data ask for."""
     model = config.model
+    own_share = model.instance_norm if data.between_videos >= DIFFERING else 0.0
     return TSATAL(
         width_in=data.width,
         num_classes=len(data.labels),
         softmax=model.classes == "softmax",
-        own_norm=int(model.instance_norm * min(data.between_videos / DIFFERING, 1) * model.width),
+        own_norm=int(own_share * model.width),
         reach_steps=data.reach_steps,
         **model.model_dump(exclude={"classes", "instance_norm"}),
     )
