@@ -29,7 +29,7 @@ def detect(steps: int, preset: str, overrides: list[str]) -> str:
     """Return one line of the table: steps, hours, seconds, GiB, detections."""
     config = load_config(preset, overrides)
     labels = tuple(f"class {n}" for n in range(CLASSES))
-    data = RunData("", ("rgb",), labels, Subsets("", "", ""), WIDTH, 10.0, {})
+    data = RunData("", ("rgb",), labels, Subsets("", "", ""), WIDTH, 10.0, {}, between_videos=1.0)
     head = build_head(config, data).eval()
     rows = np.random.default_rng(0).random((steps, WIDTH), dtype=np.float32)
     axis = TimeAxis(
