@@ -62,11 +62,12 @@ def train_head(
     )  # fmt: skip
     seed_everything(optim.seed)
     head = build_head(config, data)
-    if head.embed_own is not None:
+    if config.model.instance_norm:
+        own = 0 if head.embed_own is None else len(head.embed_own.weight)
         logger.info(
             "%.0f %% of the features' variance lies between videos: %d of %d channels are "
             "normalised within each (model.instance_norm)",
-            100 * data.between_videos, len(head.embed_own.weight), config.model.width,
+            100 * data.between_videos, own, config.model.width,
         )  # fmt: skip
     head.divide_features_by(feature_scale(file, videos, data.streams))
     fit(

@@ -39,16 +39,16 @@ class StepConv(nn.Conv1d):
             groups=groups,
         )
 
-    def forward(
-        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, affine: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Return the convolved sequence, (B, ceil(T / stride), width_out); not zero at padding.
 
-        `scale` and `shift`, (width_out,), change what comes out, at no pass over the sequence.
+        `affine`: a factor and a summand of what comes out, (width_out,) each, which cost no pass
+        over the sequence.
         """
         weight, bias = self.weight, self.bias
         assert bias is not None
-        if scale is not None and shift is not None:
+        if affine is not None:
+            scale, shift = affine
             weight, bias = weight * scale[:, None, None], bias * scale + shift
         y = nn.functional.conv1d(
             x.transpose(1, 2), weight, bias, self.stride, self.padding, self.dilation, self.groups
@@ -78,11 +78,11 @@ class SeparableConv(nn.Sequential):
         )
 
     def forward(  # type: ignore[override]
-        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+        self, x: Tensor, affine: tuple[Tensor, Tensor] | None = None
     ) -> Tensor:
         """See `StepConv.forward`."""
         over_time, over_channels = self
-        return cast(Tensor, over_channels(over_time(x), scale, shift))
+        return cast(Tensor, over_channels(over_time(x), affine))
 
 
 def depthwise(width: int, *, stride: int = 1, dilation: int = 1) -> StepConv:
@@ -218,7 +218,7 @@ class ConvBNReLU(nn.Module):
         valid = valid[:, :: self.stride]
         if self.training:
             return cast(Tensor, self.norm(self.conv(x), valid))
-        y: Tensor = self.conv(x, *self.norm.constants())
+        y: Tensor = self.conv(x, self.norm.constants())
         return y.mul_(valid[..., None]).relu_()
 
 
