@@ -9,13 +9,35 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
+
+ROOM = 4  # frames; what the layers of a stage put before their frames, one after the other
+
+
+class Strip(NamedTuple):
+    """Frames of one layer, and room before them, in one piece of memory.
+
+    The room is for kept frames of the piece before, so that they can be put in front of new ones
+    without copying these. What lies in it is nobody's; layers may compute with it, and nothing
+    that they make of it is read. There is none but in videos that pass in pieces, one at a time:
+    so frames are always a dense stretch of their memory.
+
+    `memory` is (B, C, room + T, H, W), channels last.
+    """
+
+    memory: Tensor
+    room: int = 0
+
+    @property
+    def frames(self) -> Tensor:
+        """Return the frames, (B, C, T, H, W)."""
+        return self.memory[:, :, self.room :]
 
 
 class Carried:
@@ -32,25 +54,52 @@ class Carried:
         self.ends = False
         self._kept: dict[nn.Module, Tensor] = {}
 
-    def widen(self, layer: nn.Module, x: Tensor, reach: int) -> Tensor:
-        """Return `x`, (B, C, T, H, W), with what the layer needs to see around it.
+    def widen(self, layer: nn.Module, x: Strip, reach: int) -> Strip:
+        """Return `x` with what the layer needs to see around it, in the same memory if it can be.
 
         That is the kept frames before and, where the video ends, `reach` frames of zeros.
         """
-        B, C, _, H, W = x.shape
-        zeros = x.new_zeros(B, C, reach, H, W).to(memory_format=torch.channels_last_3d)
-        pieces = [self._kept.get(layer, zeros), x, *([zeros] if self.ends else [])]
-        wide = torch.cat(pieces, dim=2)
-        self._kept[layer] = wide[:, :, -2 * reach :].clone()  # `wide` may be overwritten
+        B, C, _, H, W = x.memory.shape
+        zeros = x.memory.new_zeros(B, C, reach, H, W)
+        wide = _behind(self._kept.get(layer, zeros), x, zeros_after=reach if self.ends else 0)
+        self._kept[layer] = wide.frames[:, :, -2 * reach :].clone()  # `wide` may be overwritten
         return wide
 
-    def pair_up(self, layer: nn.Module, x: Tensor) -> Tensor:
+    def pair_up(self, layer: nn.Module, x: Strip) -> Strip:
         """Return `x` behind the odd frame that was kept, without its own odd last frame."""
         if layer in self._kept:
-            x = torch.cat([self._kept.pop(layer), x], dim=2)
-        if x.shape[2] % 2:
-            self._kept[layer] = x[:, :, -1:].clone()
-        return x[:, :, : x.shape[2] // 2 * 2]
+            x = _behind(self._kept.pop(layer), x)
+        if x.frames.shape[2] % 2:
+            self._kept[layer] = x.frames[:, :, -1:].clone()
+            x = Strip(x.memory[:, :, :-1], x.room)
+        return x
+
+
+def _behind(before: Tensor, x: Strip, *, zeros_after: int = 0) -> Strip:
+    """Return `x` behind other frames, and before zeros: in its own memory where that has room."""
+    own, more = x.frames, before.shape[2]
+    if x.room < more or zeros_after:
+        B, C, T, H, W = own.shape
+        x = _strip(own, (B, C, more + T + zeros_after, H, W))
+        x.frames[:, :, more : more + T] = own
+        x.frames[:, :, more + T :] = 0
+    else:
+        x = Strip(x.memory, x.room - more)
+    x.frames[:, :, :more] = before
+    return x
+
+
+def _strip(like: Tensor, shape: tuple[int, ...]) -> Strip:
+    """Return memory for frames of this shape, with room before them."""
+    B, C, T, H, W = shape
+    memory = torch.empty(
+        (B, C, ROOM + T, H, W),
+        dtype=like.dtype,
+        device=like.device,
+        memory_format=torch.channels_last_3d,
+    )
+    memory[:, :, :ROOM] = 0
+    return Strip(memory, ROOM)
 
 
 class FoldedConv(nn.Module):
@@ -75,7 +124,7 @@ class FoldedConv(nn.Module):
     def forward(
         self, x: Tensor, *, relu: bool = True, add: Tensor | None = None, wide: bool = False
     ) -> Tensor:
-        """Return the convolved `x`, plus `add`, rectified; `add` is overwritten.
+        """Return the convolved `x`, plus `add`, rectified; with `add`, in its memory.
 
         Args:
             x: (B, C_in, T, H, W) float, channels last.
@@ -88,8 +137,8 @@ class FoldedConv(nn.Module):
             return self._fused(x, padding, relu, add)
         y = F.conv3d(x, self.weight, self.bias, self.stride, padding)
         if add is not None:
-            y += add
-        return y.relu_() if relu or add is not None else y
+            return add.add_(y).relu_()
+        return y.relu_() if relu else y
 
     def _fused(self, x: Tensor, padding: list[int], relu: bool, add: Tensor | None) -> Tensor:
         layer = (x, self.weight, self.bias, padding, self.stride, [1, 1, 1], 1)
@@ -114,16 +163,19 @@ class FoldedBlock(nn.Module):
         has_shortcut = block.branch1_conv is not None
         self.shortcut = FoldedConv(block.branch1_conv, block.branch1_norm) if has_shortcut else None
 
-    def forward(self, x: Tensor, carried: Carried | None = None) -> Tensor:
-        """Return the block's output, (B, C, T, H, W); `x` may be overwritten."""
-        reach, wide = self.a.reach, carried is not None and self.a.reach > 0
-        if carried is not None and wide:
-            x = carried.widen(self.a, x, reach)
-        y = self.b(self.a(x, wide=wide))
-        own = x[:, :, reach:-reach] if wide else x
-        shortcut = own if self.shortcut is None else self.shortcut(own, relu=False)
-        out: Tensor = self.c(y, add=shortcut)
-        return out
+    def forward(self, x: Strip, carried: Carried | None = None) -> Strip:
+        """Return the block's output; `x` may be overwritten."""
+        reach = self.a.reach
+        if carried is not None and reach:
+            wide = carried.widen(self.a, x, reach)
+            y = self.a(wide.frames, wide=True)
+            x = Strip(wide.memory[:, :, :-reach], wide.room + reach)
+        else:
+            y = self.a(x.frames)
+        if self.shortcut is not None:
+            x = Strip(self.shortcut(x.memory, relu=False), x.room)
+        self.c(self.b(y), add=x.frames)
+        return x
 
 
 class PairMaximum(nn.Module):
@@ -132,12 +184,17 @@ class PairMaximum(nn.Module):
     What `MaxPool3d((2, 1, 1))` computes; that took a twentieth of the whole forward on CPU.
     """
 
-    def forward(self, x: Tensor, carried: Carried | None = None) -> Tensor:
-        """Return (B, C, T // 2, H, W) of `x` (B, C, T, H, W)."""
+    def forward(self, x: Strip, carried: Carried | None = None) -> Strip:
+        """Return T // 2 frames of T."""
         if carried is not None:
             x = carried.pair_up(self, x)
-        even = x.shape[2] // 2 * 2
-        return torch.maximum(x[:, :, 0:even:2], x[:, :, 1:even:2])
+        B, C, T, H, W = x.frames.shape
+        pairs = x.frames[:, :, 0 : T // 2 * 2 : 2], x.frames[:, :, 1::2]
+        if carried is None:
+            return Strip(torch.maximum(*pairs))
+        out = _strip(x.memory, (B, C, T // 2, H, W))
+        torch.maximum(*pairs, out=out.frames)
+        return out
 
 
 class FoldedResNet(nn.Module):
@@ -159,10 +216,11 @@ class FoldedResNet(nn.Module):
         that can be had without what follows it. The first piece must be long enough to give one.
         """
         if carried is not None:
-            x = carried.widen(self.stem, x, self.stem.reach)
-        y = self.pool(self.stem(x, wide=carried is not None))
+            x = carried.widen(self.stem, Strip(x), self.stem.reach).frames
+        strip = Strip(self.pool(self.stem(x, wide=carried is not None)))
         for layer in self.layers:
-            y = layer(y, carried)
+            strip = layer(strip, carried)
+        y = strip.frames
         features = y.mean(dim=(3, 4), dtype=torch.promote_types(y.dtype, torch.float32))
         return features.transpose(1, 2)  # (B, D, T') -> (B, T', D)
 

@@ -9,7 +9,14 @@ from torch import nn
 
 from tsatal.extract import folded
 from tsatal.extract.backbone import build_i3d
-from tsatal.extract.folded import Carried, FoldedConv, FoldedResNet, fold, fused_convolution_works
+from tsatal.extract.folded import (
+    Carried,
+    FoldedConv,
+    FoldedResNet,
+    Strip,
+    fold,
+    fused_convolution_works,
+)
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -123,6 +130,29 @@ def test_plain_and_fused_layers_carry_over_alike(live_net: nn.Module) -> None:
         assert relative(in_pieces(x), ours(x)) < 1e-5
         patch.setattr(folded, "fused_convolution_works", lambda dtype: False)
         assert relative(in_pieces(x), ours(x)) < 1e-5
+
+
+def test_clips_of_a_batch_do_not_meet(live_net: nn.Module) -> None:
+    ours = FoldedResNet(live_net)
+    both = torch.cat([clip(), clip().flip(2)]).to(memory_format=torch.channels_last_3d)
+    with torch.inference_mode():
+        alone = torch.cat([ours(clip()), ours(clip().flip(2))])
+        assert relative(ours(both), alone) < 1e-6
+
+
+def test_kept_frames_are_put_before_new_ones_without_copying_these() -> None:
+    carried, layer = Carried(), nn.Identity()
+    first = carried.widen(layer, Strip(torch.ones(1, 2, 5, 3, 3)), 1)
+    assert first.frames[0, 0, :, 0, 0].tolist() == [0, 1, 1, 1, 1, 1]
+    roomy = Strip(torch.arange(8.0).view(1, 1, 8, 1, 1).expand(1, 2, 8, 3, 3).clone(), 3)
+    carried.ends = False
+    wide = carried.widen(layer, roomy, 1)
+    assert wide.frames[0, 0, :, 0, 0].tolist() == [1, 1, 3, 4, 5, 6, 7]
+    assert wide.memory.data_ptr() == roomy.memory.data_ptr() and wide.room == 1
+    wide.memory.zero_()  # as a layer may, which computes in place
+    carried.ends = True
+    last = carried.widen(layer, Strip(torch.ones(1, 2, 1, 3, 3), 0), 1)
+    assert last.frames[0, 0, :, 0, 0].tolist() == [6, 7, 1, 0]
 
 
 def test_flow_has_two_channels() -> None:
