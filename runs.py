@@ -27,7 +27,8 @@ from .config import Config, dump_config, load_config
 from .errors import InputError
 from .features import FeatureFile
 from .files import write_text
-from .head.dataset import label_videos, variance_between_videos
+from .head.between import between_videos
+from .head.dataset import label_videos
 from .head.losses import HeadLoss
 from .head.model import TSATAL
 from .head.train import BEST, LAST, MISFITS, last_line, load_checkpoint
@@ -38,7 +39,9 @@ EXTRACTION_KEYS = (
     "extractor", "weights", "fps", "resize", "crop", "context", "projection",
     "stride_frames", "window_frames", "offset_frames", "resized",
 )  # fmt: skip
-DIFFERING = 0.1  # share of the variance between videos from which on they differ as a whole
+# What a whole video shares is taken out where it is much, and does not tell the video's classes.
+MUCH_BETWEEN = 0.1  # share of the features' variance
+CLASSES_TOLD = 0.5  # half-way from chance to certainty
 RUNS = Path("runs")
 CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
 
@@ -54,6 +57,7 @@ class RunData:
     extraction: the feature file's provenance, so that features made otherwise are recognised.
     reach_steps: half the median length of the training actions, in steps.
     between_videos: share of the features' variance that lies between the training videos.
+    classes_told: how well that tells a video's classes, see `head.between.classes_told`.
     annotations: absolute path of the annotations, where not those inside the feature file.
     """
 
@@ -66,6 +70,7 @@ class RunData:
     extraction: Mapping[str, Any]
     annotations: _Name | None = None
     between_videos: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+    classes_told: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -103,6 +108,7 @@ def describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
     all_lengths = np.concatenate([np.diff(v.segments, axis=1).ravel() for v in labelled])
     if all_lengths.size == 0:
         raise InputError(f"{truth.source}: subset {subsets.train!r} has no action to learn from")
+    between = between_videos(file, labelled, streams)
     return RunData(
         features=str(file.path.resolve()),
         streams=tuple(streams),
@@ -111,7 +117,8 @@ def describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
         width=file.width(streams),
         reach_steps=float(max(np.median(all_lengths) / 2, 0.5)),
         extraction=file.provenance,
-        between_videos=variance_between_videos(file, labelled, streams),
+        between_videos=between.variance,
+        classes_told=between.classes,
     )
 
 
@@ -172,12 +179,12 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
 def build_head(config: Config, data: RunData) -> TSATAL:
     """Return the untrained head that the settings and the data ask for."""
     model = config.model
-    own_share = model.instance_norm if data.between_videos >= DIFFERING else 0.0
+    by_itself = data.between_videos >= MUCH_BETWEEN and data.classes_told < CLASSES_TOLD
     return TSATAL(
         width_in=data.width,
         num_classes=len(data.labels),
         softmax=model.classes == "softmax",
-        own_norm=int(own_share * model.width),
+        own_norm=int(model.instance_norm * model.width) if by_itself else 0,
         reach_steps=data.reach_steps,
         **model.model_dump(exclude={"classes", "instance_norm"}),
     )

@@ -240,32 +240,11 @@ def feature_scale(
     max_videos: int = ENOUGH_VIDEOS,
 ) -> float:
     """Return the root mean square of all features of evenly spread videos; 1 if all are zero."""
-    chosen = _spread(videos, max_videos)
+    chosen = evenly_spread(videos, max_videos)
     squares = [np.mean(file.rows(v.video_id, streams).astype(np.float64) ** 2) for v in chosen]
     return math.sqrt(float(np.mean(squares))) or 1.0
 
 
-def variance_between_videos(
-    file: FeatureFile,
-    videos: Sequence[LabelledVideo],
-    streams: Sequence[str],
-    *,
-    max_videos: int = ENOUGH_VIDEOS,
-) -> float:
-    """Return the share of the features' variance that lies between videos, in [0, 1].
-
-    Of evenly spread videos, each of which counts as much: the variance of their means, over that
-    and the mean of the variances within them, added up over channels. 0 if nothing varies.
-    """
-    means, within = [], []
-    for video in _spread(videos, max_videos):
-        rows = file.rows(video.video_id, streams).astype(np.float64)
-        means.append(rows.mean(0))
-        within.append(rows.var(0).sum())
-    between = np.var(means, axis=0).sum()
-    return float(between / ((between + np.mean(within)) or 1.0))
-
-
-def _spread(videos: Sequence[LabelledVideo], count: int) -> Sequence[LabelledVideo]:
+def evenly_spread(videos: Sequence[LabelledVideo], count: int) -> Sequence[LabelledVideo]:
     """Return at most `count` videos, evenly spread."""
     return videos[:: math.ceil(len(videos) / count)]

@@ -93,10 +93,16 @@ def test_a_description_is_there_only_with_its_settings(
     assert written == [("config.yaml", ["config.yaml"]), ("data.json", ["config.yaml"])]
 
 
-@pytest.mark.parametrize("between, own", [(0.0, 0), (0.09, 0), (0.1, 16), (0.9, 16)])
-def test_channels_are_normalised_within_videos_where_these_differ(between: float, own: int) -> None:
+@pytest.mark.parametrize(
+    "between, told, own",
+    [(0.0, 0.0, 0), (0.09, 0.0, 0), (0.1, 0.0, 16), (0.9, 0.49, 16), (0.9, 0.5, 0), (0.05, 1.0, 0)],
+)
+def test_channels_are_normalised_within_videos_where_these_differ_in_more_than_class(
+    between: float, told: float, own: int
+) -> None:
     config = load_config("strong", ["model.width=32", "model.instance_norm=0.5"])
-    head = runs.build_head(config, replace(description(), between_videos=between))
+    data = replace(description(), between_videos=between, classes_told=told)
+    head = runs.build_head(config, data)
     assert head.embed.norm.num_features == 32 - own
     assert (head.embed_own is None) == (own == 0)
     assert head.embed_own is None or len(head.embed_own.weight) == own
@@ -105,7 +111,7 @@ def test_channels_are_normalised_within_videos_where_these_differ(between: float
 def test_a_run_of_before_the_variance_was_measured_is_still_read(tmp_path: Path) -> None:
     runs.save_run_description(tmp_path, Config(), description())
     said = json.loads((tmp_path / "data.json").read_text())
-    del said["between_videos"]
+    del said["between_videos"], said["classes_told"]
     (tmp_path / "data.json").write_text(json.dumps(said))
     _, data = runs.load_run_description(tmp_path)
-    assert data.between_videos == 0
+    assert data.between_videos == data.classes_told == 0

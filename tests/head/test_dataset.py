@@ -309,31 +309,3 @@ def test_feature_scale_is_the_root_mean_square(file: FeatureFile) -> None:
     expected = np.sqrt(np.mean(np.arange(300.0) ** 2))
     scale = dataset.feature_scale(file, videos, ("rgb",), max_videos=10)
     assert scale == pytest.approx(expected)
-
-
-def share_between(path: Path, rows: dict[str, np.ndarray], **options: int) -> float:
-    """Write videos and return how much of their variance lies between them."""
-    videos = [VideoFeatures(v, {"rgb": r}, 0.1, 0.2, len(r) * 0.2) for v, r in rows.items()]
-    write_feature_file(path, videos, provenance={})
-    none = np.zeros((0, 2)), np.zeros(0, dtype=np.int64)
-    with FeatureFile(path) as file:
-        labelled = [dataset.LabelledVideo(v, file.time_axis(v), *none) for v in rows]
-        return dataset.variance_between_videos(file, labelled, ["rgb"], **options)
-
-
-@pytest.mark.parametrize("offset, share", [(0.0, 0.0), (1.0, 0.5), (100.0, 0.9999)])
-def test_variance_between_videos_is_that_of_their_means(
-    tmp_path: Path, offset: float, share: float
-) -> None:
-    rng = np.random.default_rng(0)
-    signs = {"a": 1, "b": -1, "c": 1, "d": -1}
-    rows = {v: rng.normal(5, 1, (4000, 3)) + offset * sign for v, sign in signs.items()}
-    assert share_between(tmp_path / "f.h5", rows) == pytest.approx(share, abs=0.01)
-    every_second = share_between(tmp_path / "some.h5", rows, max_videos=2)
-    assert every_second == pytest.approx(0, abs=0.01)  # "a" and "c", which are alike
-    assert share_between(tmp_path / "one.h5", {"a": rows["a"]}) == 0
-
-
-def test_features_that_never_vary_have_no_variance_between_videos(tmp_path: Path) -> None:
-    rows = {v: np.ones((5, 3)) for v in ("a", "b")}
-    assert share_between(tmp_path / "f.h5", rows) == 0
