@@ -66,7 +66,8 @@ def train_head(
         own = 0 if head.embed_own is None else len(head.embed_own.weight)
         logger.info(
             "%.0f %% of the features' variance lies between videos, and tells their classes to "
-            "%.0f %% (0: by chance): %d of %d channels are normalised within each (model.instance_norm)",
+            "%.0f %% (0: by chance): %d of %d channels are normalised within each "
+            "(model.instance_norm)",
             100 * data.between_videos, 100 * data.classes_told, own, config.model.width,
         )  # fmt: skip
     head.divide_features_by(feature_scale(file, videos, data.streams))
