@@ -11,19 +11,25 @@ that are already in `--out` are not made again, so an interrupted comparison goe
 
 The table gives the mean average mAP over folds and seeds, the standard deviation between seeds of
 the mean over folds, and the difference to the first row with its standard error over the pairs of
-same fold and seed. `--write-folds FILE` writes the groups, for other programs to train on the same.
+same fold and seed. `pooled` is the average mAP of all folds' detections measured together, mean
+over seeds: where a fold tests three actions of a class, each of them moves its AP by a third, and
+the mean over folds with it; measured together all actions of a class weigh alike. It needs the
+detections of every fold, which `--keep FOLDER` keeps for a comparison that goes on. `--write-folds
+FILE` writes the groups, for other programs to train on the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import logging
+import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
@@ -31,14 +37,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tsatal.annotations import Annotations
+from tsatal.annotations import Annotations, Detection, load_predictions
 from tsatal.config import load_config
 from tsatal.errors import InputError
+from tsatal.evaluation import evaluate
 from tsatal.features import FeatureFile
 from tsatal.pipeline import evaluate_run, train
 from tsatal.subsets import choose_subsets, find_annotations
 
 TRAIN, TEST = "training", "validation"
+PROTOCOL, TIOUS = "anet", (0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 @dataclass(frozen=True)
@@ -84,8 +92,15 @@ def write_fold(truth: Annotations, fold: Fold, path: Path) -> None:
     path.write_text(json.dumps({"database": chosen}), encoding="utf-8")
 
 
-def measure(features: Path, row: str, folds: Sequence[Fold], fold: int, seed: int) -> Result:
-    """Train one head and return its mAP on the fold's test videos."""
+def kept_file(keep: Path, row: str, fold: int, seed: int) -> Path:
+    """Return where the detections of one training are kept."""
+    return keep / f"{row.replace(' ', '_')}.fold{fold}.seed{seed}.json"
+
+
+def measure(
+    features: Path, row: str, folds: Sequence[Fold], fold: int, seed: int, keep: Path
+) -> Result:
+    """Train one head and return its mAP on the fold's test videos, whose detections are kept."""
     preset, *changes = row.split()
     own = [f"optim.seed={seed}", "optim.validate_every=1000000", f"data.train_subset={TRAIN}"]
     own += [f"data.{s}_subset={TEST}" for s in ("validation", "test")]
@@ -96,9 +111,8 @@ def measure(features: Path, row: str, folds: Sequence[Fold], fold: int, seed: in
         started = time.monotonic()
         train(features, config, run_dir=run, annotations=annotations)
         seconds = time.monotonic() - started
-        measured = evaluate_run(
-            run, protocol="anet", tious=(0.3, 0.4, 0.5, 0.6, 0.7), exclude=(), timelines=0
-        )
+        measured = evaluate_run(run, protocol=PROTOCOL, tious=TIOUS, exclude=(), timelines=0)
+        shutil.copyfile(run / "predictions.json", kept_file(keep, row, fold, seed))
     return Result(row, fold, seed, 100 * measured.evaluation.average_map, seconds)
 
 
@@ -110,6 +124,7 @@ def compare(
     *,
     jobs: int,
     known: Sequence[Result],
+    keep: Path,
 ) -> Iterator[Result]:
     """Yield the results that are not known yet, as they come; seed by seed, so that an early stop
     leaves whole comparisons."""
@@ -117,7 +132,7 @@ def compare(
     wanted = [(row, f, s) for s in seeds for f in range(len(folds)) for row in rows]
     with ProcessPoolExecutor(jobs, initializer=quiet_and_single) as pool:
         futures = [
-            pool.submit(measure, features, row, folds, fold, seed)
+            pool.submit(measure, features, row, folds, fold, seed, keep)
             for row, fold, seed in wanted
             if (row, fold, seed) not in done
         ]
@@ -131,11 +146,33 @@ def quiet_and_single() -> None:
     logging.getLogger("tsatal").setLevel(logging.ERROR)
 
 
-def table(results: Sequence[Result], rows: Sequence[str]) -> list[str]:
-    """Return the lines of the comparison."""
+def pooled_map(
+    truth: Annotations, folds: Sequence[Fold], row: str, seed: int, keep: Path
+) -> float | None:
+    """Return the average mAP in % of the detections of all folds together; None if some are not
+    there."""
+    files = [kept_file(keep, row, n, seed) for n in range(len(folds))]
+    if not all(file.exists() for file in files):
+        return None
+    found: dict[str, list[Detection]] = {}
+    for file in files:
+        found |= load_predictions(file)
+    videos = {k: truth.videos[k] for fold in folds for k in fold.test}
+    return 100 * evaluate(videos, found, protocol=PROTOCOL, tious=TIOUS, subset=TEST).average_map
+
+
+def table(
+    results: Sequence[Result], rows: Sequence[str], pooled: Mapping[str, Sequence[float]]
+) -> list[str]:
+    """Return the lines of the comparison.
+
+    Args:
+        pooled: by row, the pooled average mAP of every seed that has one.
+    """
     by_row = {row: {(r.fold, r.seed): r for r in results if r.row == row} for row in rows}
     first = by_row[rows[0]]
-    lines = [f"{'mean':>6} {'seeds':>6} {'difference':>14} {'runs':>5} {'sec/run':>8}  row"]
+    heads = f"{'mean':>6} {'seeds':>6} {'difference':>14} {'pooled':>6} {'runs':>5} {'sec/run':>8}"
+    lines = [f"{heads}  row"]
     for row in rows:
         mine = by_row[row]
         if not mine:
@@ -148,8 +185,10 @@ def table(results: Sequence[Result], rows: Sequence[str]) -> list[str]:
         seconds = np.mean([r.train_sec for r in mine.values()])
         spread = np.std(of_seed, ddof=1) if len(of_seed) > 1 else float("nan")
         against = f"{np.mean(both):+.1f} +- {error:.1f}" if both and row != rows[0] else ""
+        together = np.mean(pooled[row]) if pooled[row] else float("nan")
         lines.append(
-            f"{maps.mean():6.1f} {spread:6.1f} {against:>14} {len(maps):5d} {seconds:8.0f}  {row}"
+            f"{maps.mean():6.1f} {spread:6.1f} {against:>14} {together:6.1f} "
+            f"{len(maps):5d} {seconds:8.0f}  {row}"
         )
     return lines
 
@@ -187,28 +226,42 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, a thread each")
     parser.add_argument("--out", type=Path, help="CSV of all results, added to")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for detections of every fold")
     parser.add_argument("--write-folds", type=Path, metavar="JSON")
     args = parser.parse_args()
     try:
         with FeatureFile(args.features) as file:
-            folds = deal_folds(find_annotations(file, None), file, args.folds)
+            truth = find_annotations(file, None)
+            folds = deal_folds(truth, file, args.folds)
         if args.write_folds:
             args.write_folds.write_text(json.dumps([asdict(f) for f in folds], indent=1))
         results = read_results(args.out)
-        for result in compare(
-            args.features, args.rows, folds, args.seeds, jobs=args.jobs, known=results
-        ):
-            results.append(result)
-            if args.out:
-                append_result(args.out, result)
-            print(
-                f"fold {result.fold} seed {result.seed}: {result.average_map:5.1f} "
-                f"in {result.train_sec:.0f} s  {result.row}",
-                flush=True,
-            )
+        with contextlib.ExitStack() as stack:
+            keep = args.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            keep.mkdir(parents=True, exist_ok=True)
+            for result in compare(
+                args.features, args.rows, folds, args.seeds,
+                jobs=args.jobs, known=results, keep=keep,
+            ):  # fmt: skip
+                results.append(result)
+                if args.out:
+                    append_result(args.out, result)
+                print(
+                    f"fold {result.fold} seed {result.seed}: {result.average_map:5.1f} "
+                    f"in {result.train_sec:.0f} s  {result.row}",
+                    flush=True,
+                )
+            pooled = {
+                row: [
+                    m
+                    for s in args.seeds
+                    if (m := pooled_map(truth, folds, row, s, keep)) is not None
+                ]
+                for row in args.rows
+            }
     except InputError as e:
         raise SystemExit(f"error: {e}") from None
-    print("\n".join(table(results, args.rows)))
+    print("\n".join(table(results, args.rows, pooled)))
 
 
 if __name__ == "__main__":
