@@ -4,10 +4,10 @@
         --folds 5 --seeds 0 1 --jobs 2 --out results.csv
 
 A row is a preset, or a preset with changes as for `tsatal train --set`. Folds: all annotated
-videos of the file, whatever their subset, dealt at random (but always in the same way) into as many
-groups; each group is tested once by a head trained on the others. `--folds 0` keeps the subsets of
-the file. Every training is measured with its last weights: nothing is chosen by its mAP. Results
-that are already in `--out` are not made again, so an interrupted comparison goes on.
+videos of the file, whatever their subset, dealt at random (in the same way for the same `--deal`)
+into as many groups; each group is tested once by a head trained on the others. `--folds 0` keeps
+the subsets of the file. Every training is measured with its last weights: nothing is chosen by its
+mAP. Results that are already in `--out` are not made again, so an interrupted comparison goes on.
 
 The table gives the mean average mAP over folds and seeds, the standard deviation between seeds of
 the mean over folds, and the difference to the first row with its standard error over the pairs of
@@ -68,8 +68,14 @@ class Result:
     train_sec: float
 
 
-def deal_folds(truth: Annotations, features: FeatureFile, count: int) -> list[Fold]:
-    """Return `count` folds over all annotated videos; for 0, the one that the subsets make."""
+def deal_folds(
+    truth: Annotations, features: FeatureFile, count: int, *, deal: int = 0
+) -> list[Fold]:
+    """Return `count` folds over all annotated videos; for 0, the one that the subsets make.
+
+    Args:
+        deal: seeds how they are dealt.
+    """
     there = set(features.video_ids)
     videos = {k: v for k, v in truth.videos.items() if v.instances and k in there}
     if count == 0:
@@ -79,7 +85,7 @@ def deal_folds(truth: Annotations, features: FeatureFile, count: int) -> list[Fo
             [k for k, v in videos.items() if v.subset == s] for s in (subsets.train, subsets.test)
         )
         return [Fold(*chosen)]
-    order = [str(k) for k in np.random.default_rng(0).permutation(sorted(videos))]
+    order = [str(k) for k in np.random.default_rng(deal).permutation(sorted(videos))]
     groups = [order[n::count] for n in range(count)]
     return [Fold(sorted(set(order) - set(g)), sorted(g)) for g in groups]
 
@@ -223,6 +229,7 @@ def main() -> None:
     parser.add_argument("features", type=Path)
     parser.add_argument("rows", nargs="+", help='presets; "PRESET key=value ..." with changes')
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--deal", type=int, default=0, help="another number, other folds")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, a thread each")
     parser.add_argument("--out", type=Path, help="CSV of all results, added to")
@@ -232,7 +239,7 @@ def main() -> None:
     try:
         with FeatureFile(args.features) as file:
             truth = find_annotations(file, None)
-            folds = deal_folds(truth, file, args.folds)
+            folds = deal_folds(truth, file, args.folds, deal=args.deal)
         if args.write_folds:
             args.write_folds.write_text(json.dumps([asdict(f) for f in folds], indent=1))
         results = read_results(args.out)
