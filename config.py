@@ -113,6 +113,11 @@ class LossConfig(_Section):
         ge=1,
         description="Strides from an action's centre to points that learn it; None: any.",
     )
+    reach_overlap: float = Field(
+        1.0,
+        ge=1,
+        description="How many times its reach a level answers for; the next one does as well.",
+    )
     positives_momentum: float = Field(
         0.0,
         ge=0,

@@ -200,6 +200,7 @@ def build_loss(config: Config, data: RunData) -> HeadLoss:
         gamma=loss.focal_gamma,
         alpha=loss.focal_alpha,
         centre_radius=loss.centre_radius,
+        reach_overlap=loss.reach_overlap,
         momentum=loss.positives_momentum,
     )
 

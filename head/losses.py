@@ -95,7 +95,7 @@ class HeadLoss(nn.Module):
         weights: by stage ("pre", "refined", "final") and by term ("classes", "boundary",
             "actionness"); a term counts with the product of the two.
         softmax, gamma, alpha: of the focal loss.
-        centre_radius: of the final stage, see `targets.assign_points`.
+        centre_radius, reach_overlap: of the final stage, see `targets.assign_points`.
         momentum: share of the old mean that a running mean of the number of points keeps, which
             is what losses are then divided by: a batch with few actions weighs less than one with
             many (ActionFormer). 0: every batch by its own number.
@@ -110,12 +110,13 @@ class HeadLoss(nn.Module):
         gamma: float,
         alpha: float,
         centre_radius: float | None,
+        reach_overlap: float,
         momentum: float,
     ) -> None:
         super().__init__()
         self.num_classes, self.weights, self.momentum = num_classes, weights, momentum
         self.softmax, self.gamma, self.alpha = softmax, gamma, alpha
-        self.centre_radius = centre_radius
+        self.centre_radius, self.reach_overlap = centre_radius, reach_overlap
         self.positives: Tensor  # running mean by stage; 0 before the first batch
         self.register_buffer("positives", torch.zeros(3))
 
@@ -132,6 +133,7 @@ class HeadLoss(nn.Module):
                 num_steps=num_steps,
                 num_classes=self.num_classes,
                 centre_radius=self.centre_radius if stage == "final" else None,
+                reach_overlap=self.reach_overlap if stage == "final" else 1.0,
             )
             sums = stage_losses(
                 prediction, targets, softmax=self.softmax, gamma=self.gamma, alpha=self.alpha

@@ -15,7 +15,7 @@ class Points:
     position: where each stands, in steps, (P,).
     stride: distance to its neighbour in the same level, in steps, (P,).
     reach: an action belongs to the level for which the farther of its two ends lies within
-        (low, high] of the point, in steps, (P, 2).
+        (low, high] of the point, in steps, (P, 2); see also `targets.assign_points`.
     """
 
     position: Tensor

@@ -47,6 +47,7 @@ def assign_points(
     num_steps: int,
     num_classes: int,
     centre_radius: float | None = None,
+    reach_overlap: float = 1.0,
 ) -> Targets:
     """Return the targets of a batch: a point belongs to the shortest action that claims it.
 
@@ -60,6 +61,8 @@ def assign_points(
         num_steps: of the sequences; an action whose centre lies outside is not forced in.
         centre_radius: how far from the centre, in strides of the point's level; None: anywhere
             inside the action.
+        reach_overlap: how many times as far as their own reach points answer for ends, so that an
+            action at the border between two levels belongs to both.
     """
     if truth.labels.shape[1] == 0 or len(points) == 0:
         return _background(len(truth.labels), len(points), num_classes, truth.segments)
@@ -67,13 +70,13 @@ def assign_points(
     centre, half = (start + end) / 2, (end - start) / 2
     position, stride = points.position, points.stride
     farther = torch.maximum(position - start, end - position)  # (B, N, P)
-    claims = (start <= position) & (position <= end) & _within(farther, points)
+    claims = (start <= position) & (position <= end) & _within(farther, points, reach_overlap)
     if centre_radius is not None:
         claims &= (position - centre).abs() <= centre_radius * stride
     real = (truth.labels >= 0)[..., None]
     in_sequence = (centre > -0.5) & (centre < num_steps - 0.5)
     lost = real & in_sequence & ~claims.any(-1, keepdim=True)
-    away = (position - centre).abs() + torch.where(_within(half, points), 0.0, 1e9)
+    away = (position - centre).abs() + torch.where(_within(half, points, reach_overlap), 0.0, 1e9)
     nearest = torch.arange(len(points), device=away.device) == away.argmin(-1, keepdim=True)
     claims = (claims & real) | (lost & nearest)
 
@@ -86,10 +89,10 @@ def assign_points(
     return Targets(classes.clamp(max=1), intervals)
 
 
-def _within(distance: Tensor, points: Points) -> Tensor:
+def _within(distance: Tensor, points: Points, overlap: float) -> Tensor:
     """Return whether distances (B, N, 1 or P) lie in the reach of each point, (B, N, P)."""
     low, high = points.reach.unbind(-1)
-    return (low < distance) & (distance <= high)
+    return (low < distance) & (distance <= high * overlap)
 
 
 def _background(batch: int, points: int, num_classes: int, like: Tensor) -> Targets:

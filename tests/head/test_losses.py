@@ -113,6 +113,7 @@ def head_loss(**changes: Any) -> losses.HeadLoss:
         "gamma": 2.0,
         "alpha": 0.5,
         "centre_radius": None,
+        "reach_overlap": 1.0,
         "momentum": 0.0,
     }
     return losses.HeadLoss(**{**options, **changes})
@@ -202,6 +203,13 @@ def test_only_the_final_stage_is_sampled_at_the_centre() -> None:
     criterion = head_loss(centre_radius=0.5)
     criterion(example(), ONE_ACTION, num_steps=6)
     assert criterion.positives.tolist() == [3, 3, 1]
+
+
+def test_levels_overlap_in_the_final_stage() -> None:
+    # the first level reaches 1 step, and 1.5 with the overlap: both ends, from step 2
+    criterion = head_loss(reach_overlap=1.5)
+    criterion(example(levels=2), ONE_ACTION, num_steps=6)
+    assert criterion.positives.tolist() == [3, 3, 2]
 
 
 def test_padding_adds_nothing_to_the_loss() -> None:

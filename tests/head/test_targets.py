@@ -17,7 +17,11 @@ def truth_of(*actions: Action) -> Truth:
 
 
 def assign(
-    *actions: Action, steps: int = 10, levels: int = 1, centre_radius: float | None = None
+    *actions: Action,
+    steps: int = 10,
+    levels: int = 1,
+    centre_radius: float | None = None,
+    reach_overlap: float = 1.0,
 ) -> Targets:
     """Return the targets of one sequence, without the batch dimension."""
     t = assign_points(
@@ -26,6 +30,7 @@ def assign(
         num_steps=steps,
         num_classes=3,
         centre_radius=centre_radius,
+        reach_overlap=reach_overlap,
     )
     return Targets(t.classes[0], t.intervals[0])
 
@@ -132,6 +137,16 @@ def test_levels_by_hand() -> None:
     t = assign((20.0, 32.0, 0), steps=64, levels=3)
     got = list(zip(points.stride[t.inside], points.position[t.inside], strict=True))
     assert got == [(2, 24), (2, 26), (2, 28), (4, 20), (4, 32)]
+
+
+def test_levels_that_overlap_by_hand() -> None:
+    # The same [20, 32]: level 0 now reaches 6 steps, which is how far both ends are from 26; level
+    # 1 reaches 12 and has every point; level 2 still begins behind 8.
+    points = level_points(64, levels=3, first_reach=4.0)
+    t = assign((20.0, 32.0, 0), steps=64, levels=3, reach_overlap=1.5)
+    got = list(zip(points.stride[t.inside], points.position[t.inside], strict=True))
+    level_1 = [(2, p) for p in range(20, 33, 2)]
+    assert got == [(1, 26), *level_1, (4, 20), (4, 32)]
 
 
 def test_centre_sampling_by_hand() -> None:

@@ -224,6 +224,7 @@ def running_loss() -> HeadLoss:
         gamma=2.0,
         alpha=0.25,
         centre_radius=1.5,
+        reach_overlap=1.5,
         momentum=0.9,
     )
 
