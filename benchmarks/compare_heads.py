@@ -14,8 +14,9 @@ the mean over folds, and the difference to the first row with its standard error
 same fold and seed. `pooled` is the average mAP of all folds' detections measured together, mean
 over seeds: where a fold tests three actions of a class, each of them moves its AP by a third, and
 the mean over folds with it; measured together all actions of a class weigh alike. It needs the
-detections of every fold, which `--keep FOLDER` keeps for a comparison that goes on. `--write-folds
-FILE` writes the groups, for other programs to train on the same.
+detections of every fold, which `--keep FOLDER` keeps for a comparison that goes on. A file of
+results and a folder of detections are of one feature file, `--folds` and `--deal`: take new ones
+for others. `--write-folds FILE` writes the groups, for other programs to train on the same.
 """
 
 from __future__ import annotations
