@@ -140,6 +140,9 @@ class OptimConfig(_Section):
     average_decay: float = Field(
         0.99, ge=0, lt=1, description="Decay of the weight average, once warm."
     )
+    freeze_norms_after: float = Field(
+        1.0, gt=0, le=1, description="Share of the epochs after which batch norms are constants."
+    )
     half: bool = Field(True, description="On CUDA, compute the head in bfloat16.")
     seed: int = Field(0, ge=0, lt=2**63, description="Of initialisation, dropout and sampling.")
     log_every: int = Field(20, ge=1, description="Steps between two log lines.")

@@ -39,6 +39,7 @@ from tsatal.errors import InputError
 from tsatal.features import FeatureFile
 from tsatal.head import dataset, decode
 from tsatal.head.dataset import Batch, LabelledVideo, feature_scale, label_videos
+from tsatal.head.layers import freeze_norms
 from tsatal.head.model import TSATAL
 from tsatal.head.train import averaged, make_optimizer, seed_everything
 from tsatal.inference import Detector
@@ -151,9 +152,11 @@ def new_head(bench: Bench) -> TSATAL:
 class OurTraining:
     """What `tsatal.head.train.fit` does with a batch, measured."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, *, frozen: bool = False) -> None:
         optim = bench.config.optim
         self.clock, self.head = Clock(bench.device), new_head(bench)
+        if frozen:
+            freeze_norms(self.head)
         self.criterion = build_loss(bench.config, bench.data).to(bench.device)
         self.optimizer = make_optimizer(self.head, lr=optim.lr, weight_decay=optim.weight_decay)
         self.average = averaged(self.head, decay=optim.average_decay)
@@ -177,17 +180,21 @@ class OurTraining:
 
 def compare_training(bench: Bench) -> None:
     """(train)"""
-    batch, ours = full_batch(bench), OurTraining(bench)
-    calls: list[Callable[[], None]] = [lambda: ours.step(batch)]
+    batch = full_batch(bench)
+    ours, frozen = OurTraining(bench), OurTraining(bench, frozen=True)
+    calls: list[Callable[[], None]] = [lambda: ours.step(batch), lambda: frozen.step(batch)]
     if bench.peer:
         width = bench.config.model.width
         calls.append(bench.peer.training_step(bench.data, batch, width=width, device=bench.device))
-    seconds = in_turn(*calls, repeats=bench.repeats, device=bench.device)
-    figures = " / ".join(f"{1 / statistics.median(s):.3f} steps/s" for s in seconds)
-    if bench.peer:
-        figures = f"{ratio(*seconds[::-1])} times as fast as the peer (aim: 3)   {figures}"
     shape, actions = batch.features.shape, int((batch.truth.labels >= 0).sum())
-    report("train", "ours on {} x {} rows x {}, {} actions".format(*shape, actions), figures)
+    report("train", "steps of", "{} x {} rows x {}, {} actions".format(*shape, actions))
+    seconds = in_turn(*calls, repeats=bench.repeats, device=bench.device)
+    timed = dict(zip(("ours", "ours, norms frozen", "peer"), seconds, strict=False))
+    for what, each in timed.items():
+        figures = f"{1 / statistics.median(each):.3f} steps/s"
+        if bench.peer and what != "peer":
+            figures += f", {ratio(timed['peer'], each)} times as fast as the peer (aim: 3)"
+        report("train", what, figures)
 
 
 @contextlib.contextmanager

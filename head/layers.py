@@ -188,7 +188,8 @@ class ConvINReLU(nn.Module):
 class ConvBNReLU(nn.Module):
     """ReLU(BN(Conv(x))), the block of Eq. 7, and of Eq. 8 with `dilation` > 1.
 
-    Behind training the norm is a constant, and goes into the convolution.
+    Behind training, and in training once it is frozen, the norm is a constant, and goes into the
+    convolution.
 
     Args:
         separable: see `SeparableConv`.
@@ -216,10 +217,29 @@ class ConvBNReLU(nn.Module):
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Return (B, ceil(T / stride), width_out); zero at padding, as `x` must be."""
         valid = valid[:, :: self.stride]
-        if self.training:
+        if self.norm.training:
             return cast(Tensor, self.norm(self.conv(x), valid))
         y: Tensor = self.conv(x, self.norm.constants())
+        if y.requires_grad:  # in place it would take longer
+            return (y * valid[..., None].float()).relu()
         return y.mul_(valid[..., None]).relu_()
+
+
+def freeze_norms(model: nn.Module, like: nn.Module | None = None) -> None:
+    """Let the batch norms of a model in training be what they are behind it: constants.
+
+    In training they are else those of the batch, and few long videos make batches that differ:
+    what follows would learn to need the others of its batch, which a video to be detected in
+    does not have (Wu and Johnson, "Rethinking Batch in BatchNorm", 2021).
+
+    Args:
+        like: a copy of the model whose statistics are taken over first.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
+    theirs = [m for m in (like or model).modules() if isinstance(m, nn.BatchNorm1d)]
+    for norm, other in zip(norms, theirs, strict=True):
+        norm.load_state_dict({**norm.state_dict(), **dict(other.named_buffers())})
+        norm.eval()
 
 
 def turned(x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..files import replacing
 from .dataset import Batch
 from .finite import check_values, check_weights
+from .layers import freeze_norms
 from .log import TrainingLog, Watched
 from .parallel import processes, rank, sum_over_processes
 
@@ -105,6 +106,7 @@ def fit(
     warmup_share: float,
     clip_norm: float,
     average_decay: float,
+    freeze_norms_after: float,
     half: bool,
     seed: int,
     log_every: int,
@@ -122,6 +124,8 @@ def fit(
         validate: what a model is worth, with pictures if so asked: four times in a training;
             None when there is nothing to validate on.
         run_dir: where `last.pt`, `best.pt`, `log.csv` and TensorBoard files go.
+        freeze_norms_after: share of the epochs after which batch norms are frozen with the
+            average's statistics (`layers.freeze_norms`); 1: never.
         half: compute the model in bfloat16 where that is safe; weights and loss stay single.
         seed: dropout of an epoch is a function of it, the epoch, and the process.
         resume: go on from `last.pt`; on CPU, bit for bit as if never interrupted.
@@ -143,6 +147,8 @@ def fit(
 
     for epoch in range(progress.epoch, epochs):
         model.train()
+        if epoch >= freeze_norms_after * epochs:
+            freeze_norms(model, like=average.module)
         seed_epoch(seed, epoch)
         for batch in batches_of(epoch):
             rate = learning_rate(

@@ -11,6 +11,7 @@ from tsatal.head.layers import (
     StepConv,
     StepLinear,
     depthwise,
+    freeze_norms,
     join_steps,
     join_widths,
     upsample_linear,
@@ -148,8 +149,29 @@ def test_block_behind_training_is_relu_of_the_constant_bn_of_conv(
     expected = block.norm(block.conv(x), valid[:, ::stride])
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-4)
     weight = torch.randn_like(out)
-    gradients = [torch.autograd.grad((y * weight).sum(), x) for y in (out, expected)]
+    learned = [x, *block.parameters()]
+    gradients = [torch.autograd.grad((y * weight).sum(), learned) for y in (out, expected)]
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
+    with torch.inference_mode():
+        torch.testing.assert_close(block(x, valid), out, atol=1e-6, rtol=1e-6)
+
+
+def test_frozen_norms_give_in_training_what_they_give_behind_it() -> None:
+    model, other = (torch.nn.ModuleList([ConvBNReLU(3, 4, 3), ConvINReLU(4, 4, 3)]) for _ in "ab")
+    x, valid = padded(torch.randn(2, 9, 3) * 3 + 1, 12)
+    other[0](x, valid)  # statistics have left 0 and 1
+    model.train()
+    freeze_norms(model, like=other)
+    statistics = dict(model.named_buffers())
+    torch.testing.assert_close(statistics, dict(other.named_buffers()))
+    before = {name: value.clone() for name, value in statistics.items()}
+    in_training = model[0](x, valid)
+    assert not torch.equal(in_training, other[0](x, valid))
+    torch.testing.assert_close(dict(model.named_buffers()), before, rtol=0, atol=0)
+    torch.testing.assert_close(model.eval()[0](x, valid), in_training)
+    model.train()
+    freeze_norms(model)
+    torch.testing.assert_close(model[0](x, valid), in_training)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 16])

@@ -125,6 +125,7 @@ def run(run_dir: Path, *, epochs: int = 4, resume: bool = False, **changes: Any)
         "warmup_share": 0.1,
         "clip_norm": 1.0,
         "average_decay": 0.9,
+        "freeze_norms_after": 1.0,
         "half": False,
         "seed": 5,
         "log_every": 2,
@@ -157,14 +158,15 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+@pytest.mark.parametrize("freeze", [1.0, 0.5])
 @pytest.mark.parametrize("interrupted_in", [1, 2, 3])
 def test_resumed_training_is_bit_for_bit_the_uninterrupted_one(
-    tmp_path: Path, interrupted_in: int
+    tmp_path: Path, interrupted_in: int, freeze: float
 ) -> None:
-    run(tmp_path / "whole")
+    run(tmp_path / "whole", freeze_norms_after=freeze)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", batches_of=stop_after(interrupted_in))
-    run(tmp_path / "cut", resume=True)
+        run(tmp_path / "cut", batches_of=stop_after(interrupted_in), freeze_norms_after=freeze)
+    run(tmp_path / "cut", resume=True, freeze_norms_after=freeze)
     whole, cut = (train.load_checkpoint(tmp_path / d / train.LAST) for d in ("whole", "cut"))
     assert same(whole, cut)
     for name in ("step", "epoch", "loss", "validation_mAP"):
@@ -172,6 +174,41 @@ def test_resumed_training_is_bit_for_bit_the_uninterrupted_one(
             [row[name] for row in read_log(tmp_path / d / "log.csv")] for d in ("whole", "cut")
         ]
         assert columns[0] == columns[1]
+
+
+@pytest.mark.parametrize("share, frozen_from", [(0.5, 2), (0.6, 3), (1.0, 4)])
+def test_norms_are_frozen_with_the_statistics_of_the_average(
+    tmp_path: Path, share: float, frozen_from: int
+) -> None:
+    used: list[tuple[bool, Tensor]] = []
+
+    class Watching(Net):
+        def forward(self, features: Tensor, valid: Tensor) -> Tensor:
+            norm = self.layers[2]
+            assert isinstance(norm, nn.BatchNorm1d) and norm.running_mean is not None
+            if self.training:
+                used.append((norm.training, norm.running_mean.clone()))
+            return super().forward(features, valid)
+
+    averages: list[Tensor] = []
+
+    def remember(average: nn.Module, drawn: bool) -> Watched:
+        averages.append(average.get_buffer("layers.2.running_mean").clone())
+        return Watched(0.5)
+
+    run(
+        tmp_path,
+        model=Watching(),
+        validate=remember,
+        validate_every=1,
+        freeze_norms_after=share,
+    )
+    steps = 3
+    assert [by_batch for by_batch, _ in used] == [n < frozen_from * steps for n in range(4 * steps)]
+    for _, mean in used[frozen_from * steps :]:
+        assert torch.equal(mean, averages[frozen_from - 1])
+    if frozen_from < 4:  # the average's were not those of the model's last batches
+        assert not torch.allclose(averages[frozen_from - 1], used[frozen_from * steps - 1][1])
 
 
 class Frames:
