@@ -133,6 +133,7 @@ def fit(
         InputError: loss, gradient or weights are not finite; nothing is saved from then on.
     """
     total_steps = epochs * steps_per_epoch
+    frozen_from = math.ceil(freeze_norms_after * epochs)
     average = averaged(model, decay=average_decay)
     optimizer = make_optimizer(model, lr=lr, weight_decay=weight_decay)
     progress = Progress()
@@ -147,8 +148,10 @@ def fit(
 
     for epoch in range(progress.epoch, epochs):
         model.train()
-        if epoch >= freeze_norms_after * epochs:
+        if epoch >= frozen_from:
             freeze_norms(model, like=average.module)
+        if epoch == frozen_from:
+            logger.info("batch norms are constants from epoch %d on", epoch + 1)
         seed_epoch(seed, epoch)
         for batch in batches_of(epoch):
             rate = learning_rate(

@@ -178,8 +178,9 @@ def test_resumed_training_is_bit_for_bit_the_uninterrupted_one(
 
 @pytest.mark.parametrize("share, frozen_from", [(0.5, 2), (0.6, 3), (1.0, 4)])
 def test_norms_are_frozen_with_the_statistics_of_the_average(
-    tmp_path: Path, share: float, frozen_from: int
+    tmp_path: Path, share: float, frozen_from: int, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     used: list[tuple[bool, Tensor]] = []
 
     class Watching(Net):
@@ -207,6 +208,7 @@ def test_norms_are_frozen_with_the_statistics_of_the_average(
     assert [by_batch for by_batch, _ in used] == [n < frozen_from * steps for n in range(4 * steps)]
     for _, mean in used[frozen_from * steps :]:
         assert torch.equal(mean, averages[frozen_from - 1])
+    assert caplog.text.count(f"constants from epoch {frozen_from + 1} on") == (frozen_from < 4)
     if frozen_from < 4:  # the average's were not those of the model's last batches
         assert not torch.allclose(averages[frozen_from - 1], used[frozen_from * steps - 1][1])
 

@@ -1,0 +1,71 @@
+"""Measure what a trained head's loss owes to the others in its batch.
+
+    python benchmarks/norms.py RUN [RUN ...]
+
+Batch norms take mean and variance from the batch in training and are constants in detection. Prints
+the class loss of the final heads, without dropout, both ways, on the run's own training videos and
+on its test videos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tsatal.features import FeatureFile
+from tsatal.head.dataset import LabelledVideo, label_videos
+from tsatal.inference import Detector, load_detector
+from tsatal.runs import build_loss
+from tsatal.subsets import find_annotations, videos_in_subset
+from tsatal.training import epoch_batches
+
+EPOCHS = 4
+
+
+@torch.no_grad()
+def class_loss(
+    detector: Detector, file: FeatureFile, videos: Sequence[LabelledVideo], *, by_batch: bool
+) -> float:
+    """Return the mean class loss of the final heads over batches drawn as in training."""
+    criterion = build_loss(detector.config, detector.data)
+    criterion.momentum = 0.0  # every batch by its own number of positives
+    for module in detector.head.eval().modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.train(by_batch)
+            module.momentum = 0.0  # what it remembers stays
+    return statistics.mean(
+        float(criterion(output, batch.truth, num_steps=batch.features.shape[1])[1]["final_classes"])
+        for epoch in range(EPOCHS)
+        for batch in epoch_batches(
+            file, videos, detector.config, detector.data.streams, epoch=epoch
+        )
+        for output in [detector.head(batch.features, batch.valid)]
+    )
+
+
+def main() -> None:
+    """Read the command line, measure every run, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    for run in parser.parse_args().runs:
+        detector = load_detector(run)
+        data = detector.data
+        with FeatureFile(Path(data.features)) as file:
+            truth = find_annotations(file, data.annotations_for(None, None))
+            for subset in (data.subsets.train, data.subsets.test):
+                chosen = label_videos(file, videos_in_subset(file, truth, subset), data.labels)
+                batch, constant = (
+                    class_loss(detector, file, chosen, by_batch=way) for way in (True, False)
+                )
+                print(f"{run} {subset}: by batch {batch:.3f}, constants {constant:.3f}")
+
+
+if __name__ == "__main__":
+    main()
