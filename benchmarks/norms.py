@@ -38,14 +38,15 @@ def class_loss(
         if isinstance(module, nn.BatchNorm1d):
             module.train(by_batch)
             module.momentum = 0.0  # what it remembers stays
-    return statistics.mean(
-        float(criterion(output, batch.truth, num_steps=batch.features.shape[1])[1]["final_classes"])
-        for epoch in range(EPOCHS)
+    losses = []
+    for epoch in range(EPOCHS):
         for batch in epoch_batches(
             file, videos, detector.config, detector.data.streams, epoch=epoch
-        )
-        for output in [detector.head(batch.features, batch.valid)]
-    )
+        ):
+            output = detector.head(batch.features, batch.valid)
+            _, parts = criterion(output, batch.truth, num_steps=batch.features.shape[1])
+            losses.append(float(parts["final_classes"]))
+    return statistics.mean(losses)
 
 
 def main() -> None:

@@ -238,7 +238,8 @@ def freeze_norms(model: nn.Module, like: nn.Module | None = None) -> None:
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
     theirs = [m for m in (like or model).modules() if isinstance(m, nn.BatchNorm1d)]
     for norm, other in zip(norms, theirs, strict=True):
-        norm.load_state_dict({**norm.state_dict(), **dict(other.named_buffers())})
+        for own, given in zip(norm.buffers(), other.buffers(), strict=True):
+            own.copy_(given)
         norm.eval()
 
 

@@ -133,7 +133,7 @@ def fit(
         InputError: loss, gradient or weights are not finite; nothing is saved from then on.
     """
     total_steps = epochs * steps_per_epoch
-    frozen_from = math.ceil(freeze_norms_after * epochs)
+    frozen_from = math.ceil(freeze_norms_after * epochs - 1e-9)
     average = averaged(model, decay=average_decay)
     optimizer = make_optimizer(model, lr=lr, weight_decay=weight_decay)
     progress = Progress()
