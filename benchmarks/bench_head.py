@@ -4,7 +4,7 @@
         [--set key=value]... [--actionformer PATH] [--repeats 5] [--device cpu]
 
 train   one optimiser step on the same batch of 2 sequences of 2304 rows (--steps): forward, losses,
-        backward, clipping, AdamW, weight average
+        backward, clipping, AdamW, weight average; ours also with the norms frozen
 detect  from features in memory to the final detections of the test videos (at most --videos)
 nms     Gaussian soft-NMS: 2,000 candidates over 20 classes, and 2,000 in each of 20 classes
 shares  where our time goes: a training under the preset's own sampling, read from the file, and a
@@ -180,20 +180,20 @@ class OurTraining:
 
 def compare_training(bench: Bench) -> None:
     """(train)"""
-    batch = full_batch(bench)
-    ours, frozen = OurTraining(bench), OurTraining(bench, frozen=True)
-    calls: list[Callable[[], None]] = [lambda: ours.step(batch), lambda: frozen.step(batch)]
-    if bench.peer:
-        width = bench.config.model.width
-        calls.append(bench.peer.training_step(bench.data, batch, width=width, device=bench.device))
+    batch, width = full_batch(bench), bench.config.model.width
+    calls: dict[str, Callable[[], None]] = {
+        "ours": partial(OurTraining(bench).step, batch),
+        "ours, norms frozen": partial(OurTraining(bench, frozen=True).step, batch),
+    }
+    if peer := bench.peer:
+        calls["peer"] = peer.training_step(bench.data, batch, width=width, device=bench.device)
     shape, actions = batch.features.shape, int((batch.truth.labels >= 0).sum())
     report("train", "steps of", "{} x {} rows x {}, {} actions".format(*shape, actions))
-    seconds = in_turn(*calls, repeats=bench.repeats, device=bench.device)
-    timed = dict(zip(("ours", "ours, norms frozen", "peer"), seconds, strict=False))
-    for what, each in timed.items():
+    seconds = in_turn(*calls.values(), repeats=bench.repeats, device=bench.device)
+    for what, each in zip(calls, seconds, strict=True):
         figures = f"{1 / statistics.median(each):.3f} steps/s"
         if bench.peer and what != "peer":
-            figures += f", {ratio(timed['peer'], each)} times as fast as the peer (aim: 3)"
+            figures += f", {ratio(seconds[-1], each)} times as fast as the peer (aim: 3)"
         report("train", what, figures)
 
 

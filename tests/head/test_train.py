@@ -182,28 +182,17 @@ def test_norms_are_frozen_with_the_statistics_of_the_average(
 ) -> None:
     caplog.set_level("INFO")
     used: list[tuple[bool, Tensor]] = []
-
-    class Watching(Net):
-        def forward(self, features: Tensor, valid: Tensor) -> Tensor:
-            norm = self.layers[2]
-            assert isinstance(norm, nn.BatchNorm1d) and norm.running_mean is not None
-            if self.training:
-                used.append((norm.training, norm.running_mean.clone()))
-            return super().forward(features, valid)
-
     averages: list[Tensor] = []
+    model = Net()
+    model.layers[2].register_forward_pre_hook(
+        lambda norm, _: used.append((norm.training, norm.running_mean.clone()))
+    )
 
     def remember(average: nn.Module, drawn: bool) -> Watched:
         averages.append(average.get_buffer("layers.2.running_mean").clone())
         return Watched(0.5)
 
-    run(
-        tmp_path,
-        model=Watching(),
-        validate=remember,
-        validate_every=1,
-        freeze_norms_after=share,
-    )
+    run(tmp_path, model=model, validate=remember, validate_every=1, freeze_norms_after=share)
     steps = 3
     assert [by_batch for by_batch, _ in used] == [n < frozen_from * steps for n in range(4 * steps)]
     for _, mean in used[frozen_from * steps :]:
