@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from .annotations import AnnotatedVideo, load_annotations
-from .detections import Seen, write_detections
 from .errors import InputError
-from .extract.backbone import choose_device
+from .extract.again import settings_of
+from .extract.backbones.i3d_r50 import choose_device
 from .extract.extractor import Recipe, ThisProcess, extract_videos
-from .extract.repeat import settings_of
 from .extract.settings import ExtractSettings
+from .extract.sharing.work import Advance, Results, Summary, Videos
 from .extract.sources import assign_ids, find_videos
-from .extract.work import Advance, Results, Summary, Videos
-from .features import FEATURE_SUFFIXES, FeatureFile, TimeAxis, VideoFeatures
-from .inference import load_detector
-from .names import file_names
-from .runs import check_same_extraction
+from .formats.annotations import AnnotatedVideo, load_annotations
+from .formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis, VideoFeatures
+from .formats.names import file_names
+from .head.detector import load_detector
+from .head.run import check_same_extraction
+from .reports.detections import Seen, write_detections
 
 FEATURES = "features.h5"  # what is extracted, in the folder of the detections
 
@@ -65,7 +65,7 @@ def detect(
         min_score, top: leave out what scores less, and all but the best so many of each video.
         annotations: ground truth to draw above the detections.
         features: where the run's feature file is now; needed if that holds the projection.
-        weights, flow_weights: checkpoints of the extraction, see `extract.repeat.settings_of`.
+        weights, flow_weights: checkpoints of the extraction, see `extract.again.settings_of`.
         changes: see `runs.load_run_description`.
         pages: whether to write an HTML page per video, see `pages.viewer`.
         tell: called with every video as soon as it is done.
@@ -173,7 +173,7 @@ def _page(
     seen: Seen, path: Path, *, labels: Sequence[str], truth: Mapping[str, AnnotatedVideo]
 ) -> Path:
     """Write the page of a video, and return its path."""
-    from .pages.viewer import write_viewer  # drags in what no other page needs
+    from .reports.viewer import write_viewer  # drags in what no other page needs
 
     annotated = truth.get(seen.video_id)
     return write_viewer(

@@ -11,37 +11,37 @@ from typing import Any
 
 import torch
 
-from .annotations import load_annotations, load_predictions, predictions_json
 from .checks.check import warnings_for_training
-from .comparison import comparison_table
+from .commands.demo import write_demo_videos
 from .config import Config, load_config
-from .demo import write_demo_videos
 from .detecting import Detected as Detected
 from .detecting import detect as detect
 from .errors import InputError
-from .evaluation import THUMOS14_TIOUS, Evaluation, evaluate
-from .extract.backbone import choose_device
-from .extract.cluster import connect
+from .evaluation.average_precision import THUMOS14_TIOUS, Evaluation, evaluate
+from .extract.backbones.i3d_r50 import choose_device
 from .extract.extractor import Engine, ThisProcess, extract_videos
+from .extract.ray_cluster import connect
 from .extract.settings import ExtractSettings
+from .extract.sharing.work import Summary
 from .extract.sources import find_videos
-from .extract.work import Summary
-from .features import FeatureFile
-from .files import write_text
+from .formats.annotations import load_annotations, load_predictions, predictions_json
+from .formats.atomic import write_text
+from .formats.features import FeatureFile
+from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
+from .head.detector import load_detector
+from .head.loop import LAST
 from .head.parallel import joined, of_first, rank, wait_for_all
-from .head.train import LAST
-from .inference import load_detector
-from .pages.viewer import view_predictions
-from .report import write_report
-from .runs import (
+from .head.run import (
     check_same_extraction,
     describe,
     load_run_description,
     new_run_dir,
     save_run_description,
 )
-from .subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
-from .training import train_head
+from .head.training import train_head
+from .reports.comparison import comparison_table
+from .reports.report import write_report
+from .reports.viewer import view_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def extract(
     Args:
         annotations: embedded in the file; by default `annotations.json` inside the folder.
         overwrite, strict, show_progress: see `extract.extractor.extract_videos`.
-        ray: the cluster to run on, see `extract.cluster.connect`; None runs in this process.
+        ray: the cluster to run on, see `extract.ray_cluster.connect`; None runs in this process.
     Raises:
         InputError: nothing to extract, annotations of another form, or settings that cannot work.
     """

@@ -36,9 +36,9 @@ import torch
 from torch import Tensor, nn
 
 from tsatal.errors import InputError
-from tsatal.features import TimeAxis
+from tsatal.formats.features import TimeAxis
 from tsatal.head.dataset import Batch
-from tsatal.runs import RunData
+from tsatal.head.run import RunData
 
 MAX_STEPS = 2304  # max_seq_len of its recipe
 LOGIT_MEAN, LOGIT_STD = -8.0, 2.0

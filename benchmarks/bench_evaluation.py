@@ -31,7 +31,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tsatal.annotations import (
+from tsatal.evaluation.average_precision import (
+    ACTIVITYNET_TIOUS,
+    ANET,
+    THUMOS14,
+    THUMOS14_TIOUS,
+    evaluate,
+)
+from tsatal.formats.annotations import (
     AMBIGUOUS,
     AnnotatedVideo,
     Detection,
@@ -39,7 +46,6 @@ from tsatal.annotations import (
     class_labels,
     predictions_json,
 )
-from tsatal.evaluation import ACTIVITYNET_TIOUS, ANET, THUMOS14, THUMOS14_TIOUS, evaluate
 
 TIOUS = {ANET: ACTIVITYNET_TIOUS, THUMOS14: THUMOS14_TIOUS}
 TOLERANCE = 1e-9

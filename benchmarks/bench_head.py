@@ -36,15 +36,15 @@ from torch import nn
 
 from tsatal.config import Config, DataConfig, load_config
 from tsatal.errors import InputError
-from tsatal.features import FeatureFile
+from tsatal.formats.features import FeatureFile
+from tsatal.formats.subsets import videos_in_subset
 from tsatal.head import dataset, decode
 from tsatal.head.dataset import Batch, LabelledVideo, feature_scale, label_videos
+from tsatal.head.detector import Detector
 from tsatal.head.layers import freeze_norms
+from tsatal.head.loop import averaged, make_optimizer, seed_everything
 from tsatal.head.model import TSATAL
-from tsatal.head.train import averaged, make_optimizer, seed_everything
-from tsatal.inference import Detector
-from tsatal.runs import RunData, build_head, build_loss, describe
-from tsatal.subsets import videos_in_subset
+from tsatal.head.run import RunData, build_head, build_loss, describe
 
 if TYPE_CHECKING:  # the name by which mypy knows it
     from benchmarks.actionformer_peer import (
@@ -150,7 +150,7 @@ def new_head(bench: Bench) -> TSATAL:
 
 
 class OurTraining:
-    """What `tsatal.head.train.fit` does with a batch, measured."""
+    """What `tsatal.head.loop.fit` does with a batch, measured."""
 
     def __init__(self, bench: Bench, *, frozen: bool = False) -> None:
         optim = bench.config.optim

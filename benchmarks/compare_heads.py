@@ -38,13 +38,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tsatal.annotations import Annotations, Detection, load_predictions
 from tsatal.config import load_config
 from tsatal.errors import InputError
-from tsatal.evaluation import evaluate
-from tsatal.features import FeatureFile
+from tsatal.evaluation.average_precision import evaluate
+from tsatal.formats.annotations import Annotations, Detection, load_predictions
+from tsatal.formats.features import FeatureFile
+from tsatal.formats.subsets import choose_subsets, find_annotations
 from tsatal.pipeline import evaluate_run, train
-from tsatal.subsets import choose_subsets, find_annotations
 
 TRAIN, TEST = "training", "validation"
 PROTOCOL, TIOUS = "anet", (0.3, 0.4, 0.5, 0.6, 0.7)

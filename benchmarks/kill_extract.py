@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tsatal.features import FeatureFile
+from tsatal.formats.features import FeatureFile
 
 PARTS = "out.h5.parts"
 VIDEO, PROCESS = "[0-9a-f]" * 24, "process-*"  # names of claims

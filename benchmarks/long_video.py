@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from tsatal.config import load_config
-from tsatal.features import TimeAxis
-from tsatal.inference import Detector
-from tsatal.runs import RunData, build_head
-from tsatal.subsets import Subsets
+from tsatal.formats.features import TimeAxis
+from tsatal.formats.subsets import Subsets
+from tsatal.head.detector import Detector
+from tsatal.head.run import RunData, build_head
 
 CLASSES, WIDTH, STEP_SEC = 20, 512, 0.2
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from tsatal.features import FeatureFile
+from tsatal.formats.features import FeatureFile
+from tsatal.formats.subsets import find_annotations, videos_in_subset
 from tsatal.head.dataset import LabelledVideo, label_videos
-from tsatal.inference import Detector, load_detector
-from tsatal.runs import build_loss
-from tsatal.subsets import find_annotations, videos_in_subset
-from tsatal.training import epoch_batches
+from tsatal.head.detector import Detector, load_detector
+from tsatal.head.run import build_loss
+from tsatal.head.training import epoch_batches
 
 EPOCHS = 4
 

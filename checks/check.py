@@ -13,10 +13,10 @@ from pathlib import Path
 
 import h5py
 
-from ..annotations import Annotations, class_labels, load_annotations
 from ..errors import InputError
-from ..features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
-from ..subsets import Subsets
+from ..formats.annotations import Annotations, class_labels, load_annotations
+from ..formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
+from ..formats.subsets import Subsets
 from .findings import NOTE, Case, Finding, Report, collect
 from .rows import check_ids, check_rows, check_times, usable_axes
 from .truth import (

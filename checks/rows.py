@@ -10,9 +10,9 @@ from statistics import median
 
 import numpy as np
 
-from ..annotations import AnnotatedVideo
 from ..errors import InputError
-from ..features import FeatureFile, TimeAxis, VideoFeatures
+from ..formats.annotations import AnnotatedVideo
+from ..formats.features import FeatureFile, TimeAxis, VideoFeatures
 from .findings import Case
 from .truth import actions, in_words
 

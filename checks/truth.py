@@ -14,9 +14,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..annotations import AMBIGUOUS, AnnotatedVideo, Annotations, Instance, parse_annotations
 from ..errors import InputError
-from ..subsets import Subsets, choose_subsets
+from ..formats.annotations import (
+    AMBIGUOUS,
+    AnnotatedVideo,
+    Annotations,
+    Instance,
+    parse_annotations,
+)
+from ..formats.subsets import Subsets, choose_subsets
 from .findings import Case
 
 # An instance may run past its video by that much: by the rounding of times, and so little of its

@@ -1,1 +1,1 @@
-"""The commands beside the three stages: thin, as those of `cli`, which collects them."""
+"""One command line command per file, named as it is typed: options in, `pipeline`, text out."""

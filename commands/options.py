@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ..formats.atomic import write_text
+
+MAX_NAMED = 5  # names on a line; the rest are counted
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 ANY = click.Path(path_type=Path)
@@ -54,3 +60,33 @@ TIOUS = click.option(
     metavar="T[,T]|A:STEP:B",
     help="tIoU thresholds.  [default: the run's, or 0.3:0.1:0.7]",
 )
+
+
+JSON = click.option(
+    "--json", "json_path", metavar="PATH", help="Write it as JSON there; - prints it."
+)
+
+
+def tell(text: str, values: dict[str, Any], json_path: str | None) -> None:
+    """Print the text, and write the values where they are asked for."""
+    to_stdout = json_path == "-"
+    click.echo(text, err=to_stdout)
+    if json_path:
+        written = json.dumps(values, indent=1)
+        if to_stdout:
+            click.echo(written)
+        else:
+            write_text(json_path, written + "\n")
+
+
+def named(what: str, names: list[str]) -> list[str]:
+    """Return one line with the number and the first of the names, or none."""
+    if not names:
+        return []
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return [f"{what}: {', '.join(names[:MAX_NAMED])}{more}"]
+
+
+def is_first_process() -> bool:
+    """Return whether this is the only process, or the one of several that speaks."""
+    return os.environ.get("RANK", "0") == "0"

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from ..errors import InputError
-from ..features import FORMAT
+from ..formats.features import FORMAT
 
 ENDINGS = (".npy", ".npz", ".pt", ".pth")
 CSV_ENDINGS = (".csv",)

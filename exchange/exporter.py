@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ..annotations import AMBIGUOUS, AnnotatedVideo, class_labels, load_annotations
 from ..errors import InputError
-from ..features import FeatureFile, TimeAxis
-from ..files import filling, write_text
+from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, class_labels, load_annotations
+from ..formats.atomic import filling, write_text
+from ..formats.features import FeatureFile, TimeAxis
 from .progress import counted
 
 FEATURES, ANNOTATIONS, DATASET = "features", "annotations.json", "dataset.yaml"

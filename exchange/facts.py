@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..annotations import Annotations
 from ..errors import InputError
+from ..formats.annotations import Annotations
 
 # What others call these; `rfps` (frames by seconds) stands beside a rounded `fps` in BSN's table.
 KEYS: Mapping[str, tuple[str, ...]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from ..names import id_problem
+from ..formats.names import id_problem
 from .arrays import Entry
 
 COMMON_PREFIX = "v_"  # ActivityNet's files have it, its annotations do not

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..annotations import load_annotations
 from ..errors import InputError
-from ..features import VideoFeatures, write_feature_file
+from ..formats.annotations import load_annotations
+from ..formats.features import VideoFeatures, write_feature_file
 from .facts import FactBook
 from .layouts import FIRST_AXIS_IS_TIME, UnknownTimes, clock
 from .progress import counted

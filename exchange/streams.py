@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from ..errors import InputError
-from ..features import STREAMS
+from ..formats.features import STREAMS
 from .arrays import CSV_ENDINGS, ENDINGS, ArrayContainer, ArrayFolder, ArraySource
 from .axes import SAMPLE, Axes, as_rows, find_axes, two_dimensional, with_time
 from .ids import assign_ids

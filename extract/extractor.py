@@ -16,19 +16,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import InputError
-from ..features import VideoFeatures
-from .backbone import Backbone, choose_device, choose_dtype, load_backbones
-from .parts import Parts, embedded_annotations, write_failures
+from ..formats.features import VideoFeatures
+from .backbones.i3d_r50 import Backbone, choose_device, choose_dtype, load_backbones
+from .backbones.weights import Weights, resolve_weights
 from .pca import pca_file, pca_report
 from .prefetch import FrameStream, first_ready, videos_at_once
 from .projection import load_projection, matrix_sha256, orthogonal_projection, projector
 from .settings import ExtractSettings, make_provenance
-from .sharing import Left, Share, join
+from .sharing.parts import Parts, embedded_annotations, write_failures
+from .sharing.share import Left, Share, join
+from .sharing.work import Advance, Results, Summary, Videos, Work
 from .sources import assign_ids, fingerprint
 from .stitch import piece_frames, stitched_rows
 from .video import VideoError
-from .weights import Weights, resolve_weights
-from .work import Advance, Results, Summary, Videos, Work
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..features import FeatureFile, write_feature_file
-from .backbone import Backbone
+from ..formats.features import FeatureFile, write_feature_file
+from .backbones.i3d_r50 import Backbone
 from .prefetch import FrameStream
 from .projection import fit_pca
 from .settings import ExtractSettings

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from ..features import FeatureFile
+from ..formats.features import FeatureFile
 
 GRID = 2.0**20  # entries are rounded to this, so that LAPACKs that differ in the last bit agree
 

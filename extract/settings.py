@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from .backbone import REACH_FRAMES, STRIDE_FRAMES
+from .backbones.i3d_r50 import REACH_FRAMES, STRIDE_FRAMES
 from .flow import check_method
 from .stitch import PAPER_SEGMENT
 

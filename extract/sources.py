@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..names import id_problem, is_text
+from ..formats.names import id_problem, is_text
 
 # fmt: off
 VIDEO_EXTENSIONS = frozenset((

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .backbone import FIRST_FRAMES, REACH_FRAMES, STRIDE_FRAMES, Backbone
+from .backbones.i3d_r50 import FIRST_FRAMES, REACH_FRAMES, STRIDE_FRAMES, Backbone
 
 PAPER_SEGMENT = 128  # frames
 CHANNELS = {"rgb": slice(0, 3), "flow": slice(3, 5)}  # of a frame, see flow.with_flow

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..annotations import AnnotatedVideo
-from ..features import FeatureFile, TimeAxis
+from ..formats.annotations import AnnotatedVideo
+from ..formats.features import FeatureFile, TimeAxis
 from ..segments import seconds_to_steps
 from .targets import Truth
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..annotations import Detection
-from ..features import TimeAxis
+from ..formats.annotations import Detection
+from ..formats.features import TimeAxis
 from ..segments import steps_to_seconds, tiou
 from .dataset import pad_rows
 from .prediction import HeadOutput, Prediction, action_scores

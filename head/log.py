@@ -15,7 +15,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from ..errors import InputError
-from ..files import write_text
+from ..formats.atomic import write_text
 
 logger = logging.getLogger(__name__)
 

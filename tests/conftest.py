@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsatal.features import VideoFeatures, write_feature_file
+from tsatal.formats.features import VideoFeatures, write_feature_file
 
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"  # real data; tests that need it skip without
 LABELS = ("jump", "run")
 STEP_SEC = 0.5
 

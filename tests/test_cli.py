@@ -11,8 +11,8 @@ import h5py
 import pytest
 from click.testing import CliRunner, Result
 
-from tsatal import demo
 from tsatal.cli import main
+from tsatal.commands import demo
 
 SMALL = ["--set", "model.width=16", "--set", "optim.epochs=1", "--set", "data.window_steps=20"]
 

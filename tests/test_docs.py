@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from tsatal import demo
 from tsatal.cli import main
+from tsatal.commands import demo
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.errors import InputError
-from tsatal.features import VideoFeatures, write_feature_file
+from tsatal.formats.features import VideoFeatures, write_feature_file
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "errors.md"

@@ -9,6 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+NO_PACKAGE = ("build", "tests")
+PACKAGES = [
+    p
+    for p in sorted(ROOT.glob("*/**/__init__.py"))
+    if not any(part.startswith(".") or part in NO_PACKAGE for part in p.relative_to(ROOT).parts)
+]
 
 
 def setup_cfg() -> configparser.ConfigParser:
@@ -21,18 +27,15 @@ def test_packages_are_the_folders_of_the_tree() -> None:
     declared = set(setup_cfg()["options"]["packages"].split())
     found = {
         ".".join(("tsatal", *p.parent.relative_to(ROOT).parts))
-        for p in ROOT.glob("**/__init__.py")
-        if not any(part.startswith(".") or part in ("build", "tests") for part in p.parts)
+        for p in (ROOT / "__init__.py", *PACKAGES)
     }
     assert declared == found
 
 
 def test_the_root_holds_no_stray_module() -> None:
     allowed = {
-        "__init__", "__main__", "annotations", "canvas", "cli", "comparison", "config",
-        "demo", "detecting", "detections", "errors", "evaluation", "features", "files",
-        "inference", "info", "matching", "names", "pipeline", "report", "runs",
-        "segments", "subsets", "training", "visualize",
+        "__init__", "__main__", "cli", "config", "detecting", "errors", "pipeline", "progress",
+        "segments",
     }  # fmt: skip
     assert {p.stem for p in ROOT.glob("*.py")} == allowed
 
@@ -63,15 +66,15 @@ def test_wheel_holds_the_modules_and_configurations_and_nothing_else(wheel: Path
     modules = {n for n in names if n.endswith(".py")}
     expected = {
         f"tsatal/{p.relative_to(ROOT)}"
-        for folder in (ROOT, *(p.parent for p in ROOT.glob("*/__init__.py")))
+        for folder in (ROOT, *(p.parent for p in PACKAGES))
         for p in folder.glob("*.py")
     }
     assert modules == expected
     configs = {n for n in names if n.endswith(".yaml")}
     assert configs == {f"tsatal/configs/{p.name}" for p in (ROOT / "configs").glob("*.yaml")}
     pages = {n for n in names if n.endswith((".html", ".css", ".js"))}
-    kept = [p for p in (ROOT / "pages").iterdir() if p.suffix in (".html", ".css", ".js")]
-    assert pages == {f"tsatal/pages/{p.name}" for p in kept}
+    kept = (ROOT / "reports" / "assets").iterdir()
+    assert pages == {f"tsatal/reports/assets/{p.name}" for p in kept}
     assert not [n for n in names if "tests" in n or "benchmarks" in n]
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import h5py
 import pytest
 
-from tsatal import pipeline, runs
-from tsatal.annotations import load_predictions
+from tsatal import pipeline
 from tsatal.config import load_config
 from tsatal.errors import InputError
+from tsatal.formats.annotations import load_predictions
+from tsatal.head import run as runs
 from tsatal.head.dataset import draw_windows
-from tsatal.head.train import load_checkpoint
+from tsatal.head.loop import load_checkpoint
 
 WriteToy = Callable[..., Path]
 
@@ -93,7 +94,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_the_uninterrupted_one(
             raise KeyboardInterrupt
         return draw_windows(*arguments, **options)
 
-    monkeypatch.setattr("tsatal.training.draw_windows", interrupted)
+    monkeypatch.setattr("tsatal.head.training.draw_windows", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(features, tmp_path / "cut", "optim.epochs=4")
     assert load_checkpoint(tmp_path / "cut" / "last.pt")["progress"]["epoch"] == 2

@@ -13,8 +13,8 @@ import numpy as np
 from tsatal.checks.check import check_annotations, check_file
 from tsatal.checks.findings import ERROR, NOTE, WARNING, Finding, collect
 from tsatal.checks.truth import read_leniently
-from tsatal.features import VideoFeatures, write_feature_file
-from tsatal.subsets import Subsets
+from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.subsets import Subsets
 
 STEP = 0.2
 STEPS = 100  # rows of every video: 20 s

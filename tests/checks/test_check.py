@@ -17,9 +17,10 @@ from tsatal.checks.check import check_features, check_file, warnings_for_trainin
 from tsatal.checks.findings import ERROR, KINDS, NOTE, WARNING
 from tsatal.cli import main
 from tsatal.errors import InputError
-from tsatal.features import FeatureFile, VideoFeatures
-from tsatal.subsets import Subsets
+from tsatal.formats.features import FeatureFile, VideoFeatures
+from tsatal.formats.subsets import Subsets
 
+from ..conftest import ROOT, SHARED
 from .planted import (
     action,
     changed,
@@ -31,8 +32,7 @@ from .planted import (
     written,
 )
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
-DOCS = Path(__file__).parents[2] / "docs" / "checking.md"
+DOCS = ROOT / "docs" / "checking.md"
 
 
 def test_damaged_videos_are_named_and_the_others_are_checked(tmp_path: Path) -> None:

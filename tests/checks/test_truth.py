@@ -10,7 +10,7 @@ import pytest
 
 from tsatal.checks.findings import ERROR
 from tsatal.checks.truth import read_leniently
-from tsatal.subsets import Subsets
+from tsatal.formats.subsets import Subsets
 
 from .planted import (
     action,

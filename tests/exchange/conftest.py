@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tsatal.cli import main
-from tsatal.features import FeatureFile
+from tsatal.formats.features import FeatureFile
 
 WIDTH = 6
 DURATIONS = {"video_test_0000004": 34.0, "video_test_0000006": 20.5, "b": 50.0}

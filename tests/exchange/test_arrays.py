@@ -9,13 +9,7 @@ import pytest
 import torch
 
 from tsatal.errors import InputError
-from tsatal.exchange.arrays import (
-    CSV_ENDINGS,
-    ENDINGS,
-    ArrayContainer,
-    ArrayFolder,
-    ArraySource,
-)
+from tsatal.exchange.arrays import CSV_ENDINGS, ENDINGS, ArrayContainer, ArrayFolder, ArraySource
 
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import Result
 
-from tsatal.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
 
 Run = Callable[..., Result]
 

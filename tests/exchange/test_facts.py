@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tsatal.annotations import Annotations, parse_annotations
 from tsatal.errors import InputError
 from tsatal.exchange.facts import FactBook, VideoFacts
+from tsatal.formats.annotations import Annotations, parse_annotations
 
 
 def truth(top: dict[str, Any] | None = None, **facts: Any) -> Annotations:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from click.testing import Result
 
-from tsatal.features import FeatureFile
+from tsatal.formats.features import FeatureFile
 
 See = Callable[..., np.ndarray]
 Annotate = Callable[..., Path]

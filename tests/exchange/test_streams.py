@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from click.testing import Result
 
-from tsatal.features import FeatureFile
+from tsatal.formats.features import FeatureFile
 
 Check = Callable[..., None]
 Run = Callable[..., Result]

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from torch import nn
 
-from tsatal.extract.backbone import random_i3d
+from tsatal.extract.backbones.i3d_r50 import random_i3d
+
+from ..conftest import SHARED
 
 BITS = 10
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 VideoWriter = Callable[..., Path]
 

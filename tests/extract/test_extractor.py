@@ -18,15 +18,15 @@ from torch import nn
 
 from tsatal.errors import InputError
 from tsatal.extract import extractor, prefetch
-from tsatal.extract.backbone import Backbone
+from tsatal.extract.backbones.i3d_r50 import Backbone
 from tsatal.extract.extractor import extract_video, extract_videos
 from tsatal.extract.prefetch import FrameStream
 from tsatal.extract.settings import ExtractSettings
-from tsatal.extract.sharing import Share
+from tsatal.extract.sharing.share import Share
+from tsatal.extract.sharing.work import Summary
 from tsatal.extract.sources import find_videos
 from tsatal.extract.video import VideoError, read_frames
-from tsatal.extract.work import Summary
-from tsatal.features import FeatureFile, VideoFeatures
+from tsatal.formats.features import FeatureFile, VideoFeatures
 
 from .conftest import VideoWriter
 

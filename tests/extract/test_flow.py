@@ -10,7 +10,7 @@ from torch import nn
 
 from tsatal.errors import InputError
 from tsatal.extract import flow
-from tsatal.extract.backbone import Backbone, normalise, random_i3d
+from tsatal.extract.backbones.i3d_r50 import Backbone, normalise, random_i3d
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.stitch import stitched_rows
 

@@ -10,7 +10,7 @@ from tsatal.extract import extractor, pca
 from tsatal.extract.extractor import extract_videos
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
-from tsatal.features import FeatureFile
+from tsatal.formats.features import FeatureFile
 
 from .conftest import VideoWriter
 

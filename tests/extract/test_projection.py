@@ -14,7 +14,7 @@ from tsatal.extract.projection import (
     orthogonal_projection,
     projector,
 )
-from tsatal.features import VideoFeatures, write_feature_file
+from tsatal.formats.features import VideoFeatures, write_feature_file
 
 
 def test_columns_are_orthonormal() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tsatal.extract.backbone import Backbone, normalise
+from tsatal.extract.backbones.i3d_r50 import Backbone, normalise
 from tsatal.extract.stitch import carried_rows, cut_segments, pieces, stitched_rows
 
 LENGTHS = (1, 2, 3, 35, 36, 127, 128, 129, 300)

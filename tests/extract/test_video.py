@@ -22,7 +22,8 @@ from tsatal.extract.video import (
     read_frames,
 )
 
-from .conftest import SHARED, VideoWriter, read_number
+from ..conftest import SHARED
+from .conftest import VideoWriter, read_number
 
 
 def numbers(path: Path, **kwargs: object) -> list[int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tsatal.demo import write_demo_videos
+from tsatal.commands.demo import write_demo_videos
 
 from .commands import (
     BRIEF,

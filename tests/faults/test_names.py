@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from tsatal.demo import write_demo_videos
-from tsatal.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.commands.demo import write_demo_videos
+from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
 
 from .commands import SMALL, TINY
 from .conftest import LONG, SEED

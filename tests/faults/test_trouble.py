@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tsatal.features import FeatureFile
+from tsatal.formats.features import FeatureFile
 
 from .commands import TINY, Command, Inputs, check_extract, make_command, names
 from .conftest import LONG, SEED, Undisturbed, cases

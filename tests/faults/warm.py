@@ -208,11 +208,12 @@ def _prepare() -> Any:
     """Import everything, and load the network once: the children share it."""
     import torch
 
-    from tsatal import canvas, pipeline
+    from tsatal import pipeline
     from tsatal.cli import main
     from tsatal.exchange import exporter, importer
     from tsatal.extract import extractor, projection
-    from tsatal.extract.weights import Weights
+    from tsatal.extract.backbones.weights import Weights
+    from tsatal.reports import canvas
 
     torch.set_num_threads(1)  # a pool of threads would not survive the fork
     assert pipeline and exporter and importer

@@ -12,7 +12,7 @@ import onnx
 import torch
 import yaml
 
-from tsatal.features import FeatureFile
+from tsatal.formats.features import FeatureFile
 
 
 def feature_file(path: Path) -> object:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tsatal.annotations import AnnotatedVideo, Instance
-from tsatal.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.annotations import AnnotatedVideo, Instance
+from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
 from tsatal.head import dataset
 
 

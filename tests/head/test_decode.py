@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tsatal.features import TimeAxis
+from tsatal.formats.features import TimeAxis
 from tsatal.head.decode import (
     PointScores,
     central_window,

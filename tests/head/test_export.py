@@ -14,9 +14,9 @@ from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
-from tsatal.features import FeatureFile
+from tsatal.formats.features import FeatureFile
+from tsatal.head.detector import export_head, load_detector
 from tsatal.head.export import INPUTS, OUTPUTS, Exportable, save_onnx
-from tsatal.inference import export_head, load_detector
 
 STEPS = 64
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from tsatal.errors import InputError
-from tsatal.features import TimeAxis
-from tsatal.head import train
+from tsatal.formats.features import TimeAxis
+from tsatal.head import loop as train
 from tsatal.head.dataset import Batch, LabelledVideo, Window
 from tsatal.head.targets import Truth
 
-from .test_train import Criterion, Net, batches_of, run
+from .test_loop import Criterion, Net, batches_of, run
 
 
 class Exploding(Criterion):

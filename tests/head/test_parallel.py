@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tsatal.head import parallel
-from tsatal.head.train import load_checkpoint
+from tsatal.head.loop import load_checkpoint
 
 SETTINGS = {
     "model.width": "16",

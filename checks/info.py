@@ -1,0 +1,323 @@
+"""What a file or a folder of ours is and holds, as plain values and as text.
+
+`describe` tells feature files, annotations, detections, checkpoints and runs apart by what is in
+them, not by their names. What takes long to import is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..formats.annotations import AnnotatedVideo, class_labels, load_actionness, load_predictions
+from ..formats.features import FEATURE_SUFFIXES, FeatureFile
+from .rows import usable_axes
+from .truth import actions, read_leniently
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK"  # what feature files and checkpoints begin with
+MAX_IN_LINE = 4  # members told in one line
+MAX_LISTED = 12  # items of a list in the text; the rest are counted
+DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
+NOT_LEARNED = ("running_mean", "running_var", "num_batches_tracked", "feature_scale")
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what the file or folder at `path` is and holds, as plain values for JSON.
+
+    Raises:
+        InputError: there is none, or it is nothing of ours; the message says why.
+    """
+    if path.is_dir():
+        return describe_run(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder")
+    with path.open("rb") as file:
+        start = file.read(len(HDF5))
+    if start == HDF5 or path.suffix.lower() in FEATURE_SUFFIXES:
+        with FeatureFile(path) as features:
+            return describe_features(features)
+    if start.startswith(ZIP) or path.suffix == ".pt":
+        return {"file": str(path), "kind": "checkpoint", **describe_checkpoint(path)}
+    return _describe_json(path)
+
+
+def describe_features(file: FeatureFile) -> dict[str, Any]:
+    """Return what a feature file holds: videos, rows, annotations, and how they were made."""
+    axes, unusable = usable_axes(file)
+    text = file.annotations_text()
+    return {
+        "file": str(file.path),
+        "kind": "feature file",
+        "size_mb": _megabytes(file.path),
+        "videos": len(file.video_ids),
+        "unreadable_videos": len(unusable),
+        "hours": _hours(axis.duration_sec for axis in axes.values()),
+        "rows": sum(axis.num_steps for axis in axes.values()),
+        "streams": {stream: _stream(file, stream) for stream in file.streams()},
+        "step_sec": _range(axis.step_sec for axis in axes.values()),
+        "start_sec": _range(axis.start_sec for axis in axes.values()),
+        "annotations": _truth(text, str(file.path), set(file.video_ids)) if text else None,
+        "made_by": _provenance(file),
+    }
+
+
+def describe_run(run_dir: Path) -> dict[str, Any]:
+    """Return what a run was trained on and how far, and how it was measured.
+
+    Raises:
+        InputError: the folder does not hold a run, or a damaged one.
+    """
+    from ..head.loop import BEST, LAST
+    from ..head.run import load_run_description
+
+    config, data = load_run_description(run_dir)
+    there = [name for name in (LAST, BEST) if (run_dir / name).is_file()]
+    checkpoints = {name: _checkpoint_or_reason(run_dir / name) for name in there}
+    return {
+        "folder": str(run_dir),
+        "kind": "run",
+        "config": _nearest(config),
+        "features": {"path": data.features, "there": Path(data.features).is_file()},
+        "annotations": data.annotations or "inside the feature file",
+        "streams": list(data.streams),
+        "width": data.width,
+        "labels": list(data.labels),
+        "subsets": dict(vars(data.subsets)),
+        "epochs": {
+            "done": checkpoints.get(LAST, {"epoch": 0}).get("epoch"),
+            "of": config.optim.epochs,
+        },
+        "validation_mAP": _validation(run_dir),
+        "checkpoints": checkpoints,
+        "evaluation": _evaluation(run_dir / "metrics.json"),
+    }
+
+
+def describe_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint holds.
+
+    Raises:
+        InputError: it cannot be read, or is not one of ours.
+    """
+    from ..head.loop import load_checkpoint
+
+    checkpoint = load_checkpoint(path)
+    try:
+        progress = checkpoint["progress"]
+        validated = progress["best_map"] >= 0
+        tensors = checkpoint["average"]
+        return {
+            "size_mb": _megabytes(path),
+            "epoch": progress["epoch"],
+            "step": progress["step"],
+            "best_validation_mAP": progress["best_map"] if validated else None,
+            "best_epoch": progress["best_epoch"] if validated else None,
+            "parameters": sum(t.numel() for k, t in tensors.items() if not k.endswith(NOT_LEARNED)),
+            "tensors": len(tensors),
+            "keys": list(checkpoint),
+        }
+    except (KeyError, TypeError, AttributeError) as e:
+        raise InputError(f"{path}: a checkpoint, but damaged ({e!r})") from None
+
+
+def describe_predictions(path: Path) -> dict[str, Any]:
+    """Return what a file of detections holds.
+
+    Raises:
+        InputError: it is not of that form.
+    """
+    found = load_predictions(path)
+    every = [d for detections in found.values() for d in detections]
+    labels = Counter(d.label for d in every)
+    return {
+        "file": str(path),
+        "kind": "detections",
+        "videos": len(found),
+        "videos_without_detections": sum(not detections for detections in found.values()),
+        "detections": len(every),
+        "scores": _spread([d.score for d in every]),
+        "length_sec": _spread([d.end_sec - d.start_sec for d in every]),
+        "labels": [f"{label} ({n})" for label, n in sorted(labels.items())],
+        "actionness_curves": len(load_actionness(path)),
+    }
+
+
+def as_text(described: Mapping[str, Any]) -> str:
+    """Return a description as aligned text: a line per value, sections indented."""
+    return "\n".join(_lines(described, indent=""))
+
+
+def _lines(values: Mapping[str, Any], *, indent: str) -> list[str]:
+    width = max(map(len, values), default=0)
+    lines = []
+    for name, value in values.items():
+        if _is_section(value):
+            lines += [f"{indent}{name}", *_lines(value, indent=f"{indent}  ")]
+        else:
+            lines.append(f"{indent}{name:{width}}  {_words(value)}")
+    return lines
+
+
+def _is_section(value: Any) -> bool:
+    """Return whether a value has lines of its own, rather than being told in one."""
+    if not isinstance(value, Mapping):
+        return False
+    return len(value) > MAX_IN_LINE or any(isinstance(v, Mapping) for v in value.values())
+
+
+def _words(value: Any) -> str:
+    """Return a value in words: digests cut short, long lists counted."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_words(v)}" for name, v in value.items()) or "-"
+    if isinstance(value, list):
+        more = [f"... ({len(value)} in all)"] if len(value) > MAX_LISTED else []
+        return ", ".join([*map(_words, value[:MAX_LISTED]), *more]) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    words = "-" if value is None else DIGEST.sub(r"\1...", str(value))
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+
+
+def _describe_json(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"{path}: neither a feature file, a checkpoint, annotations, nor detections"
+        ) from None
+    if isinstance(raw, dict) and "database" in raw:
+        return {"file": str(path), "kind": "annotations", **_truth(text, str(path), None)}
+    if isinstance(raw, dict) and "results" in raw:
+        return describe_predictions(path)
+    raise InputError(f"{path}: JSON, but neither annotations ('database') nor detections "
+                     "('results')")  # fmt: skip
+
+
+def _truth(text: str, source: str, there: Collection[str] | None) -> dict[str, Any]:
+    """Return what annotations hold; `there` are the videos with features, if that is known."""
+    truth, refused = read_leniently(text, source=source)
+    videos = list(truth.videos.values())
+    of_labels = Counter(i.label for v in videos for i in actions(v))
+    lengths = [i.end_sec - i.start_sec for v in videos for i in actions(v)]
+    of_subset = {s: [v for v in videos if v.subset == s] for s in truth.subset_counts()}
+    return {
+        "videos": len(videos),
+        "unreadable_entries": len(refused),
+        "hours": _hours(v.duration_sec or 0.0 for v in videos),
+        "subsets": {name: _subset(members, there) for name, members in of_subset.items()},
+        "instances": len(lengths),
+        "instance_sec": _spread(lengths),
+        "labels": [f"{label} ({of_labels[label]})" for label in class_labels(videos)],
+    }
+
+
+def _subset(videos: Collection[AnnotatedVideo], there: Collection[str] | None) -> dict[str, int]:
+    with_features = sum(v.video_id in there for v in videos) if there is not None else None
+    return {
+        "videos": len(videos),
+        **({"with_features": with_features} if with_features is not None else {}),
+        "instances": sum(len(actions(v)) for v in videos),
+    }
+
+
+def _stream(file: FeatureFile, stream: str) -> dict[str, Any]:
+    try:
+        width: int | str = file.width((stream,))
+    except InputError:
+        width = "differs between videos"
+    return {"width": width, "dtype": str(file.video(file.video_ids[0]).streams[stream].dtype)}
+
+
+def _provenance(file: FeatureFile) -> dict[str, Any]:
+    try:
+        return file.provenance
+    except (TypeError, ValueError):
+        return {"provenance": "damaged"}
+
+
+def _checkpoint_or_reason(path: Path) -> dict[str, Any]:
+    try:
+        return describe_checkpoint(path)
+    except InputError as e:
+        return {"problem": str(e)}
+
+
+def _nearest(config: Config) -> dict[str, Any]:
+    """Return the shipped configuration, or the two joined, that a run's settings are nearest to,
+    and the keys in which they differ from it."""
+    from ..config import load_config, shipped_configs
+
+    names = shipped_configs()
+    pairs = [f"{a}+{b}" for a in names for b in names if a != b]
+    ours = _flat(config)
+    differing = {}
+    for name in [*names, *pairs]:
+        theirs = _flat(load_config(name))
+        differing[name] = {key: value for key, value in ours.items() if theirs[key] != value}
+    name = min(differing, key=lambda n: len(differing[n]))
+    return {"nearest": name, "differences": differing[name]}
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    sections = config.model_dump(mode="json").items()
+    return {f"{section}.{key}": value for section, keys in sections for key, value in keys.items()}
+
+
+def _validation(run_dir: Path) -> dict[str, Any] | str | None:
+    """Return the last and the best validation mAP that the log of a run has."""
+    from ..head.log import read_log
+
+    try:
+        rows = read_log(run_dir / "log.csv")
+        values = {
+            int(r["epoch"]): float(r["validation_mAP"]) for r in rows if r.get("validation_mAP")
+        }
+    except (InputError, KeyError, ValueError):
+        return "damaged"
+    if not values:
+        return None
+    best = max(values, key=lambda epoch: values[epoch])
+    return {"last": values[max(values)], "best": values[best], "best_epoch": best}
+
+
+def _evaluation(metrics: Path) -> dict[str, Any] | str | None:
+    """Return the headline of the figures that `evaluate` left, None where it left none."""
+    if not metrics.is_file():
+        return None
+    try:
+        raw = json.loads(metrics.read_text(encoding="utf-8"))
+        kept = ("protocol", "subset", "num_videos", "num_instances", "average_mAP", "mAP")
+        return {key: raw[key] for key in kept}
+    except (ValueError, TypeError, KeyError):
+        return "damaged"
+
+
+def _range(values: Iterable[float]) -> list[float]:
+    """Return the one value, or the least and the greatest."""
+    return sorted({*(f(seen) for f in (min, max))}) if (seen := list(values)) else []
+
+
+def _spread(values: Collection[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    return {"least": min(values), "median": float(median(values)), "greatest": max(values)}
+
+
+def _hours(seconds: Iterable[float]) -> float:
+    return round(sum(seconds) / 3600, 4)
+
+
+def _megabytes(path: Path) -> float:
+    return round(path.stat().st_size / 1e6, 3)

@@ -1,0 +1,52 @@
+"""`tsatal check`: what would silently ruin a training or an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import FILE, JSON, tell
+
+
+@click.command("check")
+@click.argument("file", type=FILE)
+@click.option("--annotations", type=FILE, help="Instead of those inside the feature file.")
+@click.option("--train-subset", default="", metavar="NAME", help="Subset that is trained on.")
+@click.option("--test-subset", default="", metavar="NAME", help="Subset that is tested on.")
+@click.option("--exclude", multiple=True, metavar="VIDEO", help="Leave a video out; repeatable.")
+@click.option(
+    "--examples",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Places to name of each kind; JSON names all.",
+)
+@JSON
+@click.pass_context
+def command(
+    context: click.Context,
+    file: Path,
+    annotations: Path | None,
+    train_subset: str,
+    test_subset: str,
+    exclude: tuple[str, ...],
+    examples: int,
+    json_path: str | None,
+) -> None:
+    """Look for what would ruin a training or an evaluation of FILE (features or annotations).
+
+    The exit status is 0 if there is nothing worse than a note, and 1 otherwise; what each finding
+    means stands in docs/checking.md.
+    """
+    from ..checks.check import check_file
+    from ..formats.subsets import Subsets
+
+    report = check_file(
+        file,
+        annotations=annotations,
+        named=Subsets(train_subset, "", test_subset),
+        exclude=exclude,
+    )
+    tell(report.table(examples=examples), report.to_json(), json_path)
+    context.exit(0 if report.clean else 1)

@@ -1,0 +1,140 @@
+"""A small data set of encoded videos whose actions differ by motion alone.
+
+A disc on a textured ground stands or drifts; now and then it performs an action. Every action
+looks the same in a still picture, so only a detector that uses time can tell them apart.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+
+from ..formats.atomic import write_text
+from .options import DEVICE, FOLDER
+
+FPS = 20.0
+SIZE = 128  # pixels, width and height
+RADIUS = 20.0  # pixels, of the disc
+
+Pose = tuple[float, float, float]  # offset right, offset down, in pixels; scale of the radius
+
+
+def _circle(t: float) -> Pose:
+    turn = 2 * math.pi * 0.8 * t
+    return 24 * math.sin(turn), 24 * (1 - math.cos(turn)), 1.0
+
+
+def _bounce(t: float) -> Pose:
+    return 0.0, -34 * abs(math.sin(math.pi * 1.2 * t)), 1.0
+
+
+def _sweep(t: float) -> Pose:
+    return 34 * math.sin(2 * math.pi * 0.8 * t), 0.0, 1.0
+
+
+def _pulse(t: float) -> Pose:
+    return 0.0, 0.0, 1 + 0.45 * math.sin(2 * math.pi * 1.0 * t)
+
+
+ACTIONS: dict[str, Callable[[float], Pose]] = {
+    "bounce": _bounce,
+    "circle": _circle,
+    "pulse": _pulse,
+    "sweep": _sweep,
+}
+
+
+def write_demo_videos(
+    folder: Path, *, training: int = 16, validation: int = 4, duration_sec: float = 16.0, seed: int
+) -> list[Path]:
+    """Write encoded videos and their `annotations.json` into `folder`; return the videos' paths.
+
+    The annotations come last: where they are, all videos are whole.
+
+    Raises:
+        OSError: this OpenCV cannot encode MPEG-4.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    database = {}
+    paths = []
+    subsets = ["training"] * training + ["validation"] * validation
+    for number, subset in enumerate(subsets):
+        rng = np.random.default_rng([seed, number])
+        actions = _schedule(duration_sec, rng)
+        path = folder / f"{subset}_{number:02d}.mp4"
+        _encode(path, actions, duration_sec, rng)
+        database[path.stem] = {
+            "subset": subset,
+            "duration": duration_sec,
+            "annotations": [{"label": a, "segment": [s, e]} for a, s, e in actions],
+        }
+        paths.append(path)
+    text = json.dumps({"version": "tsatal demo", "database": database}, indent=1)
+    write_text(folder / "annotations.json", text)
+    return paths
+
+
+def _schedule(duration_sec: float, rng: np.random.Generator) -> list[tuple[str, float, float]]:
+    """Return actions (label, start, end) with pauses between them."""
+    actions = []
+    now = float(rng.uniform(0.6, 1.8))
+    while now < duration_sec - 2.5:
+        end = min(now + float(rng.uniform(2.0, 4.0)), duration_sec - 0.5)
+        actions.append((str(rng.choice(sorted(ACTIONS))), round(now, 2), round(end, 2)))
+        now = end + float(rng.uniform(0.8, 1.8))
+    return actions
+
+
+def _encode(
+    path: Path,
+    actions: list[tuple[str, float, float]],
+    duration_sec: float,
+    rng: np.random.Generator,
+) -> None:
+    ground = _texture(rng)
+    colour = tuple(int(c) for c in rng.integers(120, 256, size=3))
+    home = rng.uniform(SIZE * 0.42, SIZE * 0.58, size=2) + np.array([0, 8])
+    drift = rng.uniform(-0.6, 0.6, size=2)  # pixels per second
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (SIZE, SIZE))
+    if not writer.isOpened():
+        raise OSError(f"{path}: OpenCV cannot write MPEG-4 video here")
+    for n in range(round(duration_sec * FPS)):
+        t = n / FPS
+        dx, dy, scale = next((ACTIONS[a](t - s) for a, s, e in actions if s <= t < e), (0, 0, 1))
+        frame = ground.copy()
+        x, y = home + drift * t + (dx, dy)
+        cv2.circle(frame, (round(x), round(y)), round(RADIUS * scale), colour, -1, cv2.LINE_AA)
+        noisy = frame + rng.normal(0, 3, size=frame.shape)
+        writer.write(noisy.clip(0, 255).astype(np.uint8))
+    writer.release()
+
+
+def _texture(rng: np.random.Generator) -> np.ndarray:
+    """Return a smooth random ground, (SIZE, SIZE, 3) float in [30, 110]."""
+    coarse = rng.uniform(30, 110, size=(9, 9, 3)).astype(np.float32)
+    return cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+
+
+@click.command("demo")
+@click.option(
+    "--out", type=FOLDER, default="demo", show_default=True, help="Folder for everything it makes."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the videos and the training.")
+@DEVICE
+def command(out: Path, seed: int, device: str) -> None:
+    """Make small videos, extract, train and evaluate, in a few minutes, with nothing else."""
+    from .. import pipeline
+
+    measured = pipeline.demo(out, seed=seed, device=device)
+    click.echo(measured.evaluation.table())
+    click.echo(
+        "Features came from a network with random weights: real ones need --weights kinetics."
+    )
+    for path in measured.written:
+        click.echo(path)

@@ -1,0 +1,54 @@
+"""`tsatal detect`: find actions in new videos with a trained head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .extract import finish
+from .options import ANY, DECODING, DEVICE, FILE, FOLDER
+
+
+@click.command("detect")
+@click.argument("videos", nargs=-1, required=True, type=ANY)
+@click.option("--run", type=FOLDER, help="Folder of the run.  [default: the newest]")
+@click.option(
+    "--out", type=FOLDER, help="Folder for what is found.  [default: detections in the run's]"
+)
+@click.option("--min-score", default=0.0, show_default=True, help="Leave out what scores less.")
+@click.option("--top", type=click.IntRange(min=1), help="Keep the best so many of each video.")
+@click.option("--annotations", type=FILE, help="Ground truth, drawn above the detections.")
+@click.option("--view", is_flag=True, help="Write a page per video to look at in a browser.")
+@click.option(
+    "--weights", metavar="PATH", help="The backbone's, where they are neither published nor random."
+)
+@click.option("--flow-weights", metavar="PATH", help="Those of the second stream.")
+@click.option("--features", type=FILE, help="Where the run's feature file is now, if it has moved.")
+@click.option(
+    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True
+)
+@DECODING
+@DEVICE
+def command(
+    videos: tuple[Path, ...], run: Path | None, out: Path | None, view: bool, **settings: Any
+) -> None:
+    """Find actions in VIDEOS: files, folders, .txt lists, or feature files.
+
+    Raw videos are extracted as the run's features were, once: the rows are kept in
+    OUT/features.h5.
+    """
+    from tqdm import tqdm
+
+    from .. import pipeline
+    from ..head.run import newest_run
+
+    run = run or newest_run()
+    detected = pipeline.detect(
+        videos, run, out=out, pages=view, tell=lambda seen: tqdm.write(seen.line()), **settings
+    )
+    for path in detected.written:
+        click.echo(path)
+    if detected.extraction:
+        finish(detected.extraction)

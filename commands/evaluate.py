@@ -1,0 +1,86 @@
+"""`tsatal evaluate`: mAP, detections and pictures of runs, or of a file of detections."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..formats.atomic import write_text
+from .options import DECODING, DEVICE, FILE, FOLDER, TIOUS
+
+
+@click.command("evaluate")
+@click.argument("runs", nargs=-1, type=FOLDER)
+@click.option("--predictions", type=FILE, help="Measure this file of detections instead of a run.")
+@click.option("--annotations", type=FILE, help="Ground truth; a run finds its own.")
+@click.option("--subset", help="Videos to measure on.  [default: the test subset]")
+@click.option("--protocol", type=click.Choice(["anet", "thumos14"]), help="See docs/evaluation.md.")
+@TIOUS
+@click.option("--exclude", multiple=True, metavar="VIDEO", help="Leave a video out; repeatable.")
+@click.option("--json", "json_path", metavar="PATH", help="Write the figures there; - prints them.")
+@click.option(
+    "--checkpoint",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="best was chosen by validation mAP, and flatters it on that subset.",
+)
+@click.option("--features", type=FILE, help="Other features for the run, made in the same way.")
+@click.option(
+    "--timelines", type=click.IntRange(min=0), default=8, show_default=True, help="Videos to draw."
+)
+@click.option("--out", type=FOLDER, help="Folder for files and pictures.  [default: the run's]")
+@DECODING
+@DEVICE
+def command(
+    runs: tuple[Path, ...],
+    predictions: Path | None,
+    annotations: Path | None,
+    subset: str | None,
+    protocol: str | None,
+    tious: tuple[float, ...],
+    exclude: tuple[str, ...],
+    json_path: str | None,
+    checkpoint: str,
+    features: Path | None,
+    timelines: int,
+    out: Path | None,
+    changes: tuple[str, ...],
+    device: str,
+) -> None:
+    """Measure a run (the newest where none is named), or a file of detections.
+
+    Several RUNS are measured alike and compared in one table.
+    """
+    from .. import pipeline
+    from ..head.run import newest_run
+
+    common: dict[str, Any] = {
+        "annotations": annotations, "subset": subset, "protocol": protocol, "tious": tious,
+        "exclude": exclude, "timelines": timelines, "out": out,
+    }  # fmt: skip
+    if predictions is not None:
+        if runs or changes or annotations is None:
+            raise click.UsageError("--predictions needs --annotations, and no RUN and no --set")
+        measured = {"": pipeline.evaluate_predictions(predictions, **common)}
+    else:
+        if len(runs) > 1 and out:
+            raise click.UsageError("several runs are written into their own folders: no --out")
+        more: dict[str, Any] = {"features": features, "checkpoint": checkpoint, "device": device}
+        more["changes"] = changes
+        measured = pipeline.evaluate_runs(runs or [newest_run()], **common, **more)
+    to_stdout = json_path == "-"
+    click.echo(pipeline.table(measured), err=to_stdout)
+    for path in (p for m in measured.values() for p in m.written):
+        click.echo(path, err=to_stdout)
+    if json_path:
+        figures = {name: m.evaluation.to_json() for name, m in measured.items()}
+        whole: Any = figures if len(figures) > 1 else next(iter(figures.values()))
+        text = json.dumps(whole, indent=1)
+        if to_stdout:
+            click.echo(text)
+        else:
+            write_text(json_path, text + "\n")

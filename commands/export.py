@@ -1,0 +1,38 @@
+"""`tsatal export`: a feature file in ActionFormer's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import FILE, FOLDER, named
+
+if TYPE_CHECKING:
+    from ..exchange.exporter import ExportSummary
+
+
+@click.command("export")
+@click.argument("features", type=FILE)
+@click.argument("out", type=FOLDER)
+@click.option("--annotations", type=FILE, help="Instead of those inside the feature file.")
+def command(features: Path, out: Path, annotations: Path | None) -> None:
+    """Write FEATURES as .npy files and JSON in ActionFormer's layout into the folder OUT."""
+    from ..exchange import exporter
+
+    summary = exporter.export_features(features, out, annotations=annotations)
+    click.echo(_export_account(summary))
+    if summary.failed:
+        click.get_current_context().exit(1)
+
+
+def _export_account(summary: ExportSummary) -> str:
+    lines = [f"failed: {reason}" for reason in summary.failed.values()]
+    shifted = [f"{name} ({off:.2f} s)" for name, off in summary.shifted.items()]
+    lines += named("warning: ActionFormer has one num_frames for all and takes these off by",
+                    shifted)  # fmt: skip
+    if summary.ambiguous:
+        lines.append(f"{summary.ambiguous} ambiguous stretches are left out of the annotations")
+    lines += named("unlabelled", summary.unlabelled)
+    return "\n".join([*lines, f"{summary.out}: {len(summary.exported)} videos exported"])

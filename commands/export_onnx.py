@@ -1,0 +1,29 @@
+"""`tsatal export-onnx`: a trained head for programs without tsatal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import FILE, FOLDER
+
+
+@click.command("export-onnx")
+@click.argument("run", type=FOLDER)
+@click.argument("out", type=FILE)
+@click.option(
+    "--steps", type=click.IntRange(min=2), help="Rows it takes at once.  [default: as in training]"
+)
+@click.option(
+    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True
+)
+def command(run: Path, out: Path, steps: int | None, checkpoint: str) -> None:
+    """Write the head of RUN to OUT.onnx (or OUT.pt2, for torch.export.load).
+
+    It takes features (1, STEPS, D) and which rows are valid (1, STEPS), and gives scores,
+    intervals in steps, which points are valid, and actionness; see docs/api.md.
+    """
+    from ..head.detector import export_head
+
+    click.echo(export_head(run, out, steps=steps, checkpoint=checkpoint))

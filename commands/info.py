@@ -1,0 +1,20 @@
+"""`tsatal info`: what a file or a folder is and holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import ANY, JSON, tell
+
+
+@click.command("info")
+@click.argument("file", type=ANY)
+@JSON
+def command(file: Path, json_path: str | None) -> None:
+    """Say what FILE is and holds: features, annotations, detections, a checkpoint, a run."""
+    from ..checks.info import as_text, describe
+
+    described = describe(file)
+    tell(as_text(described), described, json_path)

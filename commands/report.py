@@ -1,0 +1,48 @@
+"""`tsatal report`: a page that says why the mAP is what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import FILE, FOLDER, TIOUS
+
+
+@click.command("report")
+@click.argument("run", required=False, type=FOLDER)
+@click.option("--predictions", type=FILE, help="Explain this file of detections instead of a run.")
+@click.option("--annotations", type=FILE, help="Ground truth; a run finds its own.")
+@click.option("--subset", help="Videos to look at.  [default: as evaluated]")
+@click.option("--protocol", type=click.Choice(["anet", "thumos14"]), help="[default: as evaluated]")
+@TIOUS
+@click.option("--exclude", multiple=True, metavar="VIDEO", help="Leave a video out; repeatable.")
+@click.option("--features", type=FILE, help="Where the run's ground truth is, if not in its own.")
+@click.option("--out", type=FOLDER, help="Folder to write into.  [default: that of the detections]")
+def command(
+    run: Path | None,
+    predictions: Path | None,
+    annotations: Path | None,
+    features: Path | None,
+    **settings: Any,
+) -> None:
+    """Write a page that says why the mAP is what it is: report.html, and report.json.
+
+    Of RUN (the newest where none is named), as it was evaluated, or of a file of detections: what
+    each kind of error costs, which instances are missed, the best and the worst videos.
+    """
+    from ..head.run import newest_run
+    from ..reports.report import report_predictions, report_run
+
+    if predictions is None:
+        made = report_run(
+            run or newest_run(), features=features, annotations=annotations, **settings
+        )
+    elif run is not None or features is not None or annotations is None:
+        raise click.UsageError("--predictions needs --annotations, and no RUN or --features")
+    else:
+        made = report_predictions(predictions, annotations=annotations, **settings)
+    click.echo(made.evaluation.headline)
+    for path in made.written:
+        click.echo(path)

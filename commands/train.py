@@ -1,0 +1,85 @@
+"""`tsatal train`: features to a trained head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import DEVICE, FILE, FOLDER, is_first_process
+
+
+@click.command("train")
+@click.option(
+    "--features",
+    type=FILE,
+    help="Feature file that `tsatal extract` wrote; with --resume, where it is now.",
+)
+@click.option(
+    "--config",
+    "config_name",
+    default="paper",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A shipped configuration (see `tsatal configs`) or a YAML file; several: A+B.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Change one setting; may be repeated.",
+)
+@click.option(
+    "--streams",
+    metavar="rgb|flow|rgb,flow",
+    help="Same as --set data.streams=[...].  [default: all in the file]",
+)
+@click.option("--annotations", type=FILE, help="Instead of those inside the feature file.")
+@click.option("--out", type=FOLDER, help="Folder of the run.  [default: runs/CONFIG-DATE-TIME]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, or with the newest one.")
+@DEVICE
+def command(
+    features: Path | None,
+    config_name: str,
+    overrides: tuple[str, ...],
+    streams: str | None,
+    annotations: Path | None,
+    out: Path | None,
+    resume: bool,
+    device: str,
+) -> None:
+    """Train a TSA + TPP head on cached features.
+
+    On several GPUs: torchrun --nproc-per-node N -m tsatal train ...
+    """
+    from .. import pipeline
+    from ..config import load_config
+    from ..head.run import DATA_FILE, new_run_dir, newest_run
+
+    if streams:
+        overrides = (*overrides, f"data.streams=[{streams}]")
+    if resume and (overrides or _given("config_name")):
+        raise click.UsageError("--resume goes on under the run's own settings")
+    if not resume and features is None:
+        raise click.UsageError("give --features FILE.h5 (or --resume)")
+    run_dir = out or (newest_run(needs=DATA_FILE) if resume else new_run_dir(config_name))
+    common: dict[str, Any] = {"run_dir": run_dir, "annotations": annotations, "device": device}
+    try:
+        if resume or features is None:
+            run_dir = pipeline.resume(features=features, **common)
+        else:
+            run_dir = pipeline.train(features, load_config(config_name, overrides), **common)
+    except KeyboardInterrupt:
+        raise click.ClickException(
+            f"stopped; go on with: tsatal train --resume --out {run_dir}"
+        ) from None
+    if is_first_process():
+        click.echo(f"{run_dir}\nmeasure it with: tsatal evaluate {run_dir}")
+
+
+def _given(parameter: str) -> bool:
+    """Whether the user wrote this option, rather than leaving it at its default."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is click.core.ParameterSource.COMMANDLINE

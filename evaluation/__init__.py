@@ -1,0 +1,1 @@
+"""Stage three: detections against ground truth, in figures and with reasons. Imports no torch."""

@@ -1,0 +1,195 @@
+"""Where the backbone's weights come from: the Kinetics checkpoint, a file, or a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ...errors import InputError
+from ...formats.atomic import replacing, write_text
+
+log = logging.getLogger(__name__)
+
+KINETICS_URL = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/I3D_8x8_R50.pyth"
+CHUNK = 1 << 20
+HEAD = "blocks.6."  # the classifier of the stock network, which is not used
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights: a checkpoint's `path` and digest, or, without a path, a `seed`."""
+
+    name: str
+    path: Path | None = None
+    sha256: str | None = None
+    seed: int = 0
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must be equal for features to be comparable."""
+        if self.path is None:
+            return {"name": self.name, "seed": self.seed}
+        return {"name": self.name, "sha256": self.sha256}
+
+
+def resolve_weights(name: str, *, seed: int = 0, sha256: str | None = None) -> Weights:
+    """Return the weights that `name` stands for, downloading them if need be.
+
+    Args:
+        name: `kinetics`, `random`, or the path of a checkpoint.
+        seed: of `random`.
+        sha256: the digest that a checkpoint must have, if known.
+    Raises:
+        InputError: no such file, no network, or another digest than expected.
+    """
+    if name == "random":
+        if sha256 is not None:
+            raise InputError("--weights-sha256 is for a checkpoint; random weights have no file")
+        return Weights("random", seed=seed)
+    if name == "kinetics":
+        path, digest = fetch_checkpoint(KINETICS_URL)
+    else:
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"weights {name!r}: no such file; or use kinetics or random")
+        digest = file_sha256(path)
+    if sha256 is not None and digest != sha256.lower():
+        raise InputError(f"{path}: its sha256 is {digest}, expected {sha256}")
+    return Weights("kinetics" if name == "kinetics" else path.name, path, digest)
+
+
+def fetch_checkpoint(url: str, folder: Path | None = None) -> tuple[Path, str]:
+    """Return the cached file of `url` and its sha256, downloading it the first time.
+
+    No digest of the checkpoint is published, so that of the first download is written beside it
+    and every later use is checked against it.
+
+    Args:
+        url: of the checkpoint.
+        folder: of the cache; by default that of torch.hub, which `TORCH_HOME` moves.
+    Raises:
+        InputError: it cannot be downloaded, came incomplete, or was altered since.
+    """
+    folder = folder or Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / url.rsplit("/", 1)[-1]
+    record = path.with_name(path.name + ".sha256")
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _download(url, path)
+    digest = file_sha256(path)
+    if not record.exists():
+        log.info("%s: sha256 %s, remembered in %s", path, digest, record.name)
+        write_text(record, digest + "\n")
+    if digest != record.read_text().strip():
+        raise InputError(
+            f"{path}: altered since it was downloaded (sha256 {digest}, was "
+            f"{record.read_text().strip()}); remove both files to download it again"
+        )
+    return path, digest
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 digest of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def load_state(net: nn.Module, path: Path) -> None:
+    """Load a checkpoint into the network, all of it or nothing.
+
+    Args:
+        net: the network without its classifier; a checkpoint may have one. A network with two
+            input channels takes a checkpoint with three: its first convolution is averaged.
+        path: a file of `torch.save` with a state dict, under the key `model_state` or by itself.
+    Raises:
+        InputError: not such a file, or keys or shapes differ; the message names them.
+    """
+    state = {k: v for k, v in _read_state(path).items() if not k.startswith(HEAD)}
+    own = net.state_dict()
+    first = next(k for k, v in own.items() if v.dim() == 5)
+    if first in state:
+        state[first] = adapt_colour(state[first], own[first].shape[1])
+    needed = {k: v for k, v in own.items() if not k.endswith("num_batches_tracked")}
+    differing = _differences(
+        needed, {k: v for k, v in state.items() if k in needed or k not in own}
+    )
+    if differing:
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise InputError(f"{path}: does not fit the I3D-R50: {'; '.join(differing[:3])}{more}")
+    net.load_state_dict({**own, **state})
+
+
+def adapt_colour(weight: Tensor, channels: int) -> Tensor:
+    """Return a first convolution (O, 3, ...) for `channels` inputs, as two-stream networks do.
+
+    Every input gets the mean over colour (Wang et al., "Temporal Segment Networks", 2016).
+    A weight that has `channels` inputs, or is no convolution, is returned as it is.
+    """
+    if weight.dim() != 5 or weight.shape[1] == channels or weight.shape[1] != 3:
+        return weight
+    return weight.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1, 1)
+
+
+def _differences(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    missing = [f"{k} is missing" for k in needed if k not in given]
+    unknown = [f"{k} is unknown" for k in given if k not in needed]
+    shapes = [
+        f"{k} is {tuple(given[k].shape)}, must be {tuple(v.shape)}"
+        for k, v in needed.items()
+        if k in given and given[k].shape != v.shape
+    ]
+    return shapes + missing + unknown
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)  # runs no code
+    except Exception as e:  # torch raises many kinds on a damaged file
+        raise InputError(
+            f"{path}: not a checkpoint that holds tensors only ({type(e).__name__})"
+        ) from None
+    state = content.get("model_state", content) if isinstance(content, dict) else None
+    named = isinstance(state, dict) and all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    )
+    if not isinstance(state, dict) or not named:
+        raise InputError(f"{path}: holds no state dict, by itself or under 'model_state'")
+    return state
+
+
+def _download(url: str, path: Path) -> None:
+    log.info("downloading %s to %s", url, path)
+    with replacing(path) as aside, aside.open("wb") as file:
+        try:
+            for chunk in _chunks(url):
+                file.write(chunk)
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as e:
+            raise InputError(
+                f"{url} cannot be downloaded ({getattr(e, 'reason', e)}); fetch it by hand and "
+                f"give its path with --weights, or put it at {path}"
+            ) from None
+
+
+def _chunks(url: str) -> Iterator[bytes]:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        size = int(answer.headers.get("Content-Length") or 0)
+        with tqdm(
+            total=size or None, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1]
+        ) as bar:
+            while chunk := answer.read(CHUNK):
+                bar.update(len(chunk))
+                yield chunk
+            if size and bar.n != size:
+                raise ConnectionError(f"only {bar.n} of {size} bytes came")

@@ -1,0 +1,176 @@
+"""Stage one on a Ray cluster: the same work per video, as many videos at a time as it has room for.
+
+The videos are read where they are extracted, so every machine must see them under the same paths;
+rows come back to the process that was started, which keeps them as if they were its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from ..formats.features import VideoFeatures
+from .backbones.i3d_r50 import choose_device
+from .backbones.weights import resolve_weights
+from .extractor import Recipe, ThisProcess
+from .sharing.work import Advance, Results, Videos
+from .video import VideoError
+
+log = logging.getLogger(__name__)
+
+RETRIES = 3  # of a video whose worker was lost; one that kills every worker must not go on forever
+
+
+class Worker:
+    """What lives in a process of the cluster: the network, loaded with the first video."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)  # one CPU is what it has
+        self._engine = ThisProcess()
+        self._recipe: Recipe | None = None
+
+    def extract(self, recipe: Recipe, video_id: str, path: Path) -> VideoFeatures | VideoError:
+        """Return a video's rows, or why there are none; the recipe is the same in every call.
+
+        Raises:
+            InputError: a network cannot be loaded.
+        """
+        self._recipe = self._recipe or _with_own_weights(recipe)
+        results = self._engine.extract([(video_id, path)], lambda *done: None, recipe=self._recipe)
+        with contextlib.closing(results):
+            return next(results)[1]
+
+
+class Cluster:
+    """The engine that runs the network on a cluster; made by `connect`."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+
+    def device(self, wanted: str) -> str:
+        """Return what the cluster has, `cpu` or `cuda`; for `auto`, `cuda` if it has any GPU.
+
+        Raises:
+            InputError: an unknown name, or CUDA where the cluster has none.
+        """
+        if wanted == "auto":
+            return "cuda" if self._room("cuda") else "cpu"
+        if not wanted.startswith("cuda"):
+            return choose_device(wanted)
+        if not self._room("cuda"):
+            raise InputError(f"device {wanted!r}: the cluster has no GPU")
+        return "cuda"  # Ray shows every worker just its own
+
+    def extract(self, videos: Videos, advance: Advance, *, recipe: Recipe) -> Results:
+        """Yield every video's rows, or why there are none; see `extractor.Engine`.
+
+        A worker is started only when there is a video for it. A lost one is started again, and
+        its video with it, by Ray. A video that loses its worker every time has failed.
+
+        Raises:
+            InputError: a network cannot be loaded, or the cluster has no room.
+        """
+        if all(w.path is None for w in recipe.weights.values()):
+            log.warning("RANDOM WEIGHTS: the features will be those of an untrained network")
+        start, room = self._starter(recipe.device), self._room(recipe.device)
+        recipe_here = self._ray.put(recipe)
+        if not room:
+            raise InputError(f"the cluster has no {recipe.device} to run on")
+        coming, idle = iter(videos), list[Any]()
+        running: dict[Any, tuple[Any, tuple[str, Path]]] = {}
+        try:
+            while True:
+                while len(running) < room and (video := next(coming, None)):
+                    worker = idle.pop() if idle else start()
+                    task = worker.extract.remote(recipe_here, video[0], video[1].absolute())
+                    running[task] = worker, video
+                if not running:
+                    return
+                (ready,), _ = self._ray.wait(list(running), num_returns=1)
+                worker, (video_id, path) = running.pop(ready)
+                idle.append(worker)
+                yield video_id, self._result(ready, path)
+        finally:
+            for worker in [*idle, *(worker for worker, _ in running.values())]:
+                self._ray.kill(worker)
+
+    def _starter(self, device: str) -> Callable[[], Any]:
+        """Return what starts a worker, which holds one CPU, and one GPU if it runs there."""
+        actor = self._ray.remote(
+            num_cpus=1,
+            num_gpus=int(device.startswith("cuda")),
+            max_restarts=-1,
+            max_task_retries=RETRIES,
+        )(Worker)
+        start: Callable[[], Any] = actor.remote
+        return start
+
+    def _room(self, device: str) -> int:
+        has = self._ray.cluster_resources()
+        return int(has.get("GPU" if device.startswith("cuda") else "CPU", 0))
+
+    def _result(self, ready: Any, path: Path) -> VideoFeatures | VideoError:
+        try:
+            result: VideoFeatures | VideoError = self._ray.get(ready)
+            return result
+        except self._ray.exceptions.RayTaskError as e:
+            if isinstance(e.cause, InputError):
+                raise InputError(str(e.cause)) from None
+            reason = f"failed on the cluster ({type(e.cause).__name__}: {e.cause})"
+        except self._ray.exceptions.RayError as e:
+            lines = str(e).strip().splitlines() or [""]
+            reason = f"its worker was lost {RETRIES + 1} times ({type(e).__name__}: {lines[0]})"
+        return VideoError(f"{path}: {reason}")
+
+
+@contextlib.contextmanager
+def connect(address: str) -> Iterator[Cluster]:
+    """Connect to a Ray cluster, and part from it in the end.
+
+    Args:
+        address: of the cluster; `auto` for the one that this machine is part of; `local` for one
+            of this machine's own, which lives only as long as the connection.
+    Raises:
+        InputError: Ray is not installed, or there is no cluster.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--ray needs Ray: pip install 'tsatal[ray]'") from None
+    own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
+    except (ConnectionError, ValueError, RuntimeError) as e:
+        raise InputError(f"--ray {address}: cannot connect to a cluster ({e})") from None
+    try:
+        yield Cluster(ray)
+    finally:
+        ray.shutdown()
+
+
+def _with_own_weights(recipe: Recipe) -> Recipe:
+    """Return the recipe with checkpoints that are on this machine, downloaded if need be.
+
+    Raises:
+        InputError: a checkpoint is not to be had here, or is another one.
+    """
+    weights = {
+        stream: (
+            given
+            if given.path is None or given.path.is_file()
+            else resolve_weights(
+                "kinetics" if given.name == "kinetics" else str(given.path), sha256=given.sha256
+            )
+        )
+        for stream, given in recipe.weights.items()
+    }
+    return replace(recipe, weights=weights)

@@ -1,0 +1,1 @@
+"""One extraction shared by several processes: who works on what, and what is already done."""

@@ -1,0 +1,325 @@
+"""Who works on what: files in a shared folder that one process at a time can hold.
+
+A claim is made by an exclusive create, which local and network filesystems promise to be atomic.
+It names its process, so that on the same host a dead one is known at once, and is touched every
+few seconds, so that elsewhere it is known by standing still.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+
+LIMIT_SEC = 60.0  # a claim of another host that stands still for so long is that of a dead process
+BEATS = 6  # how often a claim is touched within that time
+FIELDS = {"host": str, "pid": int, "started": str, "token": str, "about": dict}
+POLL_SEC = 0.1  # how often a claim that is waited for is tried
+PATIENCE_SEC = 3.0  # how long it is waited for without a word
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a claim's file says; `token` is another for every claim ever made."""
+
+    host: str
+    pid: int
+    started: str
+    token: str
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return the process in words."""
+        return f"process {self.pid} on {self.host.split()[0]}" if self.host else "a process"
+
+
+class Claims:
+    """The claims of one process in one folder; close it, or use it in a `with` statement.
+
+    Args:
+        folder: made when the first claim is.
+        limit_sec: see `LIMIT_SEC`; the same for all processes that share the folder.
+    """
+
+    def __init__(self, folder: Path, *, limit_sec: float = LIMIT_SEC) -> None:
+        self.folder, self.limit_sec = folder, limit_sec
+        self._held: dict[Path, Claim] = {}
+        self._seen: dict[Path, tuple[tuple[str, int], float]] = {}
+        self._moved: set[str] = set()  # tokens of claims that were seen to be touched
+        self._closed = threading.Event()
+        threading.Thread(target=self._beat, name=f"claims {folder.name}", daemon=True).start()
+
+    def __enter__(self) -> Claims:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release everything that is held, and remove the folder if nothing is left in it."""
+        self._closed.set()
+        self.release_all()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def take(self, name: str, /, **about: Any) -> bool:
+        """Return whether `name` is now held by this process, and was not held by a living one.
+
+        Args:
+            name: of the claim, valid in a file name.
+            about: what others may read while it is held; JSON.
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        return self._take(self._path(name), about)
+
+    def release(self, name: str) -> None:
+        """Let others have `name`; nothing happens where this process does not hold it."""
+        self._release(self._path(name))
+
+    def release_all(self) -> None:
+        """Let others have everything that this process holds."""
+        for path in list(self._held):
+            self._release(path)
+
+    def note(self, name: str, /, **about: Any) -> None:
+        """Say something else about a claim that this process holds."""
+        path = self._path(name)
+        claim = Claim(**{**asdict(self._held[path]), "about": about})
+        aside = path.with_name(f".{path.name}.{claim.token}.tmp")
+        aside.write_text(json.dumps(asdict(claim)), encoding="utf-8")
+        os.replace(aside, path)
+
+    def holder(self, name: str) -> Claim | None:
+        """Return the claim of the living process that holds `name`, or None."""
+        return self._living(self._path(name))
+
+    def others(self, prefix: str) -> list[Claim]:
+        """Return the claims of names with that prefix that other living processes hold."""
+        paths = [p for p in self.folder.glob(f"{prefix}*.claim") if p not in self._held]
+        return [claim for p in paths if (claim := self._living(p))]
+
+    def doubtful(self, prefix: str) -> list[Claim]:
+        """Return those of `others` of which it is not known yet whether they are alive.
+
+        Within `limit_sec` of asking again and again, all of them have been touched or are dead.
+        """
+        return [
+            c for c in self.others(prefix) if c.host != this_host() and c.token not in self._moved
+        ]
+
+    @contextlib.contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Hold `name` for the length of a `with` statement, waiting until it is to be had."""
+        began, said = time.monotonic(), False
+        while not self.take(name):
+            if not said and time.monotonic() - began > PATIENCE_SEC:
+                said = True
+                log.info("%s: waiting for %s", self.folder, self.holder(name) or "a process")
+            time.sleep(POLL_SEC)
+        try:
+            yield
+        finally:
+            self.release(name)
+
+    def sweep(self) -> None:
+        """Remove what processes that died left in the folder: claims, and half-written files.
+
+        A half-written file `.NAME.*.tmp` belongs to whoever holds NAME.
+        """
+        for path in self.folder.glob("*.claim*"):
+            claim = _read(path)
+            if claim and self._dead(path, claim):
+                self._remove_dead(path, claim)
+        for path in self.folder.glob(".*.tmp"):
+            name = path.name[1:].split(".")[0]
+            held = self._path(name) in self._held
+            if held or self.take(name):
+                path.unlink(missing_ok=True)
+            if not held:
+                self.release(name)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.claim"
+
+    def _take(self, path: Path, about: Mapping[str, Any]) -> bool:
+        if self._create(path, about):
+            return True
+        claim = _read(path)
+        if claim and (not self._dead(path, claim) or not self._remove_dead(path, claim)):
+            return False
+        return self._create(path, about)
+
+    def _create(self, path: Path, about: Mapping[str, Any]) -> bool:
+        me = os.getpid()
+        claim = Claim(this_host(), me, started(me), uuid.uuid4().hex[:12], about)
+        try:
+            _write_new(path, json.dumps(asdict(claim)), token=claim.token)
+        except FileExistsError:
+            return False
+        except OSError as e:
+            raise InputError(f"{path.parent}: cannot be written ({e.strerror or e})") from None
+        self._held[path] = claim
+        return True
+
+    def _remove_dead(self, path: Path, claim: Claim) -> bool:
+        """Remove a dead process's claim; whether it is gone.
+
+        Of two that found it dead, the slower could remove the claim that the faster has made
+        since. So whoever removes it holds a claim on removing just this one, and looks again.
+        """
+        guard = path.with_name(f"{path.name}.{claim.token}")
+        if not self._take(guard, {}):
+            return False
+        try:
+            now = _read(path)
+            if now and now.token == claim.token:
+                path.unlink(missing_ok=True)
+        finally:
+            self._release(guard)
+        return True
+
+    def _release(self, path: Path) -> None:
+        claim = self._held.pop(path, None)
+        now = _read(path) if claim else None
+        if claim and now and now.token == claim.token:
+            path.unlink(missing_ok=True)
+
+    def _living(self, path: Path) -> Claim | None:
+        claim = _read(path)
+        return claim if claim and not self._dead(path, claim) else None
+
+    def _dead(self, path: Path, claim: Claim) -> bool:
+        """Return whether the claim's process is gone.
+
+        Another host's is when its claim has stood still by our own clock: clocks of two hosts,
+        or of a host and its file server, cannot be compared.
+        """
+        if claim.host == this_host():
+            return not _runs(claim)
+        try:
+            look = (claim.token, path.stat().st_mtime_ns)
+        except FileNotFoundError:
+            return False
+        now = time.monotonic()
+        before, since = self._seen.get(path, (look, now))
+        if before != look:
+            since = now
+            if before[0] == claim.token:
+                self._moved.add(claim.token)
+        self._seen[path] = (look, since)
+        return now - since >= self.limit_sec
+
+    def _beat(self) -> None:
+        while not self._closed.wait(self.limit_sec / BEATS):
+            for path in list(self._held):
+                with contextlib.suppress(OSError):
+                    os.utime(path)
+
+
+@functools.cache
+def this_host() -> str:
+    """Return what tells hosts apart, and boots and containers of one host: pids are theirs."""
+    marks = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        marks.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        marks.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(marks)
+
+
+def started(pid: int) -> str:
+    """Return when a process of this host began, in ticks; empty where that is not to be had.
+
+    A number that was given to another process since has another start; `dead` is what is said of
+    a process that has ended but was not yet waited for by its parent.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "dead" if fields[0] in "ZX" else fields[19]
+
+
+def _runs(claim: Claim) -> bool:
+    try:
+        os.kill(claim.pid, 0)  # no signal is sent
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs, under another user
+        pass
+    return started(claim.pid) in ("", claim.started)
+
+
+def _write_new(path: Path, text: str, *, token: str) -> None:
+    """Make a file that must not be there yet, with all its text from its first moment on.
+
+    Otherwise a process that is killed between the two would leave a claim that names nobody.
+
+    Raises:
+        FileExistsError: it is there.
+    """
+    aside = path.with_name(f".{path.name}.{token}.tmp")
+    try:
+        while True:
+            _write_exclusively(aside, text)
+            try:
+                os.link(aside, path)
+            except FileExistsError:
+                raise
+            except OSError:
+                if not aside.exists():  # another process has swept it away
+                    continue
+                _write_exclusively(path, text)  # a filesystem without links
+            return
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+
+
+def _write_exclusively(path: Path, text: str) -> None:
+    with os.fdopen(_open_new(path), "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def _open_new(path: Path) -> int:
+    while True:
+        try:
+            return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileNotFoundError:  # no folder, or another process has just removed it
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except FileExistsError as e:  # removed meanwhile, or a link on the way leads nowhere
+                if any(p.is_symlink() and not p.exists() for p in path.parents):
+                    raise NotADirectoryError(e.errno, "a link on the way leads nowhere") from None
+
+
+def _read(path: Path) -> Claim | None:
+    """Return a claim, or None where there is none; one cut short is told by its standing still."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            stat = os.fstat(file.fileno())
+            text = file.read()
+    except OSError as e:
+        if e.errno in (errno.ENOENT, errno.ESTALE):  # the latter from a network filesystem
+            return None
+        raise
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        claim = Claim(**json.loads(text))
+        if all(isinstance(v, FIELDS[name]) for name, v in vars(claim).items()) and claim.pid > 0:
+            return claim
+    return Claim("", 0, "", f"{stat.st_ino}-{stat.st_mtime_ns}")

@@ -1,0 +1,200 @@
+"""Work that is never lost: one small feature file per finished video, put together at the end.
+
+A single HDF5 file that grows does not survive being killed while it is written to; whole files
+that are renamed into place do. `OUT.h5.parts/` holds those of the videos that are finished but
+not yet in `OUT.h5`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...formats.atomic import write_text
+from ...formats.features import FeatureFile, VideoFeatures, write_feature_file
+from ..settings import differing_setting
+
+
+class Parts:
+    """The parts of one feature file, made with one provenance.
+
+    Args:
+        out: the feature file.
+        provenance: what a part must have been made with to count.
+    """
+
+    def __init__(self, out: Path, provenance: Mapping[str, Any]) -> None:
+        self.out, self.provenance = out, provenance
+        self.folder = out.with_name(out.name + ".parts")
+
+    def write(self, video: VideoFeatures) -> None:
+        """Keep a finished video; it survives whatever happens once this returns.
+
+        Raises:
+            InputError: it cannot be written, for instance because the disk is full.
+        """
+        path = self.path(video.video_id)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_feature_file(path, [video], provenance=self.provenance)
+        except OSError as e:
+            raise InputError(f"{self.folder}: cannot be written ({e}); {_KEPT}") from None
+
+    def path(self, video_id: str) -> Path:
+        """Return where the part of a video is, or would be."""
+        return self.folder / f"{part_name(video_id)}.h5"
+
+    def find(self) -> dict[str, tuple[Path, str]]:
+        """Return path and source fingerprint of every part that counts, by video id."""
+        found = {}
+        for path in sorted(self.folder.glob("*.h5")):
+            found.update({k: (path, v) for k, v in self._read(path).items()})
+        return found
+
+    def empty(self) -> bool:
+        """Return whether there is no part that counts."""
+        return not any(self._read(path) for path in self.folder.glob("*.h5"))
+
+    def source(self, video_id: str) -> str | None:
+        """Return the source fingerprint of a video's part, None without one that counts."""
+        return self._read(self.path(video_id)).get(video_id)
+
+    def _read(self, path: Path) -> dict[str, str]:
+        with contextlib.suppress(InputError), FeatureFile(path) as file:
+            if differing_setting(self.provenance, file.provenance) is None:
+                return fingerprints(file)
+        return {}
+
+    def assemble(
+        self, *, annotations_text: str | None, projections: Mapping[str, np.ndarray], fresh: bool
+    ) -> None:
+        """Put the parts into the feature file and remove them.
+
+        One process at a time may do so (`Share.alone`); others may write parts meanwhile.
+
+        Args:
+            annotations_text: to embed; None keeps what is embedded.
+            projections: the matrix of every stream.
+            fresh: whether to leave out the videos that are in the file now.
+        Raises:
+            InputError: it cannot be written; the old file and the parts are still there.
+        """
+        found = {path: file_identity(path) for path in self.folder.glob("*.h5")}
+        parts = {video_id: path for video_id, (path, _) in self.find().items()}
+        with contextlib.ExitStack() as stack:
+            old = None
+            if self.out.exists() and not fresh:
+                old = stack.enter_context(FeatureFile(self.out))
+                annotations_text = annotations_text or _embedded(old)
+            try:
+                write_feature_file(
+                    self.out,
+                    _videos(old, parts),
+                    provenance=self.provenance,
+                    annotations_text=annotations_text,
+                    projections=projections,
+                )
+            except OSError as e:
+                raise InputError(f"{self.out}: cannot be written ({e}); {_KEPT}") from None
+        self._clear(found)
+
+    def _clear(self, found: Mapping[Path, str]) -> None:
+        """Remove the parts that were found, and what killed runs left half-written.
+
+        What another process has written since they were found is not in the file, and stays.
+        """
+        for left, identity in found.items():
+            if file_identity(left) == identity:
+                left.unlink(missing_ok=True)
+        for left in self.folder.glob("*.pca"):  # the feature file holds the matrix now
+            left.unlink(missing_ok=True)
+        for left in self.out.parent.glob(f".{glob.escape(self.out.name)}.*.tmp"):
+            left.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+
+_KEPT = "finished videos are kept, and the same command goes on from there"
+
+
+def part_name(video_id: str) -> str:
+    """Return the name of a video's part and claim; ids can be too long for a file's name."""
+    return hashlib.sha256(video_id.encode()).hexdigest()[:24]
+
+
+def file_identity(path: Path) -> str:
+    """Return what is another once a file has been replaced; empty where there is none.
+
+    The file is opened, because only that makes a network filesystem ask its server.
+    """
+    try:
+        with path.open("rb") as file:
+            stat = os.fstat(file.fileno())
+    except FileNotFoundError:
+        return ""
+    return f"{stat.st_ino} {stat.st_mtime_ns} {stat.st_size}"
+
+
+def read_existing(out: Path, provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return the source fingerprint of every video in the feature file; empty without a file.
+
+    Raises:
+        InputError: no feature file, or made with other settings, so that nothing can be added.
+    """
+    if not out.exists():
+        return {}
+    with FeatureFile(out) as file:
+        differing = differing_setting(provenance, file.provenance)
+        if differing:
+            raise InputError(
+                f"{out}: was extracted with other settings ({differing}); choose another file, "
+                "or replace it with --overwrite"
+            )
+        return fingerprints(file)
+
+
+def embedded_annotations(out: Path) -> str | None:
+    """Return the annotations' JSON that the feature file holds, None without any or a file."""
+    if not out.exists():
+        return None
+    with FeatureFile(out) as file:
+        return _embedded(file)
+
+
+def fingerprints(file: FeatureFile) -> dict[str, str]:
+    """Return the source fingerprint of every video; empty where the writer left none."""
+    return {v: str(file.details(v).get("fingerprint", "")) for v in file.video_ids}
+
+
+def write_failures(out: Path, failed: Mapping[str, str]) -> None:
+    """List the videos that failed, and why, in `OUT.h5.failed.json`; without any, remove it."""
+    path = out.with_name(out.name + ".failed.json")
+    if not failed:
+        path.unlink(missing_ok=True)
+        return
+    write_text(path, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
+
+
+def _embedded(file: FeatureFile) -> str | None:
+    annotations = file.annotations()
+    return None if annotations is None else annotations.text
+
+
+def _videos(old: FeatureFile | None, parts: Mapping[str, Path]) -> Iterator[VideoFeatures]:
+    """Yield the videos of both, sorted; a part replaces what the file had."""
+    kept = set(old.video_ids) if old else set()
+    for video_id in sorted(kept | set(parts)):
+        if video_id in parts:
+            with FeatureFile(parts[video_id]) as part:
+                yield part.video(video_id)
+        elif old:
+            yield old.video(video_id)

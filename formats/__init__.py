@@ -1,0 +1,1 @@
+"""What lies on disk: feature files, annotations and predictions, names, and safe writing."""

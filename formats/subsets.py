@@ -1,0 +1,140 @@
+"""Which videos of a feature file are trained on, which are watched, and which are tested on."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from .annotations import AnnotatedVideo, Annotations, load_annotations
+from .features import FeatureFile
+
+logger = logging.getLogger(__name__)
+
+MAX_NAMED = 5  # names in a message; the rest are counted
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """The names of the subsets to train on, to watch during training, and to test on."""
+
+    train: str
+    validation: str
+    test: str
+
+
+def choose_subsets(
+    annotated: Mapping[str, int], *, train: str = "", validation: str = "", test: str = ""
+) -> Subsets:
+    """Return the roles of the subsets: as named, and where not named, by the usual names.
+
+    ActivityNet and most others train on `training` and have `validation`, and perhaps `testing`
+    with annotations; THUMOS14 trains on `validation` and has `test`. With one held-out subset,
+    it is both watched and tested on.
+
+    Args:
+        annotated: the number of videos with actions and features, by subset.
+        train, validation, test: names given by the user; empty to find them.
+    Raises:
+        InputError: a named subset has no such video, or a role cannot be told by name; the
+            message lists what there is.
+    """
+    there = ", ".join(f"{name!r} ({n} videos)" for name, n in annotated.items()) or "none"
+    for name in filter(None, (train, validation, test)):
+        if not annotated.get(name):
+            raise InputError(
+                f"no annotated video with features is in subset {name!r}; there are: {there}"
+            )
+
+    def first(*names: str) -> str:
+        return next((n for n in names if annotated.get(n)), "")
+
+    held_out = first("testing", "test")
+    train = train or first("training", "train") or (first("validation", "val") if held_out else "")
+    watched = first("validation", "val")
+    watched = "" if watched == train else watched
+    test = test or held_out or watched or validation
+    validation = validation or watched or test
+    if not train or not test:
+        role, missing = ("training", "train") if not train else ("test", "test")
+        raise InputError(
+            f"cannot tell the {role} subset by name; there are: {there}; "
+            f"name it with --set data.{missing}_subset=NAME"
+        )
+    return Subsets(train, validation, test)
+
+
+def find_annotations(file: FeatureFile, path: Path | None) -> Annotations:
+    """Return the annotations in `path`, or else those inside the feature file.
+
+    Raises:
+        InputError: there are none.
+    """
+    truth = load_annotations(path) if path else file.annotations()
+    if truth is None:
+        raise InputError(
+            f"{file.path}: has no annotations inside; give --annotations FILE.json, or put them "
+            f"in with `tsatal extract VIDEOS {file.path} --annotations FILE.json`"
+        )
+    return truth
+
+
+def videos_with_features(file: FeatureFile, truth: Annotations) -> dict[str, AnnotatedVideo]:
+    """Return the annotated videos that have features, in the annotations' order."""
+    ids = set(file.video_ids)
+    return {name: video for name, video in truth.videos.items() if name in ids}
+
+
+def videos_in_subset(
+    file: FeatureFile, truth: Annotations, subset: str
+) -> dict[str, AnnotatedVideo]:
+    """Return the videos of a subset that have features; how many have none is logged."""
+    wanted = truth.subset(subset)
+    there = {k: v for k, v in videos_with_features(file, truth).items() if v.subset == subset}
+    missing = [name for name in wanted if name not in there]
+    if not there:
+        raise InputError(f"{file.path}: has features of none of the {len(wanted)} {subset} videos")
+    if missing:
+        logger.warning(
+            "%d of %d %s videos have no features and are left out: %s",
+            len(missing), len(wanted), subset, some_names(missing),
+        )  # fmt: skip
+    return there
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Return the first few names, for a message."""
+    return ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
+
+
+def subset_to_test(truth: Annotations) -> str:
+    """Return the subset to test on, by name; the only one that has actions, if there is but one.
+
+    Raises:
+        InputError: it cannot be told by name; the message lists what there is.
+    """
+    annotated = Counter(v.subset for v in truth.videos.values() if v.instances)
+    if len(annotated) == 1:
+        return next(iter(annotated))
+    try:
+        return choose_subsets(annotated).test
+    except InputError:
+        raise InputError(
+            f"{truth.source}: cannot tell the test subset by name; name it with --subset; "
+            f"with actions there are: {', '.join(annotated) or 'none'}"
+        ) from None
+
+
+def report_unmatched(video_ids: set[str], truth: Annotations) -> None:
+    """Log how videos and annotations miss each other; a wrong folder shows here first."""
+    unknown = sorted(video_ids - set(truth.videos))
+    absent = len(set(truth.videos) - video_ids)
+    logger.info(
+        "annotations of %d videos from %s, %d of them without a video here",
+        len(truth.videos), truth.source, absent,
+    )  # fmt: skip
+    if unknown:
+        logger.warning("%d videos have no annotations: %s", len(unknown), some_names(unknown))

@@ -1,0 +1,51 @@
+"""One HTML file with everything inside: text escaped, scripts, styles and data in place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from typing import Any
+
+# No request leaves the page: scripts and styles stand in it; videos and pictures lie beside it.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: file: 'self'; media-src data: blob: file: 'self'"
+)
+
+
+def page(*, title: str, name: str, data: Any, scripts: Sequence[str] = ()) -> str:
+    """Return the page whose body, style and script are the package's `NAME.html`, `.css`, `.js`.
+
+    Args:
+        title: of the page, as plain text.
+        name: of the three files in this folder.
+        data: plain values; the script reads them with
+            `JSON.parse(document.getElementById("data").textContent)`. What is shown of them must be
+            set as text, never as HTML.
+        scripts: names of further scripts in this folder, put before the page's own.
+    """
+    body, style = (_asset(f"{name}.{kind}") for kind in ("html", "css"))
+    script = "".join(_asset(f"{part}.js") for part in (*scripts, name))
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}"
+        f'<script type="application/json" id="data">{script_json(data)}</script>\n'
+        f"<script>\n{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def script_json(data: Any) -> str:
+    """Return `data` as JSON that cannot end the script element it stands in.
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot say.
+    """
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8")

@@ -1,0 +1,283 @@
+"""The viewer: one HTML page with a video and, on a time line below it, what was found in it.
+
+`viewer_data` says what is on the page, the scripts how it looks and what keys and clicks do.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import InputError
+from ..extract.video import VideoError, probe_duration
+from ..formats.annotations import (
+    AMBIGUOUS,
+    ActionnessCurve,
+    Detection,
+    Instance,
+    class_labels,
+    load_actionness,
+    load_annotations,
+    load_predictions,
+)
+from ..formats.atomic import write_text
+from .browser_copy import TYPES, obstacle, write_preview
+from .canvas import MUTED, class_colours
+from .page import page
+
+EMBED_BYTES = 50_000_000  # larger videos stay beside the page
+MAX_DETECTIONS = 2000  # more, and the page would answer slowly
+FIRST_SHOWN = 1 / 3  # the slider starts at this share of the best score
+MOST_SHOWN_FIRST = 100
+SLIDER_STEPS = 100
+MAX_CURVE_POINTS = 4000
+
+
+@dataclass(frozen=True)
+class Media:
+    """What a page plays: a video inside it (`base64`), one beside it (`src`), or none.
+
+    `words` say which, and why.
+    """
+
+    words: str
+    type: str = ""
+    src: str = ""
+    base64: str = ""
+
+
+@dataclass(frozen=True)
+class ViewerPage:
+    """A page that was written, and in words where its video is."""
+
+    path: Path
+    words: str
+
+
+def viewer_data(
+    *,
+    video_id: str,
+    duration_sec: float,
+    detections: Sequence[Detection],
+    labels: Sequence[str],
+    media: Media,
+    truth: Sequence[Instance] | None = None,
+    actionness: ActionnessCurve | None = None,
+) -> dict[str, Any]:
+    """Return everything that a viewer's page shows, as plain values.
+
+    Args:
+        duration_sec: of the video; 0 where unknown.
+        labels: all classes of the data set, in the order that fixes the colours in all pictures.
+        truth: None where there are no annotations, which is not the same as no action.
+    """
+    best = sorted(detections, key=lambda d: -d.score)[:MAX_DETECTIONS]
+    actions: list[Detection | Instance] = [*best, *(truth or ())]
+    last_sec = max((a.end_sec for a in actions), default=0.0)
+    return {
+        "video_id": video_id,
+        "duration_sec": duration_sec or last_sec or 1.0,
+        "extent_sec": max(duration_sec, last_sec) or 1.0,
+        "classes": _classes(labels, {a.label for a in actions}),
+        "detections": [asdict(d) for d in best],
+        "left_out": len(detections) - len(best),
+        "truth": None if truth is None else [asdict(i) for i in truth],
+        "actionness": None if actionness is None else asdict(_thinned(actionness)),
+        "slider": slider([d.score for d in best]),
+        "media": asdict(media),
+    }
+
+
+def slider(scores: Sequence[float]) -> dict[str, float]:
+    """Return where the slider of thresholds begins, ends, and starts, and its step.
+
+    It starts at a third of the best score, which leaves out most second thoughts about the same
+    action, but never shows more than a hundred detections at first.
+
+    Args:
+        scores: best first.
+    """
+    if not scores:
+        return {"least": 0.0, "most": 1.0, "step": 0.01, "start": 0.0}
+    floor, best = min(0.0, scores[-1]), scores[0]
+    start = floor + FIRST_SHOWN * (best - floor)
+    if len(scores) > MOST_SHOWN_FIRST:
+        start = max(start, scores[MOST_SHOWN_FIRST - 1])
+    step = _round_step((best - floor) / SLIDER_STEPS)
+    least, most, start = (step * math.floor(s / step + 1e-9) for s in (floor, best, start))
+    return {"least": least, "most": most, "step": step, "start": start}
+
+
+def write_viewer(
+    video: Path | None,
+    out: Path,
+    *,
+    video_id: str,
+    detections: Sequence[Detection],
+    truth: Sequence[Instance] | None = None,
+    actionness: ActionnessCurve | None = None,
+    labels: Iterable[str] | None = None,
+    duration_sec: float = 0.0,
+    embed: bool | None = None,
+) -> ViewerPage:
+    """Write the page that shows `video` and what was found in it to `out`.
+
+    A video that browsers do not play is copied into one that they do. One that nothing can decode
+    leaves the page without a picture; it says so, and the rest of it works.
+
+    Args:
+        video: None where there is but its features.
+        labels: all classes of the data set; by default those of this video. They fix the colours.
+        duration_sec: what to believe where the video does not say how long it is.
+        embed: whether the video is put into the page, or lies beside it; by default it is put
+            inside up to 50 MB.
+    Raises:
+        InputError: there is no such file.
+    """
+    if video is not None and not video.is_file():
+        raise InputError(f"{video}: no such video file")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    media = _media(video, out, embed) if video else Media("no video was given")
+    if labels is None:
+        labels = [*(d.label for d in detections), *(i.label for i in truth or ())]
+    data = viewer_data(
+        video_id=video_id,
+        duration_sec=(probe_duration(video) if video else 0.0) or duration_sec,
+        detections=detections,
+        labels=sorted({*labels} - {AMBIGUOUS}),
+        media=media,
+        truth=truth,
+        actionness=actionness,
+    )
+    title = f"{video_id}: detected actions"
+    html = page(title=title, name="viewer", data=data, scripts=("viewer_parts", "viewer_clock"))
+    write_text(out, html)
+    return ViewerPage(out, media.words)
+
+
+def view_predictions(
+    video: Path,
+    predictions: Path,
+    out: Path,
+    *,
+    annotations: Path | None = None,
+    video_id: str | None = None,
+    embed: bool | None = None,
+) -> ViewerPage:
+    """Write the page of one video in a file of detections; see `write_viewer`.
+
+    Args:
+        annotations: ground truth to show below the detections.
+        video_id: the video's name in these files; by default its file's, without the ending.
+    Raises:
+        InputError: a file is missing or of another form, or does not know the video.
+    """
+    inputs = [p.resolve() for p in (video, predictions, annotations) if p]
+    if out.resolve() in inputs:
+        raise InputError(f"{out}: is one of the files to show; choose another --out")
+    video_id = video_id or video.stem
+    found = load_predictions(predictions)
+    _check_known(video_id, found, predictions)
+    truth = load_annotations(annotations).videos if annotations else None
+    if truth is not None:
+        _check_known(video_id, truth, annotations)
+    known = truth[video_id] if truth else None
+    labels = {d.label for detections in found.values() for d in detections}
+    return write_viewer(
+        video,
+        out,
+        video_id=video_id,
+        detections=found[video_id],
+        truth=known.instances if known else None,
+        actionness=load_actionness(predictions).get(video_id),
+        labels=labels.union(class_labels((truth or {}).values())),
+        duration_sec=(known.duration_sec if known else None) or 0.0,
+        embed=embed,
+    )
+
+
+def _check_known(video_id: str, videos: Iterable[str], source: Path | None) -> None:
+    ids = list(videos)
+    if video_id not in ids:
+        near = get_close_matches(video_id, ids, n=5, cutoff=0.3) or ids[:5]
+        there = ", ".join(near) + (", ..." if len(ids) > len(near) else "")
+        raise InputError(
+            f"{source}: has no video called {video_id!r}, but {there or 'none at all'}; "
+            "say which one this is with --id"
+        )
+
+
+def _classes(labels: Sequence[str], present: set[str]) -> list[dict[str, str]]:
+    """Return the labels that are present, sorted, with their colours."""
+    colours = class_colours([*labels, *sorted(present - {*labels, AMBIGUOUS})])
+    ordered = [label for label in colours if label in present]
+    if AMBIGUOUS in present:
+        ordered.append(AMBIGUOUS)
+    return [{"label": label, "colour": colours.get(label, MUTED)} for label in ordered]
+
+
+def _thinned(curve: ActionnessCurve) -> ActionnessCurve:
+    """Return the curve in at most 4000 points, each the highest of those it stands for."""
+    every = -(-len(curve.values) // MAX_CURVE_POINTS)
+    if every <= 1:
+        return curve
+    starts = range(0, len(curve.values), every)
+    values = tuple(max(curve.values[k : k + every]) for k in starts)
+    middle = curve.start_sec + (every - 1) / 2 * curve.step_sec
+    return ActionnessCurve(middle, every * curve.step_sec, values)
+
+
+def _round_step(step: float) -> float:
+    """Return the next 1, 2 or 5 times a power of ten that is at least `step`."""
+    if step <= 0:
+        return 0.01
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(power * n for n in (1, 2, 5, 10) if power * n >= step * (1 - 1e-9))
+
+
+def _media(video: Path, out: Path, embed: bool | None) -> Media:
+    """Return what the page `out` plays for `video`, having written a copy where one is needed."""
+    large = video.stat().st_size > EMBED_BYTES
+    try:
+        why = obstacle(video)
+        if not why and embed and large:
+            why = "the video itself is too large to be there"
+        if not why:
+            return _beside(video, out) if embed is False or large else _inside(video)
+        # Hidden, because nobody has a file of that name, until it is known whether it stays.
+        copy = write_preview(video, out.with_name(f".{out.stem}.preview"), smaller=large)
+    except VideoError as error:
+        return Media(words=str(error).replace(str(video), video.name))
+    if embed is False or (embed is None and copy.stat().st_size > EMBED_BYTES):
+        return _beside(copy.replace(copy.with_name(copy.name[1:])), out, why=why)
+    media = _inside(copy, why=why)
+    copy.unlink()
+    return media
+
+
+def _inside(video: Path, *, why: str = "") -> Media:
+    what = "a copy of the video" if why else "the video"
+    words = f"{what} is inside the page ({max(0.1, video.stat().st_size / 1e6):.1f} MB)"
+    text = base64.b64encode(video.read_bytes()).decode("ascii")
+    return Media(_because(words, why), TYPES[video.suffix.lower()], base64=text)
+
+
+def _beside(video: Path, out: Path, *, why: str = "") -> Media:
+    try:
+        where = Path(os.path.relpath(video.resolve(), out.parent.resolve())).as_posix()
+        src = quote(where)
+    except ValueError:  # another drive
+        where, src = str(video), video.resolve().as_uri()
+    words = f"the page plays {where}: keep the two together"
+    return Media(_because(words, why), TYPES[video.suffix.lower()], src=src)
+
+
+def _because(words: str, why: str) -> str:
+    return f"{words}, because {why}" if why else words

@@ -1,0 +1,48 @@
+"""Runs side by side."""
+
+import numpy as np
+
+from tsatal.config import load_config
+from tsatal.evaluation.average_precision import Evaluation
+from tsatal.reports.comparison import comparison_table
+
+
+def evaluation(ap: float, *, videos: int = 2) -> Evaluation:
+    return Evaluation(
+        protocol="anet",
+        subset="test",
+        tious=(0.5, 0.7),
+        num_videos=videos,
+        num_instances=3,
+        per_class={"jump": np.array([ap, ap / 2]), "run": np.array([1.0, 0.0])},
+        instances_per_class={"jump": 1, "run": 2},
+        notes=(),
+    )
+
+
+def cells(line: str) -> list[str]:
+    return line.split()
+
+
+def test_a_table_has_a_row_per_run_and_a_column_per_threshold() -> None:
+    lines = comparison_table({"runs/a": evaluation(0.4), "runs/b": evaluation(0.8)}).splitlines()
+    assert "anet protocol" in lines[0] and "2 videos" in lines[0]
+    assert cells(lines[3]) == ["runs/a", "70.00", "10.00", "40.00"]
+    assert cells(lines[4]) == ["runs/b", "90.00", "20.00", "55.00"]
+    assert cells(lines[8]) == ["jump", "30.00", "60.00"]
+    assert cells(lines[9]) == ["run", "50.00", "50.00"]
+
+
+def test_it_names_the_settings_that_differ_and_no_others() -> None:
+    configs = {"a": load_config("paper"), "b": load_config("paper", ["optim.lr=0.5"])}
+    text = comparison_table({"a": evaluation(0.4), "b": evaluation(0.4)}, configs)
+    settings = text.partition("settings that differ\n")[2].splitlines()
+    assert [cells(line) for line in settings] == [
+        ["setting", "a", "b"],
+        ["optim.lr", "0.001", "0.5"],
+    ]
+
+
+def test_it_says_where_a_run_was_measured_on_something_else() -> None:
+    text = comparison_table({"a": evaluation(0.4), "b": evaluation(0.4, videos=7)})
+    assert text.splitlines()[-1].startswith("note: b: ") and "7 videos" in text.splitlines()[-1]
