@@ -18,7 +18,7 @@ from tsatal.extract.sharing.claims import Claims, started, this_host
 TAKE_AND_DIE = """
 import os, sys
 from pathlib import Path
-from tsatal.extract.claims import Claims
+from tsatal.extract.sharing.claims import Claims
 claims = Claims(Path(sys.argv[1]))
 for name in sys.argv[2:]:
     assert claims.take(name, what="work")
