@@ -154,7 +154,8 @@ def test_another_host_that_was_switched_off_stops_nobody_for_long(tmp_path: Path
 RUN = """
 import os, signal, sys, time
 from pathlib import Path
-from tsatal.extract import extractor, parts
+from tsatal.extract import extractor
+from tsatal.extract.sharing import parts
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
 
