@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 
 from ..errors import InputError
-from ..formats.annotations import Annotations, class_labels, load_annotations
+from ..formats.annotations import Annotations, class_labels, read_text
 from ..formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
 from ..formats.subsets import Subsets
 from .findings import NOTE, Case, Finding, Report, collect
@@ -51,12 +51,12 @@ def check_file(
     if not _is_feature_file(path):
         if annotations:
             raise InputError(f"{path}: not a feature file; --annotations goes with one")
-        truth, refused = read_leniently(_text(path), source=str(path))
+        truth, refused = read_leniently(read_text(path), source=str(path))
         truth = _without(truth, exclude)
         cases = [*refused, *_annotation_cases(truth, named=named)]
         return _report(path, _summary(truth), cases, exclude)
     with FeatureFile(path) as file:
-        text = _text(annotations) if annotations else file.annotations_text()
+        text = read_text(annotations) if annotations else file.annotations_text()
         if text is None:
             cases = [Case("not-annotated", "neither inside nor given")]
             cases += _feature_cases(file, None, named=named)
@@ -145,13 +145,6 @@ def _cases_of_both(
 
 def _is_feature_file(path: Path) -> bool:
     return path.suffix.lower() in FEATURE_SUFFIXES or (path.is_file() and h5py.is_hdf5(path))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return load_annotations(path).text  # raises, and says why
 
 
 def _report(path: Path, checked: str, cases: list[Case], exclude: Collection[str]) -> Report:

@@ -15,7 +15,14 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..formats.annotations import AnnotatedVideo, class_labels, load_actionness, load_predictions
+from ..formats.annotations import (
+    AnnotatedVideo,
+    class_labels,
+    json_kind,
+    load_actionness,
+    load_predictions,
+    read_text,
+)
 from ..formats.features import FEATURE_SUFFIXES, FeatureFile
 from .rows import usable_axes
 from .truth import actions, read_leniently
@@ -191,15 +198,14 @@ def _words(value: Any) -> str:
 
 def _describe_json(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        raw = json.loads(text)
-    except (ValueError, RecursionError):
+        kind = json_kind(path)
+    except InputError:
         raise InputError(
             f"{path}: neither a feature file, a checkpoint, annotations, nor detections"
         ) from None
-    if isinstance(raw, dict) and "database" in raw:
-        return {"file": str(path), "kind": "annotations", **_truth(text, str(path), None)}
-    if isinstance(raw, dict) and "results" in raw:
+    if kind == "annotations":
+        return {"file": str(path), "kind": kind, **_truth(read_text(path), str(path), None)}
+    if kind == "detections":
         return describe_predictions(path)
     raise InputError(f"{path}: JSON, but neither annotations ('database') nor detections "
                      "('results')")  # fmt: skip

@@ -6,13 +6,10 @@ Actions are meant throughout: `Ambiguous` is never a class, so its segments are 
 from __future__ import annotations
 
 import difflib
-import json
 import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
 
 from ..errors import InputError
 from ..formats.annotations import (
@@ -20,7 +17,8 @@ from ..formats.annotations import (
     AnnotatedVideo,
     Annotations,
     Instance,
-    parse_annotations,
+    read_annotations,
+    repeated_keys,
 )
 from ..formats.subsets import Subsets, choose_subsets
 from .findings import Case
@@ -39,16 +37,9 @@ def read_leniently(text: str, *, source: str) -> tuple[Annotations, list[Case]]:
     Raises:
         InputError: nothing can be read: not JSON, or not of ActivityNet's form.
     """
-    cases: list[Case] = []
-    try:
-        truth = parse_annotations(text, source=source)
-    except InputError:
-        database = _database(text)
-        if database is None:
-            raise
-        videos = {k: _readable(k, entry, cases) for k, entry in database.items()}
-        truth = Annotations(videos, text, source)
-    return truth, cases + [Case("repeated-key", repr(key)) for key in _repeated_keys(text)]
+    truth, problems = read_annotations(text, source=source)
+    refused = [Case("refused", problem.says, problem.video_id) for problem in problems]
+    return truth, refused + [Case("repeated-key", repr(key)) for key in repeated_keys(text)]
 
 
 def actions(video: AnnotatedVideo) -> list[Instance]:
@@ -196,59 +187,3 @@ def _meant(name: str) -> str | None:
         return None
     near = difflib.get_close_matches(name.strip().casefold(), SUBSET_NAMES, n=1, cutoff=0.75)
     return near[0] if near else None
-
-
-def _database(text: str) -> dict[str, Any] | None:
-    """Return the videos' raw entries, or None where the text is not of that form at all."""
-    try:
-        database = json.loads(text)["database"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return database if isinstance(database, dict) else None
-
-
-def _readable(video_id: str, entry: Any, cases: list[Case]) -> AnnotatedVideo:
-    """Return what can be read of one video; what cannot is added to `cases`."""
-    whole = _attempt(video_id, entry)
-    if isinstance(whole, AnnotatedVideo):
-        return whole
-    raw = entry if isinstance(entry, dict) else {}
-    items = raw.get("annotations") if isinstance(raw.get("annotations"), list) else []
-    bare = _attempt(video_id, {**raw, "annotations": []} if raw else entry)
-    if isinstance(bare, str) or not items:
-        cases.append(Case("refused", bare if isinstance(bare, str) else whole, video_id))
-        bare = _attempt(video_id, {"subset": raw.get("subset")})
-    if isinstance(bare, str):
-        bare = AnnotatedVideo(video_id, "", None, ())
-    kept: list[Instance] = []
-    for n, item in enumerate(items or []):
-        read = _attempt(video_id, {"subset": "", "annotations": [item]})
-        if isinstance(read, str):
-            cases.append(Case("refused", f"entry {n}: {read}", video_id))
-        else:
-            kept += read.instances
-    return replace(bare, instances=tuple(kept))
-
-
-def _attempt(video_id: str, entry: Any) -> AnnotatedVideo | str:
-    """Return one video, or why it is refused."""
-    text = json.dumps({"database": {video_id: entry}})
-    try:
-        return parse_annotations(text, source="").videos[video_id]
-    except InputError as e:
-        return re.sub(r"^(, entry \d+)?: ", "", str(e).removeprefix(f": {video_id}"))
-
-
-def _repeated_keys(text: str) -> list[str]:
-    """Return the keys that stand more than once in an object of the JSON."""
-    repeated: Counter[str] = Counter()
-
-    def counted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        """Return an object's members, the last of equal keys; those keys are added up."""
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            repeated.update(Counter(key for key, _ in pairs) - Counter(members.keys()))
-        return members
-
-    json.loads(text, object_pairs_hook=counted)
-    return list(repeated)
