@@ -100,7 +100,8 @@ def test_what_one_writes_while_another_assembles_is_kept(
 
 def test_videos_of_a_process_that_has_died_are_taken_over(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; from tsatal.extract.sharing.claims import Claims\n"
+        "import os, sys; from pathlib import Path\n"
+        "from tsatal.extract.sharing.claims import Claims\n"
         "claims = Claims(Path(sys.argv[1])); claims.take(sys.argv[2]); os._exit(9)"
     )
     with joined(tmp_path / "out.h5") as share:
@@ -153,7 +154,8 @@ def test_another_host_that_was_switched_off_stops_nobody_for_long(tmp_path: Path
 RUN = """
 import os, signal, sys, time
 from pathlib import Path
-from tsatal.extract import extractor, parts
+from tsatal.extract import extractor
+from tsatal.extract.sharing import parts
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
 
