@@ -14,11 +14,11 @@ import numpy as np
 from ..errors import InputError
 from ..formats.annotations import load_annotations
 from ..formats.features import VideoFeatures, write_feature_file
+from .arrays import open_source
 from .facts import FactBook
-from .layouts import FIRST_AXIS_IS_TIME, UnknownTimes, clock
+from .layouts import FIRST_AXIS_IS_TIME, ImportSettings, UnknownTimes, clock
 from .progress import counted
-from .settings import ImportSettings
-from .streams import Streams, open_source, split_rows
+from .streams import Streams, split_rows
 
 
 @dataclass
@@ -120,7 +120,7 @@ class _Import:
         self._check_names()
         self._check_times()
         transpose = settings.transpose
-        if transpose is None and settings.layout.format in FIRST_AXIS_IS_TIME:
+        if transpose is None and settings.format in FIRST_AXIS_IS_TIME:
             transpose = False
         self.summary.transposed = streams.find_axes(transpose, self._expected_rows)
 
@@ -143,11 +143,11 @@ class _Import:
             raise self._nothing(next(iter(summary.failed.values())))
 
     def _video(self, video_id: str) -> VideoFeatures:
-        layout, facts = self._settings.layout, self._facts.of(video_id)
-        clock(layout, facts)  # raises; before reading, where the time goes
+        facts = self._facts.of(video_id)
+        clock(self._settings, facts)  # raises; before reading, where the time goes
         rows, uneven = self._streams.rows(video_id)
         count = len(rows["rgb"])
-        axis = clock(layout, facts, count)
+        axis = clock(self._settings, facts, count)
         if uneven:
             self.summary.trimmed[video_id] = uneven
         if facts.duration_sec and (share := axis.misfit(count, facts.duration_sec)):
@@ -189,7 +189,7 @@ class _Import:
         reason = None
         for video_id in wanted:
             try:
-                clock(self._settings.layout, self._facts.of(video_id))
+                clock(self._settings, self._facts.of(video_id))
                 return
             except UnknownTimes as e:
                 reason = reason or e
@@ -198,11 +198,11 @@ class _Import:
         raise self._nothing(f"{wanted[0]} and all others have {reason}")
 
     def _expected_rows(self, video_id: str) -> float | None:
-        if self._settings.layout.resized:
+        if self._settings.spread:
             return None
         try:
             facts = self._facts.of(video_id)
-            axis = clock(self._settings.layout, facts)
+            axis = clock(self._settings, facts)
         except InputError:
             return None
         return axis.rows_in(facts.duration_sec) if facts.duration_sec else None
@@ -214,7 +214,7 @@ class _Import:
 def _provenance(settings: ImportSettings, source: Path, flow: Path | None) -> dict[str, Any]:
     """Return what the feature file says about its rows; the same words for the same making."""
     return {
-        **settings.layout.provenance(),
+        **settings.provenance(),
         "source": source.name,
         "flow": flow.name if flow else None,
         "store": settings.dtype,

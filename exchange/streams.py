@@ -1,45 +1,27 @@
-"""The streams of a published set, side by side: which arrays belong together, and their rows."""
+"""Arrays of one or two streams become rows side by side: which axis is time, and how wide rows are.
+
+Nothing in an array says whether it is (T, D) or (D, T). Over the videos of one set D is the same
+and T is not, which settles most cases; a single video, or videos resized to one T, leave the
+durations to compare with.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-import h5py
 import numpy as np
 
 from ..errors import InputError
 from ..formats.features import STREAMS
-from .arrays import CSV_ENDINGS, ENDINGS, ArrayContainer, ArrayFolder, ArraySource
-from .axes import SAMPLE, Axes, as_rows, find_axes, two_dimensional, with_time
-from .ids import assign_ids
-from .layouts import C3D_KEY
-from .settings import ImportSettings
+from .arrays import ArraySource, assign_ids
+from .layouts import ImportSettings
 
-MAX_UNEVEN = (
-    2  # rows that two streams of one video may differ by: windows at the end that one lacks
-)
-
-
-def open_source(path: Path, settings: ImportSettings, without: Path | None = None) -> ArraySource:
-    """Return the arrays in a folder, a file, or an HDF5 file, opened.
-
-    Args:
-        path: where they are.
-        settings: of the import; the format says what to look for.
-        without: a folder inside it that is another source.
-    Raises:
-        InputError: there are none.
-    """
-    layout = settings.layout.format
-    if layout == "bmn":
-        return ArrayFolder(path, CSV_ENDINGS, without=without)
-    if path.is_file() and h5py.is_hdf5(path):
-        key = settings.key or (C3D_KEY if layout == "activitynet-h5" else None)
-        return ArrayContainer(path, key=key)
-    if layout == "activitynet-h5":
-        raise InputError(f"{path}: no HDF5 file, or cut short; --format activitynet-h5 is one")
-    return ArrayFolder(path, ENDINGS, key=settings.key, without=without)
+SAMPLE = 16  # arrays that are looked at before the first is imported
+GOOD_FIT = 1.1  # rows by rows expected, within which a size may be the number of rows
+MAX_UNEVEN = 2  # rows that two streams of one video may differ by: one lacks windows at the end
 
 
 class Streams:
@@ -56,9 +38,7 @@ class Streams:
         self, sources: Mapping[str, ArraySource], settings: ImportSettings, known: set[str]
     ) -> None:
         self._sources, self._settings = sources, settings
-        assigned = {
-            name: assign_ids(s.entries, settings.naming, known) for name, s in sources.items()
-        }
+        assigned = {name: assign_ids(s.entries, settings, known) for name, s in sources.items()}
         self._entries = {name: a.entries for name, a in assigned.items()}
         self.found = list(self._entries["rgb"])
         self.others = assigned["rgb"].others
@@ -169,3 +149,88 @@ def _exported_split(streams: object, width: int) -> int | None:
     if not all(isinstance(n, int) for n in streams.values()) or sum(streams.values()) != width:
         return None
     return int(streams["rgb"])
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axis of an array that is time, and the width of a row."""
+
+    time: int
+    width: int
+
+
+def two_dimensional(array: np.ndarray, at: str) -> np.ndarray:
+    """Return an array of numbers without the axes of length 1 that make it more than a matrix.
+
+    Raises:
+        InputError: not numbers, empty, or not a matrix.
+    """
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{at}: holds {array.dtype}, numbers are needed")
+    matrix = array if array.ndim == 2 else array.squeeze()
+    if matrix.ndim != 2:
+        raise InputError(f"{at}: has the shape {array.shape}, rows by width are needed")
+    if not matrix.size:
+        raise InputError(f"{at}: is empty, of shape {array.shape}")
+    return matrix
+
+
+def find_axes(shapes: Sequence[tuple[int, int]], expected: Sequence[float | None], at: str) -> Axes:
+    """Return which axis is time, as a sample of the set's arrays shows.
+
+    Args:
+        shapes: of some of the arrays.
+        expected: the number of rows that each should have by its duration, where known.
+        at: the source, for messages.
+    Raises:
+        InputError: neither sizes nor durations tell.
+    """
+    misfits = [len(shapes) - _mode(shapes, 1 - axis)[1] for axis in (0, 1)]
+    votes = Counter(_vote(s, e) for s, e in zip(shapes, expected, strict=True))
+    if misfits[0] != misfits[1]:
+        return with_time(shapes, 0 if misfits[0] < misfits[1] else 1)
+    if votes[0] != votes[1]:
+        return with_time(shapes, 0 if votes[0] > votes[1] else 1)
+    raise InputError(
+        f"{at}: cannot tell which axis of arrays of shape {shapes[0]} is time; say "
+        "--no-transpose for rows by width (T, D), --transpose for (D, T)"
+    )
+
+
+def with_time(shapes: Sequence[tuple[int, int]], time: int) -> Axes:
+    """Return the axes where it is known which one is time; most arrays' width counts."""
+    return Axes(time, _mode(shapes, 1 - time)[0])
+
+
+def as_rows(matrix: np.ndarray, axes: Axes, at: str, dtype: str) -> np.ndarray:
+    """Return a matrix as rows (T, D) of `dtype`.
+
+    Raises:
+        InputError: another width than the set's, or a value that is not finite in `dtype`.
+    """
+    rows = matrix.T if axes.time == 1 else matrix
+    if rows.shape[1] != axes.width:
+        raise InputError(f"{at}: is {rows.shape[1]} wide, other videos are {axes.width}")
+    with np.errstate(over="ignore"):
+        rows = np.ascontiguousarray(rows, dtype=dtype)
+    if not np.isfinite(rows).all():
+        raise InputError(f"{at}: has values that are NaN, infinite or too large for {dtype}")
+    return rows
+
+
+def _mode(shapes: Sequence[tuple[int, int]], axis: int) -> tuple[int, int]:
+    return Counter(shape[axis] for shape in shapes).most_common(1)[0]
+
+
+def _vote(shape: tuple[int, int], expected: float | None) -> int | None:
+    """Return the axis whose size is plainly nearer to the expected number of rows, or None.
+
+    (D, T) is the exception among published features, so it must fit well; (T, D) may fit badly,
+    as it does when the frame rate is wrong.
+    """
+    if expected is None:
+        return None
+    off = [abs(math.log(size / expected)) for size in shape]
+    nearer = int(off[1] < off[0])
+    plain = off[nearer] * 1.5 < off[1 - nearer]
+    return nearer if plain and (nearer == 0 or off[nearer] <= math.log(GOOD_FIT)) else None
