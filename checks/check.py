@@ -1,8 +1,7 @@
 """Checks of annotations and feature files: what would ruin a training or an evaluation silently.
 
-`check_file` is the command's; `check_annotations` and `check_features` look at one side each, and
-`warnings_for_training` is what can be said at the start of a training without reading rows. All
-kinds of findings stand in `findings.KINDS`.
+`check_file` is the command's; `warnings_for_training` finds what can be found at the start of a
+training without reading rows. All kinds of findings stand in `findings.KINDS`.
 """
 
 from __future__ import annotations
@@ -51,36 +50,21 @@ def check_file(
     if not _is_feature_file(path):
         if annotations:
             raise InputError(f"{path}: not a feature file; --annotations goes with one")
-        truth, refused = read_leniently(read_text(path), source=str(path))
-        truth = _without(truth, exclude)
-        cases = [*refused, *_annotation_cases(truth, named=named)]
+        truth, cases = _read(read_text(path), str(path), exclude)
+        cases += _annotation_cases(truth, named=named)
         return _report(path, _summary(truth), cases, exclude)
     with FeatureFile(path) as file:
+        streams = ", ".join(file.streams()) or "no stream"
+        checked = f"{len(file.video_ids)} videos with rows of {streams}"
         text = read_text(annotations) if annotations else file.annotations_text()
         if text is None:
             cases = [Case("not-annotated", "neither inside nor given")]
             cases += _feature_cases(file, None, named=named)
-            return _report(path, _contents(file), cases, exclude)
-        truth, refused = read_leniently(text, source=str(annotations or path))
-        truth = _without(truth, exclude)
-        cases = [*refused, *_feature_cases(file, truth, named=named)]
-        summary = f"{_contents(file)}; annotations of {_summary(truth)}"
-        return _report(path, summary, cases, exclude)
-
-
-def check_annotations(truth: Annotations, *, named: Subsets = FOUND_BY_NAME) -> list[Finding]:
-    """Return what is wrong with annotations, worst first."""
-    return collect(_annotation_cases(truth, named=named))
-
-
-def check_features(
-    file: FeatureFile, truth: Annotations | None, *, named: Subsets = FOUND_BY_NAME
-) -> list[Finding]:
-    """Return what is wrong with a feature file and its annotations, worst first.
-
-    Every row is read, a video at a time: 800 MB take about as long as reading them.
-    """
-    return collect(_feature_cases(file, truth, named=named))
+        else:
+            truth, cases = _read(text, str(annotations or path), exclude)
+            checked += f"; annotations of {_summary(truth)}"
+            cases += _feature_cases(file, truth, named=named)
+        return _report(path, checked, cases, exclude)
 
 
 def warnings_for_training(
@@ -102,6 +86,11 @@ def warnings_for_training(
         for finding in collect(case for case in cases if case.video_id not in exclude)
         if finding.level != NOTE and finding.kind.name not in SAID_BY_TRAINING
     ]
+
+
+def _read(text: str, source: str, exclude: Collection[str]) -> tuple[Annotations, list[Case]]:
+    truth, cases = read_leniently(text, source=source)
+    return _without(truth, exclude), cases
 
 
 def _without(truth: Annotations, exclude: Collection[str]) -> Annotations:
@@ -158,8 +147,3 @@ def _summary(truth: Annotations) -> str:
     subsets = ", ".join(f"{name} ({n})" for name, n in truth.subset_counts().items())
     labels = len(class_labels(videos))
     return f"{len(videos)} videos, {instances} instances, {labels} classes; subsets {subsets}"
-
-
-def _contents(file: FeatureFile) -> str:
-    streams = ", ".join(file.streams()) or "no stream"
-    return f"{len(file.video_ids)} videos with rows of {streams}"

@@ -65,10 +65,10 @@ def check_times(
     """Yield which videos' rows do not cover the time that is said, or not their instances."""
     off = []
     for video_id, axis in axes.items():
-        mismatch = _mismatch(axis, truth.get(video_id))
-        if mismatch:
-            yield Case(mismatch.kind, mismatch.says, video_id)
-            off += [mismatch.ratio] if mismatch.kind == "wrong-duration" else []
+        if mismatch := _mismatch(video_id, axis, truth.get(video_id)):
+            case, ratio = mismatch
+            yield case
+            off += [ratio] if case.kind == "wrong-duration" else []
     if len(off) > max(1, MOST * len(axes)):
         ratio = median(off)
         alike = sum(abs(r / ratio - 1) <= RATIO for r in off)
@@ -134,19 +134,13 @@ class _Seen:
                 yield Case("dead-columns", f"{stream}: {(~used).sum()} of {len(used)} columns")
 
 
-@dataclass(frozen=True)
-class _Mismatch:
-    """How the time that rows cover differs from a duration; `ratio` is of the two."""
+def _mismatch(
+    video_id: str, axis: TimeAxis, annotated: AnnotatedVideo | None
+) -> tuple[Case, float] | None:
+    """Return the worse disagreement of the time that rows cover with a stated duration, and the
+    ratio of the two; None where they agree with the file's own duration and the annotations'.
 
-    kind: str
-    says: str
-    ratio: float
-
-
-def _mismatch(axis: TimeAxis, annotated: AnnotatedVideo | None) -> _Mismatch | None:
-    """Return the worse of the disagreements with the file's own duration and the annotations'.
-
-    The last row stands for half a step behind it, or for as long as passes before the first row:
+    The last row stands for half a step after it, or for as long as passes before the first row:
     features of long clips start half a clip late, and end as early.
     """
     last = axis.start_sec + (axis.num_steps - 1) * axis.step_sec
@@ -164,7 +158,7 @@ def _mismatch(axis: TimeAxis, annotated: AnnotatedVideo | None) -> _Mismatch | N
     doubt = "rounded-duration" if rounded else "duration"
     kind = "wrong-duration" if abs(ratio - 1) > RATIO and not rounded else doubt
     says = f"rows cover {covered[who]:.6g} s, {who} say{'s' * (who[0] == 'i')} {said[who]:.6g} s"
-    return _Mismatch(kind, f"{says} (ratio {ratio:.3f})", ratio)
+    return Case(kind, f"{says} (ratio {ratio:.3f})", video_id), ratio
 
 
 def _instances_on_rows(

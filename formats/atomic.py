@@ -87,19 +87,19 @@ def write_text(path: str | Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8", newline="")
 
 
-class ErrorKeeper(io.RawIOBase):
-    """A new file whose first error is kept for the end; what is written after it is lost.
+class ErrorKeeper(io.FileIO):
+    """A new file that keeps the first error of writing until `check` is called.
 
     For HDF5, which on a full disk fails over and over while it is being closed, and prints that.
-    Call `check` now and then, and when it has been closed.
+    What is written after the error is lost, so call `check` now and then, and at the end.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115
+        super().__init__(path, "w+")
         self._error: OSError | None = None
 
     def check(self) -> None:
-        """Raise the error that there was, if any.
+        """Raise the first error, if there was one.
 
         Raises:
             OSError: the disk was full, for instance.
@@ -107,49 +107,20 @@ class ErrorKeeper(io.RawIOBase):
         if self._error:
             raise self._error
 
-    def close(self) -> None:
-        """Close the file."""
-        super().close()
-        self._file.close()
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place, and return it."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._file.tell()
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer from the place on."""
-        return self._file.readinto(buffer)
-
     def write(self, data: Any) -> int:
-        """Write all of the data, or take down why not."""
+        """Write all of the data, or keep the error."""
         left = memoryview(data).cast("B")
         try:
             while left and not self._error:
-                left = left[self._file.write(left) :]
+                left = left[super().write(left) :]
         except OSError as e:
             self._error = e
         return memoryview(data).nbytes
 
     def truncate(self, size: int | None = None) -> int:
-        """Cut or lengthen the file, or take down why not."""
+        """Cut or lengthen the file, or keep the error."""
         try:
-            return self._file.truncate(size)
+            return super().truncate(size)
         except OSError as e:
             self._error = self._error or e
             return size or 0

@@ -17,7 +17,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -92,12 +91,7 @@ class FeatureFile:
     def __enter__(self) -> FeatureFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -279,7 +273,7 @@ def write_feature_file(
         OSError: the disk is full, or the folder cannot be written.
     """
     count = 0
-    with replacing(path) as aside, contextlib.closing(ErrorKeeper(aside)) as kept:
+    with replacing(path) as aside, ErrorKeeper(aside) as kept:
         with h5py.File(kept, "w") as file:
             file.attrs.update(format=FORMAT, version=VERSION, provenance=json.dumps(provenance))
             if annotations_text is not None:
