@@ -47,7 +47,8 @@ def check_file(
     Raises:
         InputError: the file is neither, or cannot be opened.
     """
-    if not _is_feature_file(path):
+    hdf5 = path.is_file() and h5py.is_hdf5(path)
+    if path.suffix.lower() not in FEATURE_SUFFIXES and not hdf5:
         if annotations:
             raise InputError(f"{path}: not a feature file; --annotations goes with one")
         truth, cases = _read(read_text(path), str(path), exclude)
@@ -130,10 +131,6 @@ def _cases_of_both(
     durations = {video_id: axis.duration_sec for video_id, axis in axes.items()}
     yield from check_instances(truth.videos.values(), durations=durations)
     yield from check_times(axes, truth.videos)
-
-
-def _is_feature_file(path: Path) -> bool:
-    return path.suffix.lower() in FEATURE_SUFFIXES or (path.is_file() and h5py.is_hdf5(path))
 
 
 def _report(path: Path, checked: str, cases: list[Case], exclude: Collection[str]) -> Report:

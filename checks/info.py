@@ -311,8 +311,9 @@ def _evaluation(metrics: Path) -> dict[str, Any] | str | None:
 
 
 def _range(values: Iterable[float]) -> list[float]:
-    """Return the one value, or the least and the greatest."""
-    return sorted({*(f(seen) for f in (min, max))}) if (seen := list(values)) else []
+    """Return the least and the greatest value; one where they are equal, none of none."""
+    different = set(values)
+    return sorted({min(different), max(different)}) if different else []
 
 
 def _spread(values: Collection[float]) -> dict[str, float] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
@@ -26,22 +26,10 @@ CSV_ENDINGS = (".csv",)
 
 @dataclass(frozen=True)
 class Entry:
-    """One array of a source: its name without ending, and where it is, for messages."""
+    """One array of a source: its name without ending, and its place, for messages."""
 
     stem: str
     where: str
-
-
-class ArraySource(Protocol):
-    """A place with one array per video."""
-
-    entries: list[Entry]
-
-    def read(self, entry: Entry) -> np.ndarray:
-        """Return an array as it is stored; InputError names what cannot be read."""
-
-    def close(self) -> None:
-        """Leave the place."""
 
 
 class ArrayFolder:
@@ -64,15 +52,16 @@ class ArrayFolder:
         key: str | None = None,
         without: Path | None = None,
     ) -> None:
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
         root, other = path.resolve(), without.resolve() if without else None
         self._key = key
-        self._files = {
-            Entry(f.stem, str(f)): f
-            for f in files
-            if f.suffix.lower() in endings and _is_visible(f, path) and f.is_file()
-            if other is None or other not in (root / f.relative_to(path)).parents
-        }
+        self._files = {}
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            inside = file.relative_to(path)
+            hidden = any(part.startswith(".") for part in inside.parts or (file.name,))
+            if hidden or other in (root / inside).parents:  # archives from a Mac hold ._NAME
+                continue
+            if file.suffix.lower() in endings and file.is_file():
+                self._files[Entry(file.stem, str(file))] = file
         self.entries = list(self._files)
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
@@ -139,6 +128,9 @@ class ArrayContainer:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+ArraySource = ArrayFolder | ArrayContainer
 
 
 def open_source(path: Path, settings: ImportSettings, without: Path | None = None) -> ArraySource:
@@ -249,7 +241,7 @@ def _read_csv(path: Path, key: str | None) -> np.ndarray:
 
 
 def _names_columns(fields: list[str]) -> bool:
-    """Return whether a first line is names, or the numbers 0, 1, 2, ... that stand for them."""
+    """Whether a first line is names, or the numbers 0, 1, 2, ... that stand for them."""
     if fields == [str(n) for n in range(len(fields))]:
         return True
     try:
@@ -269,11 +261,6 @@ def _read_torch(path: Path, key: str | None) -> np.ndarray:
         raise InputError(f"{path}: holds a {type(loaded).__name__}, a tensor is needed")
     loaded = loaded.detach()
     return (loaded.float() if loaded.dtype == torch.bfloat16 else loaded).numpy()
-
-
-def _is_visible(path: Path, root: Path) -> bool:
-    inside = path.relative_to(root).parts or (path.name,)
-    return not any(part.startswith(".") for part in inside)  # archives from a Mac hold ._NAME
 
 
 def _first_line(error: BaseException) -> str:

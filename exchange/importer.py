@@ -1,4 +1,8 @@
-"""Published features into a feature file, one video at a time."""
+"""Published features in, a feature file out, one video at a time.
+
+`arrays` reads what others wrote, `streams` makes rows of it, `facts` and `layouts` place them in
+time.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +20,22 @@ from ..formats.annotations import load_annotations
 from ..formats.features import VideoFeatures, write_feature_file
 from .arrays import open_source
 from .facts import FactBook
-from .layouts import FIRST_AXIS_IS_TIME, ImportSettings, UnknownTimes, clock
+from .layouts import ImportSettings, UnknownTimes, clock
 from .progress import counted
 from .streams import Streams, split_rows
 
 
 @dataclass
 class ImportSummary:
-    """What became of the videos.
+    """The videos of an import by their ids, and what became of each.
 
     matched, unlabelled: imported, with and without annotations.
     missing: annotated, without an array.
-    failed: why a video or an array was left out, by name.
-    skipped: without annotations, and so without a frame rate or duration; not imported.
-    trimmed: how many rows one stream had more than the other.
-    misfits: what share of its duration a video's rows cover, where that is not all of it.
-    others: arrays whose names lack the prefix or suffix.
+    failed: left out, with the reason; an array of no video stands here by its own name.
+    skipped: left out, as they have no annotations, and so no frame rate or duration.
+    trimmed: imported, with the number of rows that one stream had more than the other.
+    misfits: imported, with the share of the duration that rows cover, where that is not all.
+    others: number of arrays whose names lack the prefix or suffix.
     transposed: whether arrays are (D, T).
     """
 
@@ -57,7 +61,7 @@ def import_features(
     video_info: Path | None = None,
     overwrite: bool = False,
 ) -> ImportSummary:
-    """Write the features in `source` into the feature file `out`; return what became of them.
+    """Write published features into a feature file, and account for every video.
 
     Args:
         source: a folder of files, or an HDF5 file.
@@ -96,8 +100,8 @@ class _Import:
     """An import under way, and its summary.
 
     Raises:
-        InputError: no array is that of a known video, none can be placed in time, or it cannot be
-            told which of their axes is time.
+        InputError: no array belongs to a known video, no video has a place in time, or it cannot
+            be told which axis of the arrays is time.
     """
 
     def __init__(
@@ -119,10 +123,7 @@ class _Import:
         )
         self._check_names()
         self._check_times()
-        transpose = settings.transpose
-        if transpose is None and settings.format in FIRST_AXIS_IS_TIME:
-            transpose = False
-        self.summary.transposed = streams.find_axes(transpose, self._expected_rows)
+        self.summary.transposed = streams.find_axes(self._expected_rows)
 
     def videos(self) -> Iterator[VideoFeatures]:
         """Yield the videos that can be read, and account for all.
@@ -135,7 +136,11 @@ class _Import:
             try:
                 video = self._video(video_id)
             except InputError as e:
-                self._leave_out(video_id, e)
+                if isinstance(e, UnknownTimes) and video_id not in self._known:
+                    summary.skipped.append(video_id)
+                else:
+                    named = video_id in str(e)
+                    summary.failed[video_id] = str(e) if named else f"{video_id}: {e}"
                 continue
             (summary.matched if video_id in self._known else summary.unlabelled).append(video_id)
             yield video
@@ -144,7 +149,7 @@ class _Import:
 
     def _video(self, video_id: str) -> VideoFeatures:
         facts = self._facts.of(video_id)
-        clock(self._settings, facts)  # raises; before reading, where the time goes
+        clock(self._settings, facts)  # raises before the reading, which takes long
         rows, uneven = self._streams.rows(video_id)
         count = len(rows["rgb"])
         axis = clock(self._settings, facts, count)
@@ -160,14 +165,6 @@ class _Import:
             facts.duration_sec or axis.covered_sec(count),
             {"source": self._streams.stem(video_id), **({"fps": axis.fps} if axis.fps else {})},
         )
-
-    def _leave_out(self, video_id: str, error: InputError) -> None:
-        if isinstance(error, UnknownTimes) and video_id not in self._known:
-            self.summary.skipped.append(video_id)
-        else:
-            reason = str(error)
-            named = video_id in reason
-            self.summary.failed[video_id] = reason if named else f"{video_id}: {reason}"
 
     def _check_names(self) -> None:
         """Refuse at once what matches nothing: a prefix forgotten, or another data set."""
@@ -212,7 +209,7 @@ class _Import:
 
 
 def _provenance(settings: ImportSettings, source: Path, flow: Path | None) -> dict[str, Any]:
-    """Return what the feature file says about its rows; the same words for the same making."""
+    """Return the file's words on how rows were made: equal for rows that were made equally."""
     return {
         **settings.provenance(),
         "source": source.name,

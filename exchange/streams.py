@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError
 from ..formats.features import STREAMS
 from .arrays import ArraySource, assign_ids
-from .layouts import ImportSettings
+from .layouts import FIRST_AXIS_IS_TIME, ImportSettings
 
 SAMPLE = 16  # arrays that are looked at before the first is imported
 GOOD_FIT = 1.1  # rows by rows expected, within which a size may be the number of rows
@@ -25,13 +25,13 @@ MAX_UNEVEN = 2  # rows that two streams of one video may differ by: one lacks wi
 
 
 class Streams:
-    """One or two sources, the arrays of each video in them, and why some have none.
+    """One or two sources of arrays, a stream each: `rgb`, and perhaps `flow`.
 
     Attributes:
-        ids: of the videos that every source has, in the first one's order.
-        found: of those that the first source has.
+        ids: of the videos that every source has, in the order of the first.
+        found: ids of the videos that the first source has.
         problems: why an array or a video is left out, by name.
-        others: arrays whose names lack the prefix or suffix.
+        others: number of arrays whose names lack the prefix or suffix.
     """
 
     def __init__(
@@ -54,26 +54,24 @@ class Streams:
         """Return the name of a video's array."""
         return self._entries["rgb"][video_id].stem
 
-    def find_axes(
-        self, transpose: bool | None, expected_rows: Callable[[str], float | None]
-    ) -> bool:
-        """Look at some arrays, and return whether they are (D, T); needed before `rows`.
+    def find_axes(self, expected_rows: Callable[[str], float | None]) -> bool:
+        """Whether arrays are (D, T), as some of them show; `rows` needs to know, so call it first.
 
         Args:
-            transpose: the answer, where it is known.
-            expected_rows: how many rows a video should have by its duration, if anyone knows.
+            expected_rows: gives the number of rows that a video should have by its duration, or
+                None where that is not known.
         Raises:
             InputError: it cannot be told, or no array can be read.
         """
+        transpose = self._settings.transpose
+        if transpose is None and self._settings.format in FIRST_AXIS_IS_TIME:
+            transpose = False
         sample = self.ids[:: max(1, len(self.ids) // SAMPLE)]
-        for name in self._sources:
+        for name, entries in self._entries.items():
             shapes = self._shapes(name, sample)
-            if transpose is None:
-                expected = [expected_rows(video_id) for video_id in shapes]
-                where = next(iter(self._entries[name].values())).where
-                self._axes[name] = find_axes(list(shapes.values()), expected, where)
-            else:
-                self._axes[name] = with_time(list(shapes.values()), int(transpose))
+            expected = [expected_rows(video_id) for video_id in shapes]
+            where = next(iter(entries.values())).where
+            self._axes[name] = find_axes(list(shapes.values()), expected, where, transpose)
         return any(axes.time == 1 for axes in self._axes.values())
 
     def rows(self, video_id: str) -> tuple[dict[str, np.ndarray], int]:
@@ -84,7 +82,15 @@ class Streams:
         Raises:
             InputError: damaged, of another width than the other videos, or too uneven.
         """
-        rows = {name: self._read(name, video_id) for name in self._sources}
+        rows = {
+            name: as_rows(
+                self._matrix(name, video_id),
+                self._axes[name],
+                self._entries[name][video_id].where,
+                self._settings.dtype,
+            )
+            for name in self._sources
+        }
         lengths = {name: len(r) for name, r in rows.items()}
         shortest = min(lengths.values())
         uneven = max(lengths.values()) - shortest
@@ -95,11 +101,6 @@ class Streams:
                 "another frame rate, stride or video"
             )
         return {name: r[:shortest] for name, r in rows.items()}, uneven
-
-    def _read(self, name: str, video_id: str) -> np.ndarray:
-        matrix = self._matrix(name, video_id)
-        where = self._entries[name][video_id].where
-        return as_rows(matrix, self._axes[name], where, self._settings.dtype)
 
     def _matrix(self, name: str, video_id: str) -> np.ndarray:
         entry = self._entries[name][video_id]
@@ -175,31 +176,37 @@ def two_dimensional(array: np.ndarray, at: str) -> np.ndarray:
     return matrix
 
 
-def find_axes(shapes: Sequence[tuple[int, int]], expected: Sequence[float | None], at: str) -> Axes:
-    """Return which axis is time, as a sample of the set's arrays shows.
+def find_axes(
+    shapes: Sequence[tuple[int, int]],
+    expected: Sequence[float | None],
+    at: str,
+    transpose: bool | None = None,
+) -> Axes:
+    """Return the axes of a set's arrays, as a sample of them shows; most arrays' width counts.
 
     Args:
-        shapes: of some of the arrays.
+        shapes: of the sample.
         expected: the number of rows that each should have by its duration, where known.
         at: the source, for messages.
+        transpose: whether arrays are (D, T), where it is known.
     Raises:
         InputError: neither sizes nor durations tell.
     """
-    misfits = [len(shapes) - _mode(shapes, 1 - axis)[1] for axis in (0, 1)]
+    usual = [Counter(shape[axis] for shape in shapes).most_common(1)[0] for axis in (0, 1)]
+    alike = [count for _, count in usual]
     votes = Counter(_vote(s, e) for s, e in zip(shapes, expected, strict=True))
-    if misfits[0] != misfits[1]:
-        return with_time(shapes, 0 if misfits[0] < misfits[1] else 1)
-    if votes[0] != votes[1]:
-        return with_time(shapes, 0 if votes[0] > votes[1] else 1)
-    raise InputError(
-        f"{at}: cannot tell which axis of arrays of shape {shapes[0]} is time; say "
-        "--no-transpose for rows by width (T, D), --transpose for (D, T)"
-    )
-
-
-def with_time(shapes: Sequence[tuple[int, int]], time: int) -> Axes:
-    """Return the axes where it is known which one is time; most arrays' width counts."""
-    return Axes(time, _mode(shapes, 1 - time)[0])
+    if transpose is not None:
+        time = int(transpose)
+    elif alike[0] != alike[1]:  # D is the same in all arrays
+        time = int(alike[0] > alike[1])
+    elif votes[0] != votes[1]:
+        time = int(votes[1] > votes[0])
+    else:
+        raise InputError(
+            f"{at}: cannot tell which axis of arrays of shape {shapes[0]} is time; say "
+            "--no-transpose for rows by width (T, D), --transpose for (D, T)"
+        )
+    return Axes(time, usual[1 - time][0])
 
 
 def as_rows(matrix: np.ndarray, axes: Axes, at: str, dtype: str) -> np.ndarray:
@@ -216,10 +223,6 @@ def as_rows(matrix: np.ndarray, axes: Axes, at: str, dtype: str) -> np.ndarray:
     if not np.isfinite(rows).all():
         raise InputError(f"{at}: has values that are NaN, infinite or too large for {dtype}")
     return rows
-
-
-def _mode(shapes: Sequence[tuple[int, int]], axis: int) -> tuple[int, int]:
-    return Counter(shape[axis] for shape in shapes).most_common(1)[0]
 
 
 def _vote(shape: tuple[int, int], expected: float | None) -> int | None:
