@@ -1,4 +1,4 @@
-"""Checks of annotations and feature files: what would ruin a training or an evaluation silently.
+"""Annotations or a feature file in, findings out: what would ruin a result silently.
 
 `check_file` is the command's; `warnings_for_training` finds what can be found at the start of a
 training without reading rows. All kinds of findings stand in `findings.KINDS`.
@@ -38,7 +38,7 @@ def check_file(
     named: Subsets = FOUND_BY_NAME,
     exclude: Collection[str] = (),
 ) -> Report:
-    """Return what is wrong with a feature file and its annotations, or with annotations alone.
+    """Return the faults of a feature file and its annotations, or of annotations alone.
 
     Args:
         annotations: of a feature file; those inside it where not given.
@@ -122,7 +122,7 @@ def _feature_cases(
 def _cases_of_both(
     file: FeatureFile, axes: Mapping[str, TimeAxis], truth: Annotations, *, named: Subsets
 ) -> Iterator[Case]:
-    """Yield what annotations say of the videos that have features, and what otherwise."""
+    """Yield the faults that annotations and time axes have beside each other."""
     there = dict.fromkeys(file.video_ids)
     yield from check_ids(there, truth.videos)
     usable = [v for k, v in truth.videos.items() if k in there] or list(truth.videos.values())

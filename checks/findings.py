@@ -1,4 +1,4 @@
-"""What a check finds, and how it is told: a table for people, plain values for programs.
+"""Cases of faults in, findings out: a table for people, plain values for programs.
 
 Every kind of fault stands in `KINDS`, worst first; docs/checking.md explains each at length.
 """

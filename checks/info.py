@@ -1,7 +1,7 @@
-"""What a file or a folder of ours is and holds, as plain values and as text.
+"""A file or folder of ours in, its description out: plain values, and text.
 
-`describe` tells feature files, annotations, detections, checkpoints and runs apart by what is in
-them, not by their names. What takes long to import is imported where it is needed.
+`describe` tells feature files, annotations, detections, checkpoints and runs apart by their
+content, not by their names. Modules that take long to import are imported where they are needed.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ NOT_LEARNED = ("running_mean", "running_var", "num_batches_tracked", "feature_sc
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Return what the file or folder at `path` is and holds, as plain values for JSON.
+    """Return a description of the file or folder at `path`, as plain values for JSON.
 
     Raises:
-        InputError: there is none, or it is nothing of ours; the message says why.
+        InputError: nothing is there, or nothing of ours; the message says why.
     """
     if path.is_dir():
         return describe_run(path)
@@ -58,7 +58,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def describe_features(file: FeatureFile) -> dict[str, Any]:
-    """Return what a feature file holds: videos, rows, annotations, and how they were made."""
+    """Return the contents of a feature file: videos, rows, annotations, and their making."""
     axes, unusable = usable_axes(file)
     text = file.annotations_text()
     return {
@@ -78,7 +78,7 @@ def describe_features(file: FeatureFile) -> dict[str, Any]:
 
 
 def describe_run(run_dir: Path) -> dict[str, Any]:
-    """Return what a run was trained on and how far, and how it was measured.
+    """Return the data, the progress and the figures of a run.
 
     Raises:
         InputError: the folder does not hold a run, or a damaged one.
@@ -110,7 +110,7 @@ def describe_run(run_dir: Path) -> dict[str, Any]:
 
 
 def describe_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds.
+    """Return the contents of a checkpoint.
 
     Raises:
         InputError: it cannot be read, or is not one of ours.
@@ -137,7 +137,7 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def describe_predictions(path: Path) -> dict[str, Any]:
-    """Return what a file of detections holds.
+    """Return the contents of a file of detections.
 
     Raises:
         InputError: it is not of that form.
@@ -175,7 +175,7 @@ def _lines(values: Mapping[str, Any], *, indent: str) -> list[str]:
 
 
 def _is_section(value: Any) -> bool:
-    """Return whether a value has lines of its own, rather than being told in one."""
+    """Return whether a value has lines of its own, rather than one."""
     if not isinstance(value, Mapping):
         return False
     return len(value) > MAX_IN_LINE or any(isinstance(v, Mapping) for v in value.values())
@@ -212,7 +212,7 @@ def _describe_json(path: Path) -> dict[str, Any]:
 
 
 def _truth(text: str, source: str, there: Collection[str] | None) -> dict[str, Any]:
-    """Return what annotations hold; `there` are the videos with features, if that is known."""
+    """Return the contents of annotations; `there` are the videos with features, if known."""
     truth, refused = read_leniently(text, source=source)
     videos = list(truth.videos.values())
     of_labels = Counter(i.label for v in videos for i in actions(v))

@@ -1,6 +1,6 @@
-"""Faults of annotations that no command refuses, and a reading that gets past those it does.
+"""Annotations in, cases out: entries that every command refuses, and faults that none does.
 
-Actions are meant throughout: `Ambiguous` is never a class, so its segments are not looked at.
+Segments labelled `Ambiguous`, which is never a class, are not looked at.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FOUND_BY_NAME = Subsets("", "", "")
 
 
 def read_leniently(text: str, *, source: str) -> tuple[Annotations, list[Case]]:
-    """Return what can be read of annotations, and a case for everything that cannot.
+    """Return the annotations that can be read, and a case for everything that cannot.
 
     Raises:
         InputError: nothing can be read: not JSON, or not of ActivityNet's form.
@@ -55,10 +55,10 @@ def in_words(instance: Instance) -> str:
 def check_instances(
     videos: Iterable[AnnotatedVideo], *, durations: Mapping[str, float]
 ) -> Iterator[Case]:
-    """Yield what is wrong with the videos and their instances, each for itself.
+    """Yield the faults of single videos and of their instances.
 
     Args:
-        durations: of videos whose annotations do not say it, where it is known otherwise.
+        durations: in seconds, where features tell it; for videos whose annotations do not.
     """
     for video in videos:
         end = video.duration_sec
@@ -77,7 +77,7 @@ def check_instances(
 
 
 def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterator[Case]:
-    """Yield what is wrong with the names of subsets.
+    """Yield the faults of subset names.
 
     Args:
         videos: those that could be used: of a feature file, those that have features.
@@ -102,7 +102,7 @@ def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterato
 
 
 def check_labels(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterator[Case]:
-    """Yield what is wrong with labels: how they are written, and in which subsets they occur."""
+    """Yield the faults of labels: of their spelling, and of the subsets in which they occur."""
     by_label: dict[str, Counter[str]] = defaultdict(Counter)
     for video in videos:
         for instance in actions(video):
@@ -120,7 +120,7 @@ def check_labels(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterator
 
 
 def _misplaced(instance: Instance, end: float | None) -> Iterator[tuple[str, str]]:
-    """Yield kind and words of how an instance does not lie inside its video, of length `end`."""
+    """Yield the kinds and words of an instance's faults in a video that lasts until `end`."""
     length = instance.end_sec - instance.start_sec
     allowed = max(TOLERANCE_SEC, TOLERANCE_SHARE * length)
     if length == 0:
@@ -174,7 +174,7 @@ def _spellings(counts: Mapping[str, int]) -> Iterator[Case]:
 
 
 def _roles(annotated: Mapping[str, int], named: Subsets) -> Subsets | str:
-    """Return the roles of the subsets, or why they cannot be told."""
+    """Return the roles of the subsets, or the reason why they cannot be told."""
     try:
         return choose_subsets(annotated, **vars(named))
     except InputError as e:
@@ -182,7 +182,7 @@ def _roles(annotated: Mapping[str, int], named: Subsets) -> Subsets | str:
 
 
 def _meant(name: str) -> str | None:
-    """Return the name that `choose_subsets` knows and that `name` seems to be meant for."""
+    """Return the name known to `choose_subsets` that a misspelt `name` resembles, or None."""
     if name in SUBSET_NAMES:
         return None
     near = difflib.get_close_matches(name.strip().casefold(), SUBSET_NAMES, n=1, cutoff=0.75)

@@ -84,6 +84,7 @@ def export_features(features: Path, out: Path, *, annotations: Path | None = Non
     with FeatureFile(features) as file, filling(out, (FEATURES, DATASET, ANNOTATIONS)) as aside:
         if aside is None:
             raise InputError(f"{out}: is there already, and not an empty folder; name another")
+        # ActionFormer reads all streams as one array of one width.
         truth = load_annotations(annotations) if annotations else file.annotations()
         videos = truth.videos if truth else {}
         widths = {stream: file.width((stream,)) for stream in file.streams()}
@@ -93,6 +94,7 @@ def export_features(features: Path, out: Path, *, annotations: Path | None = Non
         (aside / FEATURES).mkdir()
         summary, database = ExportSummary(out), {}
         labels = class_labels(v for k, v in videos.items() if k in set(file.video_ids))
+        # A video that cannot be written does not stop the others.
         for video_id in counted(file.video_ids, "export"):
             try:
                 axis = _write_rows(file, video_id, tuple(widths), aside)

@@ -11,7 +11,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -74,25 +73,34 @@ def import_features(
     Raises:
         InputError: nothing can be imported, or rows cannot be placed in time.
     """
-    _check_out(out, (source, flow), overwrite=overwrite)
+    # A mistake in a path shows before anything is read.
+    if out.exists():
+        if any(s and s.exists() and s.samefile(out) for s in (source, flow)):
+            raise InputError(f"{out}: is what would be imported; write to another file")
+        if not overwrite:
+            raise InputError(f"{out}: is there already; --overwrite replaces it")
     if flow and flow.exists() and source.exists() and flow.samefile(source):
         raise InputError(f"{flow}: is the first stream's place too; --split-at parts one array")
+    # What stands in the annotations decides which names are ids, and where rows are in time.
     truth = load_annotations(annotations) if annotations else None
-    known = set(truth.videos) if truth else set()
+    facts = FactBook(truth, video_info)
     with ExitStack() as stack:
-        opened = {"rgb": open_source(source, settings, flow)}
-        stack.enter_context(closing(opened["rgb"]))
+        opened = {"rgb": stack.enter_context(closing(open_source(source, settings, flow)))}
         if flow:
             opened["flow"] = stack.enter_context(closing(open_source(flow, settings)))
-        streams = Streams(opened, settings, known)
-        job = _Import(source, out, settings, streams, known, FactBook(truth, video_info))
+        streams = Streams(opened, settings, facts.annotated)
+        job = _Import(source, out, settings, streams, facts)
+        provenance = {
+            **settings.provenance(),
+            "source": source.name,
+            "flow": flow.name if flow else None,
+            "store": settings.dtype,
+            "made_with": {"tsatal": metadata.version("tsatal"), "numpy": np.__version__},
+        }
+        # `job.videos()` yields them one at a time: a set does not fit into memory.
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_feature_file(
-            out,
-            job.videos(),
-            provenance=_provenance(settings, source, flow),
-            annotations_text=truth.text if truth else None,
-        )
+        text = truth.text if truth else None
+        write_feature_file(out, job.videos(), provenance=provenance, annotations_text=text)
     return job.summary
 
 
@@ -105,19 +113,12 @@ class _Import:
     """
 
     def __init__(
-        self,
-        source: Path,
-        out: Path,
-        settings: ImportSettings,
-        streams: Streams,
-        known: set[str],
-        facts: FactBook,
+        self, source: Path, out: Path, settings: ImportSettings, streams: Streams, facts: FactBook
     ) -> None:
-        self._source, self._settings, self._streams = source, settings, streams
-        self._known, self._facts = known, facts
+        self._source, self._settings, self._streams, self._facts = source, settings, streams, facts
         self.summary = ImportSummary(
             out,
-            missing=sorted(known - set(streams.found)),
+            missing=sorted(facts.annotated - set(streams.found)),
             failed=dict(streams.problems),
             others=streams.others,
         )
@@ -131,18 +132,18 @@ class _Import:
         Raises:
             InputError: there is none.
         """
-        summary = self.summary
+        summary, annotated = self.summary, self._facts.annotated
         for video_id in counted(self._streams.ids, "import"):
             try:
                 video = self._video(video_id)
             except InputError as e:
-                if isinstance(e, UnknownTimes) and video_id not in self._known:
+                if isinstance(e, UnknownTimes) and video_id not in annotated:
                     summary.skipped.append(video_id)
                 else:
                     named = video_id in str(e)
                     summary.failed[video_id] = str(e) if named else f"{video_id}: {e}"
                 continue
-            (summary.matched if video_id in self._known else summary.unlabelled).append(video_id)
+            (summary.matched if video_id in annotated else summary.unlabelled).append(video_id)
             yield video
         if not (summary.matched or summary.unlabelled):
             raise self._nothing(next(iter(summary.failed.values())))
@@ -168,13 +169,13 @@ class _Import:
 
     def _check_names(self) -> None:
         """Refuse at once what matches nothing: a prefix forgotten, or another data set."""
-        found, problems = self._streams.found, self.summary.failed
-        if found and (not self._known or self._known & set(found)):
+        found, annotated = self._streams.found, self._facts.annotated
+        if found and (not annotated or annotated & set(found)):
             if not self._streams.ids:
-                raise self._nothing(next(iter(problems.values())))
+                raise self._nothing(next(iter(self.summary.failed.values())))
             return
         such = f" such as {found[0]!r}" if found else ""
-        wanted = f" such as {min(self._known)!r}" if self._known else ""
+        wanted = f" such as {min(annotated)!r}" if annotated else ""
         raise self._nothing(
             f"the names of the arrays{such} are not those of videos{wanted}; --prefix and "
             "--suffix say what stands around the id"
@@ -182,7 +183,7 @@ class _Import:
 
     def _check_times(self) -> None:
         """Refuse at once what no video has: a frame rate forgotten, not a video damaged."""
-        wanted = [v for v in self._streams.ids if v in self._known] or self._streams.ids
+        wanted = [v for v in self._streams.ids if v in self._facts.annotated] or self._streams.ids
         reason = None
         for video_id in wanted:
             try:
@@ -206,23 +207,3 @@ class _Import:
 
     def _nothing(self, reason: str) -> InputError:
         return InputError(f"{self._source}: no video can be imported: {reason}")
-
-
-def _provenance(settings: ImportSettings, source: Path, flow: Path | None) -> dict[str, Any]:
-    """Return the file's words on how rows were made: equal for rows that were made equally."""
-    return {
-        **settings.provenance(),
-        "source": source.name,
-        "flow": flow.name if flow else None,
-        "store": settings.dtype,
-        "made_with": {"tsatal": metadata.version("tsatal"), "numpy": np.__version__},
-    }
-
-
-def _check_out(out: Path, sources: tuple[Path | None, ...], *, overwrite: bool) -> None:
-    if not out.exists():
-        return
-    if any(s and s.exists() and s.samefile(out) for s in sources):
-        raise InputError(f"{out}: is what would be imported; write to another file")
-    if not overwrite:
-        raise InputError(f"{out}: is there already; --overwrite replaces it")

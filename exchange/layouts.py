@@ -1,4 +1,4 @@
-"""Where the rows of published features stand in time.
+"""Settings of an import and facts of a video in; out come the places of its rows in time.
 
 Frame `n` of a video at `fps` frames per second is the instant `n / fps`, in this whole program. A
 row that sees the frames `k .. k + window - 1` describes the middle of them, and rows are `stride`
@@ -123,7 +123,7 @@ class ImportSettings(Settings):
 
 @dataclass(frozen=True)
 class Clock:
-    """Where one video's rows stand in time, in seconds; `fps` where they have one."""
+    """The places of one video's rows in time, in seconds; `fps` is None where rows are spread."""
 
     start_sec: float
     step_sec: float
@@ -131,18 +131,17 @@ class Clock:
     fps: float | None
 
     def covered_sec(self, rows: int) -> float:
-        """Return what `rows` have seen, from the first frame to the last."""
+        """Return the time from the first to the last frame that `rows` describe."""
         return (rows - 1) * self.step_sec + self.window_sec
 
     def rows_in(self, duration_sec: float) -> float:
-        """Return how many rows a video of that length should have; a fraction."""
+        """Return the number of rows that a video of that length should have; not a whole one."""
         return max((duration_sec - self.window_sec) / self.step_sec + 1, 1.0)
 
     def misfit(self, rows: int, duration_sec: float) -> float | None:
-        """Return what share of the duration the rows cover where it is more than a few steps
-        from all of it, else None.
+        """Return the share of the duration that rows cover, or None where it is nearly all of it.
 
-        Whether windows reach over the ends of the video is not known, so either may fit.
+        Windows may reach over the ends of the video or not, so both are tried.
         """
         covered = self.covered_sec(rows)
         off = min(abs(span - duration_sec) for span in (rows * self.step_sec, covered))

@@ -133,8 +133,10 @@ def split_rows(
         InputError: rows cannot be split there.
     """
     width = rows["rgb"].shape[1]
-    if split_at is None and len(rows) == 1:
-        split_at = _exported_split(exported, width)
+    if split_at is None and isinstance(exported, dict) and tuple(exported) == STREAMS:
+        widths = [n for n in exported.values() if isinstance(n, int)]
+        if len(rows) == 1 and len(widths) == len(STREAMS) and sum(widths) == width:
+            split_at = widths[0]
     if split_at is None:
         return rows
     if len(rows) > 1:
@@ -142,14 +144,6 @@ def split_rows(
     if not 0 < split_at < width:
         raise InputError(f"rows are {width} wide and cannot be split at {split_at}")
     return {"rgb": rows["rgb"][:, :split_at], "flow": rows["rgb"][:, split_at:]}
-
-
-def _exported_split(streams: object, width: int) -> int | None:
-    if not isinstance(streams, dict) or tuple(streams) != STREAMS:
-        return None
-    if not all(isinstance(n, int) for n in streams.values()) or sum(streams.values()) != width:
-        return None
-    return int(streams["rgb"])
 
 
 @dataclass(frozen=True)

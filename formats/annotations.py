@@ -169,8 +169,10 @@ def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
         return {}
     curves = {}
     for video_id, entry in _by_video(raw, "actionness", source, problems).items():
-        with _at(f"{source}: actionness of {video_id}"):
+        try:
             curves[video_id] = _curve(entry)
+        except InputError as e:
+            problems.append(Problem(f"actionness of {video_id}", str(e)))
     _refuse(problems, source)
     return curves
 
@@ -251,15 +253,6 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-@contextlib.contextmanager
-def _at(place: str) -> Iterator[None]:
-    """Put a place before the message of an error."""
-    try:
-        yield
-    except InputError as e:
-        raise InputError(f"{place}: {e}") from None
-
-
 def _parse_json(text: str, source: str) -> Any:
     try:
         return json.loads(text)
@@ -270,9 +263,11 @@ def _parse_json(text: str, source: str) -> Any:
 
 
 def _by_video(raw: Any, key: str, source: str, problems: list[Problem]) -> dict[str, Any]:
-    """Return the member `key` of a file, which has an entry for each video."""
-    with _at(source):
+    """Return the entries of all videos in the member `key` of a file."""
+    try:
         entries = _member(raw, key, dict)
+    except InputError as e:
+        raise InputError(f"{source}: {e}") from None
     problems += [Problem("", f"{v!a:.80} is not valid text") for v in entries if not is_text(v)]
     return {video_id: entry for video_id, entry in entries.items() if is_text(video_id)}
 
@@ -292,7 +287,9 @@ def _video(video_id: str, raw: Any, problems: list[Problem]) -> AnnotatedVideo:
     except InputError as e:
         problems.append(Problem(video_id, str(e)))
     annotations = raw.get("annotations") if isinstance(raw, dict) else None
-    instances = _records(annotations or [], _instance, video_id, problems)
+    instances = _records(
+        annotations or [], lambda entry: Instance(*_labelled_segment(entry)), video_id, problems
+    )
     return AnnotatedVideo(video_id, subset, duration, tuple(instances))
 
 
@@ -311,10 +308,6 @@ def _records(
         except InputError as e:
             problems.append(Problem(video_id, f"entry {n}: {e}"))
     return records
-
-
-def _instance(raw: Any) -> Instance:
-    return Instance(*_labelled_segment(raw))
 
 
 def _detection(raw: Any) -> Detection:
