@@ -7,18 +7,27 @@ The defaults are the preset `paper`. Only `cli` and `pipeline` import this modul
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import MAX_SHOWN, InputError, shown
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 MAX_BYTES = 1_000_000  # of a YAML file; the reader takes a minute for so much
 MAX_PROBLEMS = 5  # named in a message; the rest are counted
+WORDS = {  # pydantic's, and the shorter ones of our messages
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
+}
 
 _Dilation = Annotated[int, Field(ge=1, le=1024)]
 _TIoU = Annotated[float, Field(gt=0, le=1)]
@@ -26,6 +35,28 @@ _TIoU = Annotated[float, Field(gt=0, le=1)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Settings(_Section):
+    """Settings outside of a configuration, which commands take as options; frozen.
+
+    A field's description is its option's help (see `commands.options.settings_options`).
+
+    Raises:
+        InputError: a value is out of its range; the message names the setting.
+    """
+
+    if not TYPE_CHECKING:  # type checkers see the fields as arguments
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as e:
+                raise InputError(explain(e, list(type(self).model_fields))) from None
+
+    def changed(self, **values: Any) -> Self:
+        """The same settings with other values; an InputError as above."""
+        return type(self)(**{**dict(self), **values})
 
 
 class DataConfig(_Section):
@@ -225,7 +256,7 @@ def parse_config(settings: Mapping[str, Any], *, source: str) -> Config:
     try:
         return Config.model_validate(settings)
     except ValidationError as e:
-        raise InputError(f"{source}: {_explain(e)}") from None
+        raise InputError(f"{source}: {explain(e, all_keys())}") from None
 
 
 def dump_config(config: Config) -> str:
@@ -299,7 +330,9 @@ def _override(settings: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     section, dot, name = key.strip().partition(".")
     if not equals or not dot:
-        raise InputError(f"--set {override}: write section.key=value{_nearest(key.strip())}")
+        raise InputError(
+            f"--set {override}: write section.key=value{_nearest(key.strip(), all_keys())}"
+        )
     try:
         parsed = _parse_yaml(value, at=key)
     except InputError:
@@ -309,26 +342,38 @@ def _override(settings: dict[str, Any], override: str) -> None:
     settings[section][name] = parsed
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError, keys: Sequence[str]) -> str:
+    """One line that names every wrong setting, its range and its value.
+
+    Args:
+        error: what pydantic found.
+        keys: those that are valid; the nearest is named where one is unknown.
+    """
     lines = []
     problems = error.errors(include_url=False)
     for problem in problems[:MAX_PROBLEMS]:
         key = ".".join(str(part) for part in problem["loc"])[:MAX_SHOWN]
+        said = problem["msg"].removeprefix("Value error, ")
+        rule = said.removeprefix("Input should be ")
         if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key!r}{_nearest(key)}")
+            lines.append(f"unknown key {key!r}{_nearest(key, keys)}")
+        elif not key:  # several settings do not fit together
+            lines.append(said)
+        elif rule == said:
+            lines.append(f"{key}: {said.lower()}, is {shown(problem['input'])}")
         else:
-            value = f", is {shown(problem['input'])}" if key else ""
-            said = problem["msg"].lower().removeprefix("value error, ")
-            lines.append(f"{key}: {said}{value}".removeprefix(": "))
+            for theirs, ours in WORDS.items():
+                rule = rule.replace(theirs, ours)
+            lines.append(f"{key} must be {rule}, is {shown(problem['input'])}")
     more = len(problems) - len(lines)
     return "; ".join([*lines, *([f"and {more} more"] if more else [])])
 
 
-def _nearest(key: str) -> str:
-    """Return "; did you mean ...?" for the valid key most like `key`, in its section or another."""
+def _nearest(key: str, keys: Sequence[str]) -> str:
+    """A question after the valid key most like `key`, in its section or another."""
     last = key.rpartition(".")[2]
-    by_last = {k.rpartition(".")[2]: k for k in all_keys()}
-    near = difflib.get_close_matches(key, all_keys(), n=1, cutoff=0.7) or [
+    by_last = {k.rpartition(".")[2]: k for k in keys}
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.7) or [
         by_last[k] for k in difflib.get_close_matches(last, list(by_last), n=1, cutoff=0)
     ]
     return f"; did you mean {near[0]!r}?"

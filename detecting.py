@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from .errors import InputError
-from .extract.again import settings_of
 from .extract.backbones.i3d_r50 import choose_device
 from .extract.extractor import Recipe, ThisProcess, extract_videos
+from .extract.provenance import settings_of
 from .extract.settings import ExtractSettings
 from .extract.sharing.work import Advance, Results, Summary, Videos
 from .extract.sources import assign_ids, find_videos
@@ -65,7 +65,7 @@ def detect(
         min_score, top: leave out what scores less, and all but the best so many of each video.
         annotations: ground truth to draw above the detections.
         features: where the run's feature file is now; needed if that holds the projection.
-        weights, flow_weights: checkpoints of the extraction, see `extract.again.settings_of`.
+        weights, flow_weights: checkpoints of the extraction, see `extract.provenance.settings_of`.
         changes: see `runs.load_run_description`.
         pages: whether to write an HTML page per video, see `pages.viewer`.
         tell: called with every video as soon as it is done.

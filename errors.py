@@ -28,14 +28,14 @@ def shown(value: object) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an error says as one line for a terminal, of a length that can be read."""
+    """Return an error's message as one line for a terminal, of a length that can be read."""
     words = " ".join(str(error).split()) or type(error).__name__
     words = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
     return words if len(words) <= MAX_LINE else f"{words[:MAX_LINE]}..."
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether there was no memory for it; torch has kinds of its own to say so."""
+    """Return whether an error means that memory ran out; torch has types of its own for that."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

@@ -25,7 +25,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -185,7 +184,7 @@ class Sleeping:
 
 def compare_overlap(repeats: int, video: Path, out: Path, segment: int) -> None:
     """(d)"""
-    network, settings = Sleeping(segment), replace(SETTINGS, segment=segment)
+    network, settings = Sleeping(segment), SETTINGS.changed(segment=segment)
     frames = sum(1 for _ in read_frames(video))
     network_sec = -(-frames // segment) * network.seconds
 
@@ -213,7 +212,7 @@ def compare_decoders(repeats: int, video: Path, folder: Path) -> None:
     network = Sleeping(segment, seconds=0.0)
 
     def extract(at_once: int) -> None:
-        settings = replace(SETTINGS, segment=segment, at_once=at_once)
+        settings = SETTINGS.changed(segment=segment, at_once=at_once)
         engine = ThisProcess({"rgb": network})  # type: ignore[dict-item]
         out = folder / "g.h5"
         extract_videos(videos, out, settings, overwrite=True, show_progress=False, engine=engine)

@@ -1,1 +1,1 @@
-"""What silently ruins a result, found before it does: faults of annotations and features."""
+"""Faults of annotations and features that ruin a result silently, found before they do."""

@@ -1,8 +1,7 @@
-"""Checks of annotations and feature files: what would ruin a training or an evaluation silently.
+"""Annotations or a feature file in, findings out: what would ruin a result silently.
 
-`check_file` is the command's; `check_annotations` and `check_features` look at one side each, and
-`warnings_for_training` is what can be said at the start of a training without reading rows. All
-kinds of findings stand in `findings.KINDS`.
+`check_file` is the command's; `warnings_for_training` finds what can be found at the start of a
+training without reading rows. All kinds of findings stand in `findings.KINDS`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 import h5py
 
 from ..errors import InputError
-from ..formats.annotations import Annotations, class_labels, load_annotations
+from ..formats.annotations import Annotations, class_labels, read_text
 from ..formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
 from ..formats.subsets import Subsets
 from .findings import NOTE, Case, Finding, Report, collect
@@ -39,7 +38,7 @@ def check_file(
     named: Subsets = FOUND_BY_NAME,
     exclude: Collection[str] = (),
 ) -> Report:
-    """Return what is wrong with a feature file and its annotations, or with annotations alone.
+    """Return the faults of a feature file and its annotations, or of annotations alone.
 
     Args:
         annotations: of a feature file; those inside it where not given.
@@ -48,39 +47,25 @@ def check_file(
     Raises:
         InputError: the file is neither, or cannot be opened.
     """
-    if not _is_feature_file(path):
+    hdf5 = path.is_file() and h5py.is_hdf5(path)
+    if path.suffix.lower() not in FEATURE_SUFFIXES and not hdf5:
         if annotations:
             raise InputError(f"{path}: not a feature file; --annotations goes with one")
-        truth, refused = read_leniently(_text(path), source=str(path))
-        truth = _without(truth, exclude)
-        cases = [*refused, *_annotation_cases(truth, named=named)]
+        truth, cases = _read(read_text(path), str(path), exclude)
+        cases += _annotation_cases(truth, named=named)
         return _report(path, _summary(truth), cases, exclude)
     with FeatureFile(path) as file:
-        text = _text(annotations) if annotations else file.annotations_text()
+        streams = ", ".join(file.streams()) or "no stream"
+        checked = f"{len(file.video_ids)} videos with rows of {streams}"
+        text = read_text(annotations) if annotations else file.annotations_text()
         if text is None:
             cases = [Case("not-annotated", "neither inside nor given")]
             cases += _feature_cases(file, None, named=named)
-            return _report(path, _contents(file), cases, exclude)
-        truth, refused = read_leniently(text, source=str(annotations or path))
-        truth = _without(truth, exclude)
-        cases = [*refused, *_feature_cases(file, truth, named=named)]
-        summary = f"{_contents(file)}; annotations of {_summary(truth)}"
-        return _report(path, summary, cases, exclude)
-
-
-def check_annotations(truth: Annotations, *, named: Subsets = FOUND_BY_NAME) -> list[Finding]:
-    """Return what is wrong with annotations, worst first."""
-    return collect(_annotation_cases(truth, named=named))
-
-
-def check_features(
-    file: FeatureFile, truth: Annotations | None, *, named: Subsets = FOUND_BY_NAME
-) -> list[Finding]:
-    """Return what is wrong with a feature file and its annotations, worst first.
-
-    Every row is read, a video at a time: 800 MB take about as long as reading them.
-    """
-    return collect(_feature_cases(file, truth, named=named))
+        else:
+            truth, cases = _read(text, str(annotations or path), exclude)
+            checked += f"; annotations of {_summary(truth)}"
+            cases += _feature_cases(file, truth, named=named)
+        return _report(path, checked, cases, exclude)
 
 
 def warnings_for_training(
@@ -102,6 +87,11 @@ def warnings_for_training(
         for finding in collect(case for case in cases if case.video_id not in exclude)
         if finding.level != NOTE and finding.kind.name not in SAID_BY_TRAINING
     ]
+
+
+def _read(text: str, source: str, exclude: Collection[str]) -> tuple[Annotations, list[Case]]:
+    truth, cases = read_leniently(text, source=source)
+    return _without(truth, exclude), cases
 
 
 def _without(truth: Annotations, exclude: Collection[str]) -> Annotations:
@@ -132,7 +122,7 @@ def _feature_cases(
 def _cases_of_both(
     file: FeatureFile, axes: Mapping[str, TimeAxis], truth: Annotations, *, named: Subsets
 ) -> Iterator[Case]:
-    """Yield what annotations say of the videos that have features, and what otherwise."""
+    """Yield the faults that annotations and time axes have beside each other."""
     there = dict.fromkeys(file.video_ids)
     yield from check_ids(there, truth.videos)
     usable = [v for k, v in truth.videos.items() if k in there] or list(truth.videos.values())
@@ -141,17 +131,6 @@ def _cases_of_both(
     durations = {video_id: axis.duration_sec for video_id, axis in axes.items()}
     yield from check_instances(truth.videos.values(), durations=durations)
     yield from check_times(axes, truth.videos)
-
-
-def _is_feature_file(path: Path) -> bool:
-    return path.suffix.lower() in FEATURE_SUFFIXES or (path.is_file() and h5py.is_hdf5(path))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return load_annotations(path).text  # raises, and says why
 
 
 def _report(path: Path, checked: str, cases: list[Case], exclude: Collection[str]) -> Report:
@@ -165,8 +144,3 @@ def _summary(truth: Annotations) -> str:
     subsets = ", ".join(f"{name} ({n})" for name, n in truth.subset_counts().items())
     labels = len(class_labels(videos))
     return f"{len(videos)} videos, {instances} instances, {labels} classes; subsets {subsets}"
-
-
-def _contents(file: FeatureFile) -> str:
-    streams = ", ".join(file.streams()) or "no stream"
-    return f"{len(file.video_ids)} videos with rows of {streams}"

@@ -1,4 +1,4 @@
-"""What a check finds, and how it is told: a table for people, plain values for programs.
+"""Cases of faults in, findings out: a table for people, plain values for programs.
 
 Every kind of fault stands in `KINDS`, worst first; docs/checking.md explains each at length.
 """
@@ -133,165 +133,84 @@ def collect(cases: Iterable[Case]) -> list[Finding]:
 
 LEVELS = (ERROR, WARNING, NOTE)
 
-KINDS = tuple(
-    Kind(*row)
-    for row in (
-        (
-            "refused", ERROR, "entries of the annotations that cannot be read",
-            "correct them; every other command stops at the first",
-        ),
-        (
-            "repeated-key", ERROR, "keys that stand twice in one JSON object",
-            "keep one of each; only the last counts, and a video's other entry is lost",
-        ),
-        (
-            "bad-duration", ERROR, "videos with a duration of 0 s or less",
-            "write the video's length in seconds, or leave the duration out",
-        ),
-        (
-            "beyond-end", ERROR, "instances that start after the end of their video",
-            "nothing can find them; are the times seconds, and of this very file? "
-            "if so, leave the video out (--exclude)",
-        ),
-        (
-            "no-rows", ERROR, "instances where their video has no feature rows",
-            "training leaves them out and nothing can find them; extract the whole video",
-        ),
-        (
-            "label-spelling", ERROR, "labels that are written in more than one way",
-            "write each in one way; as it is, they are different classes",
-        ),
-        (
-            "untrained-label", ERROR, "labels of held-out videos that no training video has",
-            "their average precision will be 0; move a video, or leave the label out",
-        ),
-        (
-            "subset-spelling", ERROR, "subset names that look like one that is understood",
-            "write training, validation, testing or test; the videos are not used as it is",
-        ),
-        (
-            "subset-roles", ERROR, "subsets to train and test on that cannot be told by name",
-            "name them: --set data.train_subset=NAME --set data.test_subset=NAME",
-        ),
-        (
-            "no-match", ERROR, "collections of ids that have nothing in common",
-            "a video's id must be the same in both: its file name without the ending",
-        ),
-        (
-            "empty", ERROR, "feature files without a video",
-            "extract videos into it",
-        ),
-        (
-            "unreadable", ERROR, "videos whose features cannot be used",
-            "extract them again",
-        ),
-        (
-            "not-finite", ERROR, "streams with values that are NaN or infinite",
-            "training stops at them; extract the video again, or look at what wrote the file",
-        ),
-        (
-            "widths", ERROR, "streams that are not as wide as those of other videos",
-            "one file needs one width; were two files of different extractors merged?",
-        ),
-        (
-            "wrong-fps", ERROR, "factors by which the time of most videos is stretched",
-            "correct step_sec; the frame rate was misjudged, and every action is displaced",
-        ),
-        (
-            "wrong-duration", ERROR, "videos whose rows cover another time than is said",
-            "is step_sec right, and is it the same video, to its end?",
-        ),
-        (
-            "missing-features", WARNING, "videos with actions but without features",
-            "extract them; as it is, they are left out of training and of evaluation",
-        ),
-        (
-            "no-annotations", WARNING, "videos with features but without annotations",
-            "annotate them, or ignore this if they are only to be searched; is the id right?",
-        ),
-        (
-            "past-end", WARNING, "instances that end after the end of their video",
-            "correct the end or the duration; the part beyond cannot be found",
-        ),
-        (
-            "before-start", WARNING, "instances that start before 0 s",
-            "correct the start; the part before cannot be found",
-        ),
-        (
-            "no-length", WARNING, "instances of no length",
-            "correct or remove them; nothing is learned from them, and they count as not found",
-        ),
-        (
-            "duplicate", WARNING, "instances that are annotated more than once",
-            "keep one of each; only one can be found, so the others count as not found",
-        ),
-        (
-            "lone-label", WARNING, "labels that occur in one subset only",
-            "they are learned but not measured, or measured but not learned",
-        ),
-        (
-            "one-subset", WARNING, "subsets that are the only one with actions",
-            "it can be tested on, but training needs a second to hold out",
-        ),
-        (
-            "many-short", WARNING, "instances that are shorter than a step of the features",
-            "extract with more rows per second, or expect these not to be found precisely",
-        ),
-        (
-            "duration", WARNING, "videos whose rows cover a little more or less than is said",
-            "is the video complete, and is it the one that was annotated?",
-        ),
-        (
-            "streams", WARNING, "videos that lack a stream which others have",
-            "extract them again; a stream that one video lacks is used for none",
-        ),
-        (
-            "constant", WARNING, "streams whose rows are all the same",
-            "nothing can be found there; look at the video, and extract it again",
-        ),
-        (
-            "zero-rows", WARNING, "streams with rows of nothing but zeros",
-            "zeros are padding, not features: cut them off, or extract the video again",
-        ),
-        (
-            "copied", WARNING, "videos that have the same rows as another",
-            "is it one video under two names? across subsets, that flatters every figure",
-        ),
-        (
-            "near-duplicate", NOTE, "pairs of instances of a label with a tIoU of 0.95 or more",
-            "probably one instance, annotated twice",
-        ),
-        (
-            "short", NOTE, "instances that are shorter than a step of the features",
-            "expect these not to be found precisely",
-        ),
-        (
-            "unused-subset", NOTE, "subsets with actions that have no role",
-            "name one to use it: --set data.train_subset=NAME",
-        ),
-        (
-            "no-action", NOTE, "videos without an action",
-            "nothing to do if they are background on purpose, or not annotated yet",
-        ),
-        (
-            "no-duration", NOTE, "videos whose duration is not said",
-            "instances past the end cannot be noticed there without a feature file",
-        ),
-        (
-            "rounded-duration", NOTE, "videos whose duration seems to be rounded to whole seconds",
-            "nothing to do",
-        ),
-        (
-            "frozen", NOTE, "streams in which most rows equal the one before",
-            "nothing to do if the picture stands still for long",
-        ),
-        (
-            "dead-columns", NOTE, "streams with columns that are 0 in every row of every video",
-            "nothing to do if the extractor is like that",
-        ),
-        (
-            "not-annotated", NOTE, "feature files without annotations",
-            "give --annotations FILE.json to check both together",
-        ),
-    )
+KINDS = (
+    Kind("refused", ERROR, "entries of the annotations that cannot be read",
+         "correct them; every other command stops at the first"),
+    Kind("repeated-key", ERROR, "keys that stand twice in one JSON object",
+         "keep one of each; only the last counts, and a video's other entry is lost"),
+    Kind("bad-duration", ERROR, "videos with a duration of 0 s or less",
+         "write the video's length in seconds, or leave the duration out"),
+    Kind("beyond-end", ERROR, "instances that start after the end of their video",
+         "nothing can find them; are the times seconds, and of this very file? if so, leave the "
+         "video out (--exclude)"),
+    Kind("no-rows", ERROR, "instances where their video has no feature rows",
+         "training leaves them out and nothing can find them; extract the whole video"),
+    Kind("label-spelling", ERROR, "labels that are written in more than one way",
+         "write each in one way; as it is, they are different classes"),
+    Kind("untrained-label", ERROR, "labels of held-out videos that no training video has",
+         "their average precision will be 0; move a video, or leave the label out"),
+    Kind("subset-spelling", ERROR, "subset names that look like one that is understood",
+         "write training, validation, testing or test; the videos are not used as it is"),
+    Kind("subset-roles", ERROR, "subsets to train and test on that cannot be told by name",
+         "name them: --set data.train_subset=NAME --set data.test_subset=NAME"),
+    Kind("no-match", ERROR, "collections of ids that have nothing in common",
+         "a video's id must be the same in both: its file name without the ending"),
+    Kind("empty", ERROR, "feature files without a video",
+         "extract videos into it"),
+    Kind("unreadable", ERROR, "videos whose features cannot be used",
+         "extract them again"),
+    Kind("not-finite", ERROR, "streams with values that are NaN or infinite",
+         "training stops at them; extract the video again, or look at what wrote the file"),
+    Kind("widths", ERROR, "streams that are not as wide as those of other videos",
+         "one file needs one width; were two files of different extractors merged?"),
+    Kind("wrong-fps", ERROR, "factors by which the time of most videos is stretched",
+         "correct step_sec; the frame rate was misjudged, and every action is displaced"),
+    Kind("wrong-duration", ERROR, "videos whose rows cover another time than is said",
+         "is step_sec right, and is it the same video, to its end?"),
+    Kind("missing-features", WARNING, "videos with actions but without features",
+         "extract them; as it is, they are left out of training and of evaluation"),
+    Kind("no-annotations", WARNING, "videos with features but without annotations",
+         "annotate them, or ignore this if they are only to be searched; is the id right?"),
+    Kind("past-end", WARNING, "instances that end after the end of their video",
+         "correct the end or the duration; the part beyond cannot be found"),
+    Kind("before-start", WARNING, "instances that start before 0 s",
+         "correct the start; the part before cannot be found"),
+    Kind("no-length", WARNING, "instances of no length",
+         "correct or remove them; nothing is learned from them, and they count as not found"),
+    Kind("duplicate", WARNING, "instances that are annotated more than once",
+         "keep one of each; only one can be found, so the others count as not found"),
+    Kind("lone-label", WARNING, "labels that occur in one subset only",
+         "they are learned but not measured, or measured but not learned"),
+    Kind("one-subset", WARNING, "subsets that are the only one with actions",
+         "it can be tested on, but training needs a second to hold out"),
+    Kind("many-short", WARNING, "instances that are shorter than a step of the features",
+         "extract with more rows per second, or expect these not to be found precisely"),
+    Kind("duration", WARNING, "videos whose rows cover a little more or less than is said",
+         "is the video complete, and is it the one that was annotated?"),
+    Kind("streams", WARNING, "videos that lack a stream which others have",
+         "extract them again; a stream that one video lacks is used for none"),
+    Kind("constant", WARNING, "streams whose rows are all the same",
+         "nothing can be found there; look at the video, and extract it again"),
+    Kind("zero-rows", WARNING, "streams with rows of nothing but zeros",
+         "zeros are padding, not features: cut them off, or extract the video again"),
+    Kind("copied", WARNING, "videos that have the same rows as another",
+         "is it one video under two names? across subsets, that flatters every figure"),
+    Kind("near-duplicate", NOTE, "pairs of instances of a label with a tIoU of 0.95 or more",
+         "probably one instance, annotated twice"),
+    Kind("short", NOTE, "instances that are shorter than a step of the features",
+         "expect these not to be found precisely"),
+    Kind("unused-subset", NOTE, "subsets with actions that have no role",
+         "name one to use it: --set data.train_subset=NAME"),
+    Kind("no-action", NOTE, "videos without an action",
+         "nothing to do if they are background on purpose, or not annotated yet"),
+    Kind("no-duration", NOTE, "videos whose duration is not said",
+         "instances past the end cannot be noticed there without a feature file"),
+    Kind("rounded-duration", NOTE, "videos whose duration seems to be rounded to whole seconds",
+         "nothing to do"),
+    Kind("frozen", NOTE, "streams in which most rows equal the one before",
+         "nothing to do if the picture stands still for long"),
+    Kind("dead-columns", NOTE, "streams with columns that are 0 in every row of every video",
+         "nothing to do if the extractor is like that"),
+    Kind("not-annotated", NOTE, "feature files without annotations",
+         "give --annotations FILE.json to check both together"),
 )  # fmt: skip

@@ -1,7 +1,7 @@
-"""What a file or a folder of ours is and holds, as plain values and as text.
+"""A file or folder of ours in, its description out: plain values, and text.
 
-`describe` tells feature files, annotations, detections, checkpoints and runs apart by what is in
-them, not by their names. What takes long to import is imported where it is needed.
+`describe` tells feature files, annotations, detections, checkpoints and runs apart by their
+content, not by their names. Modules that take long to import are imported where they are needed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..formats.annotations import AnnotatedVideo, class_labels, load_actionness, load_predictions
+from ..formats.annotations import (
+    AnnotatedVideo,
+    class_labels,
+    json_kind,
+    load_actionness,
+    load_predictions,
+    read_text,
+)
 from ..formats.features import FEATURE_SUFFIXES, FeatureFile
 from .rows import usable_axes
 from .truth import actions, read_leniently
@@ -31,10 +38,10 @@ NOT_LEARNED = ("running_mean", "running_var", "num_batches_tracked", "feature_sc
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Return what the file or folder at `path` is and holds, as plain values for JSON.
+    """Return a description of the file or folder at `path`, as plain values for JSON.
 
     Raises:
-        InputError: there is none, or it is nothing of ours; the message says why.
+        InputError: nothing is there, or nothing of ours; the message says why.
     """
     if path.is_dir():
         return describe_run(path)
@@ -51,7 +58,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def describe_features(file: FeatureFile) -> dict[str, Any]:
-    """Return what a feature file holds: videos, rows, annotations, and how they were made."""
+    """Return the contents of a feature file: videos, rows, annotations, and their making."""
     axes, unusable = usable_axes(file)
     text = file.annotations_text()
     return {
@@ -71,7 +78,7 @@ def describe_features(file: FeatureFile) -> dict[str, Any]:
 
 
 def describe_run(run_dir: Path) -> dict[str, Any]:
-    """Return what a run was trained on and how far, and how it was measured.
+    """Return the data, the progress and the figures of a run.
 
     Raises:
         InputError: the folder does not hold a run, or a damaged one.
@@ -103,7 +110,7 @@ def describe_run(run_dir: Path) -> dict[str, Any]:
 
 
 def describe_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds.
+    """Return the contents of a checkpoint.
 
     Raises:
         InputError: it cannot be read, or is not one of ours.
@@ -130,7 +137,7 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def describe_predictions(path: Path) -> dict[str, Any]:
-    """Return what a file of detections holds.
+    """Return the contents of a file of detections.
 
     Raises:
         InputError: it is not of that form.
@@ -168,7 +175,7 @@ def _lines(values: Mapping[str, Any], *, indent: str) -> list[str]:
 
 
 def _is_section(value: Any) -> bool:
-    """Return whether a value has lines of its own, rather than being told in one."""
+    """Return whether a value has lines of its own, rather than one."""
     if not isinstance(value, Mapping):
         return False
     return len(value) > MAX_IN_LINE or any(isinstance(v, Mapping) for v in value.values())
@@ -191,22 +198,21 @@ def _words(value: Any) -> str:
 
 def _describe_json(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        raw = json.loads(text)
-    except (ValueError, RecursionError):
+        kind = json_kind(path)
+    except InputError:
         raise InputError(
             f"{path}: neither a feature file, a checkpoint, annotations, nor detections"
         ) from None
-    if isinstance(raw, dict) and "database" in raw:
-        return {"file": str(path), "kind": "annotations", **_truth(text, str(path), None)}
-    if isinstance(raw, dict) and "results" in raw:
+    if kind == "annotations":
+        return {"file": str(path), "kind": kind, **_truth(read_text(path), str(path), None)}
+    if kind == "detections":
         return describe_predictions(path)
     raise InputError(f"{path}: JSON, but neither annotations ('database') nor detections "
                      "('results')")  # fmt: skip
 
 
 def _truth(text: str, source: str, there: Collection[str] | None) -> dict[str, Any]:
-    """Return what annotations hold; `there` are the videos with features, if that is known."""
+    """Return the contents of annotations; `there` are the videos with features, if known."""
     truth, refused = read_leniently(text, source=source)
     videos = list(truth.videos.values())
     of_labels = Counter(i.label for v in videos for i in actions(v))
@@ -305,8 +311,9 @@ def _evaluation(metrics: Path) -> dict[str, Any] | str | None:
 
 
 def _range(values: Iterable[float]) -> list[float]:
-    """Return the one value, or the least and the greatest."""
-    return sorted({*(f(seen) for f in (min, max))}) if (seen := list(values)) else []
+    """Return the least and the greatest value; one where they are equal, none of none."""
+    different = set(values)
+    return sorted({min(different), max(different)}) if different else []
 
 
 def _spread(values: Collection[float]) -> dict[str, float] | None:

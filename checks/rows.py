@@ -24,7 +24,7 @@ VIDEO_ENDINGS = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg
 
 
 def usable_axes(file: FeatureFile) -> tuple[dict[str, TimeAxis], list[Case]]:
-    """Return where the rows of every video stand in time, and a case where they stand nowhere."""
+    """Return the time axes of the videos that have rows, and a case for every other video."""
     axes, cases = {}, []
     for video_id in file.video_ids:
         try:
@@ -40,7 +40,7 @@ def usable_axes(file: FeatureFile) -> tuple[dict[str, TimeAxis], list[Case]]:
 
 
 def check_ids(there: Collection[str], truth: Mapping[str, AnnotatedVideo]) -> Iterator[Case]:
-    """Yield which videos have features or annotations, but not both.
+    """Yield the videos that have features or annotations, but not both.
 
     Args:
         there: the ids of the videos that have features.
@@ -62,13 +62,13 @@ def check_ids(there: Collection[str], truth: Mapping[str, AnnotatedVideo]) -> It
 def check_times(
     axes: Mapping[str, TimeAxis], truth: Mapping[str, AnnotatedVideo]
 ) -> Iterator[Case]:
-    """Yield which videos' rows do not cover the time that is said, or not their instances."""
+    """Yield the videos whose rows cover another time than is said, or not their instances."""
     off = []
     for video_id, axis in axes.items():
-        mismatch = _mismatch(axis, truth.get(video_id))
-        if mismatch:
-            yield Case(mismatch.kind, mismatch.says, video_id)
-            off += [mismatch.ratio] if mismatch.kind == "wrong-duration" else []
+        if mismatch := _mismatch(video_id, axis, truth.get(video_id)):
+            case, ratio = mismatch
+            yield case
+            off += [ratio] if case.kind == "wrong-duration" else []
     if len(off) > max(1, MOST * len(axes)):
         ratio = median(off)
         alike = sum(abs(r / ratio - 1) <= RATIO for r in off)
@@ -79,8 +79,8 @@ def check_times(
 
 
 def check_rows(file: FeatureFile, video_ids: Collection[str]) -> Iterator[Case]:
-    """Yield what is wrong with the rows themselves, reading one video at a time."""
-    seen = _Seen()
+    """Yield the faults of the rows themselves, reading one video at a time."""
+    compared = _Compared()
     for video_id in video_ids:
         try:
             video = file.video(video_id)
@@ -89,13 +89,13 @@ def check_rows(file: FeatureFile, video_ids: Collection[str]) -> Iterator[Case]:
             continue
         for stream, rows in video.streams.items():
             yield from _row_faults(video, stream, rows)
-        seen.add(video_id, video.streams)
-    yield from seen.faults()
+        compared.add(video_id, video.streams)
+    yield from compared.faults()
 
 
 @dataclass
-class _Seen:
-    """What is remembered of the videos read so far, to compare them with each other."""
+class _Compared:
+    """Facts of the videos that were read so far, which are compared with each other."""
 
     streams: dict[str, tuple[str, ...]] = field(default_factory=dict)
     widths: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
@@ -103,7 +103,7 @@ class _Seen:
     digests: dict[bytes, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, video_id: str, streams: Mapping[str, np.ndarray]) -> None:
-        """Remember one video."""
+        """Take in one video."""
         self.streams[video_id] = tuple(streams)
         digest = hashlib.sha1(usedforsecurity=False)
         for stream, rows in streams.items():
@@ -117,7 +117,7 @@ class _Seen:
             self.digests[digest.digest()].append(video_id)
 
     def faults(self) -> Iterator[Case]:
-        """Yield how videos differ that should be alike, and are alike that should differ."""
+        """Yield the differences of videos that should be alike, and the videos that are copies."""
         every = sorted({s for streams in self.streams.values() for s in streams})
         for video_id, streams in self.streams.items():
             if lacks := [s for s in every if s not in streams]:
@@ -134,19 +134,13 @@ class _Seen:
                 yield Case("dead-columns", f"{stream}: {(~used).sum()} of {len(used)} columns")
 
 
-@dataclass(frozen=True)
-class _Mismatch:
-    """How the time that rows cover differs from a duration; `ratio` is of the two."""
+def _mismatch(
+    video_id: str, axis: TimeAxis, annotated: AnnotatedVideo | None
+) -> tuple[Case, float] | None:
+    """Return the worse disagreement of the time that rows cover with a stated duration, and the
+    ratio of the two; None where they agree with the file's own duration and the annotations'.
 
-    kind: str
-    says: str
-    ratio: float
-
-
-def _mismatch(axis: TimeAxis, annotated: AnnotatedVideo | None) -> _Mismatch | None:
-    """Return the worse of the disagreements with the file's own duration and the annotations'.
-
-    The last row stands for half a step behind it, or for as long as passes before the first row:
+    The last row stands for half a step after it, or for as long as passes before the first row:
     features of long clips start half a clip late, and end as early.
     """
     last = axis.start_sec + (axis.num_steps - 1) * axis.step_sec
@@ -164,13 +158,13 @@ def _mismatch(axis: TimeAxis, annotated: AnnotatedVideo | None) -> _Mismatch | N
     doubt = "rounded-duration" if rounded else "duration"
     kind = "wrong-duration" if abs(ratio - 1) > RATIO and not rounded else doubt
     says = f"rows cover {covered[who]:.6g} s, {who} say{'s' * (who[0] == 'i')} {said[who]:.6g} s"
-    return _Mismatch(kind, f"{says} (ratio {ratio:.3f})", ratio)
+    return Case(kind, f"{says} (ratio {ratio:.3f})", video_id), ratio
 
 
 def _instances_on_rows(
     axes: Mapping[str, TimeAxis], truth: Mapping[str, AnnotatedVideo]
 ) -> Iterator[Case]:
-    """Yield which instances no row describes, and which are shorter than a step."""
+    """Yield the instances that no row describes, and those that are shorter than a step."""
     short, total = [], 0
     for video_id, axis in axes.items():
         if video_id not in truth:
@@ -192,7 +186,7 @@ def _instances_on_rows(
 
 
 def _row_faults(video: VideoFeatures, stream: str, rows: np.ndarray) -> Iterator[Case]:
-    """Yield what is wrong with one stream of one video, (T, D)."""
+    """Yield the faults of one stream of one video, (T, D)."""
     broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if broken.size:
         says = _where(video, stream, broken)
@@ -211,7 +205,7 @@ def _row_faults(video: VideoFeatures, stream: str, rows: np.ndarray) -> Iterator
 
 
 def _where(video: VideoFeatures, stream: str, rows: np.ndarray) -> str:
-    """Return how many rows of a stream, and when the first is."""
+    """Return the number of some rows of a stream, and the time of the first."""
     first = video.start_sec + int(rows[0]) * video.step_sec
     total = len(video.streams[stream])
     return f"{stream}: {len(rows)} of {total} rows, the first at {first:.6g} s"
@@ -223,7 +217,7 @@ def _bits(rows: np.ndarray) -> np.ndarray:
 
 
 def _bare(video_id: str) -> str:
-    """Return an id without what collections add to it: `v_` before it, a file's ending behind."""
+    """Return an id without what collections add to it: `v_` before it, a file's ending after it."""
     bare = video_id.casefold().removeprefix("v_")
     ending = next((e for e in VIDEO_ENDINGS if bare.endswith(e)), "")
     return bare.removesuffix(ending)

@@ -1,18 +1,15 @@
-"""Faults of annotations that no command refuses, and a reading that gets past those it does.
+"""Annotations in, cases out: entries that every command refuses, and faults that none does.
 
-Actions are meant throughout: `Ambiguous` is never a class, so its segments are not looked at.
+Segments labelled `Ambiguous`, which is never a class, are not looked at.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
 import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
 
 from ..errors import InputError
 from ..formats.annotations import (
@@ -20,7 +17,8 @@ from ..formats.annotations import (
     AnnotatedVideo,
     Annotations,
     Instance,
-    parse_annotations,
+    read_annotations,
+    repeated_keys,
 )
 from ..formats.subsets import Subsets, choose_subsets
 from .findings import Case
@@ -34,21 +32,14 @@ FOUND_BY_NAME = Subsets("", "", "")
 
 
 def read_leniently(text: str, *, source: str) -> tuple[Annotations, list[Case]]:
-    """Return what can be read of annotations, and a case for everything that cannot.
+    """Return the annotations that can be read, and a case for everything that cannot.
 
     Raises:
         InputError: nothing can be read: not JSON, or not of ActivityNet's form.
     """
-    cases: list[Case] = []
-    try:
-        truth = parse_annotations(text, source=source)
-    except InputError:
-        database = _database(text)
-        if database is None:
-            raise
-        videos = {k: _readable(k, entry, cases) for k, entry in database.items()}
-        truth = Annotations(videos, text, source)
-    return truth, cases + [Case("repeated-key", repr(key)) for key in _repeated_keys(text)]
+    truth, problems = read_annotations(text, source=source)
+    refused = [Case("refused", problem.says, problem.video_id) for problem in problems]
+    return truth, refused + [Case("repeated-key", repr(key)) for key in repeated_keys(text)]
 
 
 def actions(video: AnnotatedVideo) -> list[Instance]:
@@ -64,10 +55,10 @@ def in_words(instance: Instance) -> str:
 def check_instances(
     videos: Iterable[AnnotatedVideo], *, durations: Mapping[str, float]
 ) -> Iterator[Case]:
-    """Yield what is wrong with the videos and their instances, each for itself.
+    """Yield the faults of single videos and of their instances.
 
     Args:
-        durations: of videos whose annotations do not say it, where it is known otherwise.
+        durations: in seconds, where features tell it; for videos whose annotations do not.
     """
     for video in videos:
         end = video.duration_sec
@@ -86,7 +77,7 @@ def check_instances(
 
 
 def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterator[Case]:
-    """Yield what is wrong with the names of subsets.
+    """Yield the faults of subset names.
 
     Args:
         videos: those that could be used: of a feature file, those that have features.
@@ -111,7 +102,7 @@ def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterato
 
 
 def check_labels(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterator[Case]:
-    """Yield what is wrong with labels: how they are written, and in which subsets they occur."""
+    """Yield the faults of labels: of their spelling, and of the subsets in which they occur."""
     by_label: dict[str, Counter[str]] = defaultdict(Counter)
     for video in videos:
         for instance in actions(video):
@@ -129,7 +120,7 @@ def check_labels(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterator
 
 
 def _misplaced(instance: Instance, end: float | None) -> Iterator[tuple[str, str]]:
-    """Yield kind and words of how an instance does not lie inside its video, of length `end`."""
+    """Yield the kinds and words of an instance's faults in a video that lasts until `end`."""
     length = instance.end_sec - instance.start_sec
     allowed = max(TOLERANCE_SEC, TOLERANCE_SHARE * length)
     if length == 0:
@@ -183,7 +174,7 @@ def _spellings(counts: Mapping[str, int]) -> Iterator[Case]:
 
 
 def _roles(annotated: Mapping[str, int], named: Subsets) -> Subsets | str:
-    """Return the roles of the subsets, or why they cannot be told."""
+    """Return the roles of the subsets, or the reason why they cannot be told."""
     try:
         return choose_subsets(annotated, **vars(named))
     except InputError as e:
@@ -191,64 +182,8 @@ def _roles(annotated: Mapping[str, int], named: Subsets) -> Subsets | str:
 
 
 def _meant(name: str) -> str | None:
-    """Return the name that `choose_subsets` knows and that `name` seems to be meant for."""
+    """Return the name known to `choose_subsets` that a misspelt `name` resembles, or None."""
     if name in SUBSET_NAMES:
         return None
     near = difflib.get_close_matches(name.strip().casefold(), SUBSET_NAMES, n=1, cutoff=0.75)
     return near[0] if near else None
-
-
-def _database(text: str) -> dict[str, Any] | None:
-    """Return the videos' raw entries, or None where the text is not of that form at all."""
-    try:
-        database = json.loads(text)["database"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return database if isinstance(database, dict) else None
-
-
-def _readable(video_id: str, entry: Any, cases: list[Case]) -> AnnotatedVideo:
-    """Return what can be read of one video; what cannot is added to `cases`."""
-    whole = _attempt(video_id, entry)
-    if isinstance(whole, AnnotatedVideo):
-        return whole
-    raw = entry if isinstance(entry, dict) else {}
-    items = raw.get("annotations") if isinstance(raw.get("annotations"), list) else []
-    bare = _attempt(video_id, {**raw, "annotations": []} if raw else entry)
-    if isinstance(bare, str) or not items:
-        cases.append(Case("refused", bare if isinstance(bare, str) else whole, video_id))
-        bare = _attempt(video_id, {"subset": raw.get("subset")})
-    if isinstance(bare, str):
-        bare = AnnotatedVideo(video_id, "", None, ())
-    kept: list[Instance] = []
-    for n, item in enumerate(items or []):
-        read = _attempt(video_id, {"subset": "", "annotations": [item]})
-        if isinstance(read, str):
-            cases.append(Case("refused", f"entry {n}: {read}", video_id))
-        else:
-            kept += read.instances
-    return replace(bare, instances=tuple(kept))
-
-
-def _attempt(video_id: str, entry: Any) -> AnnotatedVideo | str:
-    """Return one video, or why it is refused."""
-    text = json.dumps({"database": {video_id: entry}})
-    try:
-        return parse_annotations(text, source="").videos[video_id]
-    except InputError as e:
-        return re.sub(r"^(, entry \d+)?: ", "", str(e).removeprefix(f": {video_id}"))
-
-
-def _repeated_keys(text: str) -> list[str]:
-    """Return the keys that stand more than once in an object of the JSON."""
-    repeated: Counter[str] = Counter()
-
-    def counted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        """Return an object's members, the last of equal keys; those keys are added up."""
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            repeated.update(Counter(key for key, _ in pairs) - Counter(members.keys()))
-        return members
-
-    json.loads(text, object_pairs_hook=counted)
-    return list(repeated)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import ANY, DEVICE, FILE
+from ..extract.settings import ExtractSettings
+from .options import ANY, DEVICE, FILE, settings_options
 
 if TYPE_CHECKING:
     from ..extract.sharing.work import Summary
@@ -21,71 +22,7 @@ if TYPE_CHECKING:
     type=FILE,
     help="ActivityNet-style JSON to embed.  [default: annotations.json inside VIDEOS]",
 )
-@click.option(
-    "--weights",
-    default="kinetics",
-    show_default=True,
-    metavar="kinetics|random|PATH",
-    help="Downloaded once; random is for tests: its features are untrained.",
-)
-@click.option("--weights-sha256", metavar="HEX", help="Refuse weights with another digest.")
-@click.option("--fps", default=10.0, show_default=True, help="Frames per second to look at.")
-@click.option("--resize", default=128, show_default=True, help="Shorter side of a frame, pixels.")
-@click.option("--crop", default=112, show_default=True, help="Side of the centred square, pixels.")
-@click.option(
-    "--segment",
-    type=int,
-    help="Frames per pass of the network.  [default: 64, on CUDA 256; without context 128]",
-)
-@click.option(
-    "--context",
-    default=18,
-    show_default=True,
-    help="Frames seen beyond a segment; 18 is exact, 0 the paper's cut.",
-)
-@click.option(
-    "--projection",
-    default="orthogonal",
-    show_default=True,
-    metavar="orthogonal|pca|FILE",
-    help="From 2048 to 512; pca is fitted on a sample of VIDEOS; FILE is .npy, or a feature "
-    "file to share the matrix of.",
-)
-@click.option("--flow", is_flag=True, help="Extract a second stream, of optical flow.")
-@click.option(
-    "--flow-method",
-    type=click.Choice(["dis", "tvl1"]),
-    default="dis",
-    show_default=True,
-    help="tvl1 needs opencv-contrib-python, and over a hundred times as long.",
-)
-@click.option(
-    "--flow-weights",
-    metavar="random|PATH",
-    help="For the second stream.  [default: the first one's, averaged over colour]",
-)
-@click.option("--seed", default=0, show_default=True, help="Of random weights and projection.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="What the network computes in; auto is bfloat16 on CUDA, float32 on CPU.",
-)
-@click.option(
-    "--store",
-    type=click.Choice(["float32", "float16"]),
-    default="float32",
-    show_default=True,
-    help="What rows are stored in.",
-)
-@click.option(
-    "--at-once",
-    type=int,
-    metavar="N",
-    help="Videos that pass through the network by turns, each decoded by a thread of its own.  "
-    "[default: 1, on CUDA one per core, at most 16]",
-)
+@settings_options(ExtractSettings, exclude=("width", "device"))
 @click.option("--overwrite", is_flag=True, help="Start the file anew.")
 @click.option("--strict", is_flag=True, help="Stop at the first video that fails.")
 @click.option(
@@ -110,7 +47,6 @@ def command(
     folder, the processes share the videos.
     """
     from .. import pipeline
-    from ..extract.settings import ExtractSettings
 
     summary = pipeline.extract(
         videos,

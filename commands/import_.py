@@ -7,24 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import ANY, FILE, named
+from ..exchange.layouts import ImportSettings
+from .options import ANY, FILE, named, settings_options
 
 if TYPE_CHECKING:
     from ..exchange.importer import ImportSummary
-
-POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
 @click.command("import")
 @click.argument("source", type=ANY)
 @click.argument("out", type=FILE)
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["actionformer", "opentad", "bmn", "activitynet-h5", "npy"]),
-    required=True,
-    help="Whose layout SOURCE has; see docs/published_features.md.",
-)
 @click.option(
     "--annotations",
     type=FILE,
@@ -32,46 +24,11 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 )
 @click.option("--flow", type=ANY, help="Where the second stream is.")
 @click.option(
-    "--fps",
-    type=POSITIVE,
-    help="Frames per second that the features were computed at.  [default: each video's in the "
-    "JSON: 'fps', or 'frame' by 'duration']",
-)
-@click.option("--stride-frames", type=POSITIVE, help="Frames from one row to the next.")
-@click.option("--window-frames", type=POSITIVE, help="Frames that one row sees, first to last.")
-@click.option(
-    "--offset-frames",
-    type=click.FloatRange(min=0),
-    help="The frame that row 0 stands for.  [default: the middle of its window]",
-)
-@click.option(
-    "--resized", is_flag=True, help="Rows are spread evenly over each video, as bmn's always are."
-)
-@click.option(
     "--video-info",
     type=FILE,
     help="A .csv or .json with frame rates and the like for each video, as BSN's and BMN's.",
 )
-@click.option(
-    "--prefix", help="What stands before the id in a name.  [default: v_ is found by itself]"
-)
-@click.option("--suffix", default="", help="What stands after it, before the file's ending.")
-@click.option("--key", help="The array's name, where .npz, .pt or HDF5 hold several.")
-@click.option(
-    "--transpose/--no-transpose",
-    default=None,
-    help="Arrays are (D, T), or (T, D).  [default: found out by sizes and durations]",
-)
-@click.option(
-    "--split-at", type=click.IntRange(min=1), help="So many values of a row are rgb, the rest flow."
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "float16"]),
-    default="float32",
-    show_default=True,
-    help="What rows are stored in.",
-)
+@settings_options(ImportSettings)
 @click.option("--overwrite", is_flag=True, help="Replace OUT.")
 def command(
     source: Path,
@@ -80,7 +37,7 @@ def command(
     flow: Path | None,
     video_info: Path | None,
     overwrite: bool,
-    **options: Any,
+    **settings: Any,
 ) -> None:
     """Turn published features in SOURCE (a folder, or an HDF5 file) into OUT.
 
@@ -93,7 +50,7 @@ def command(
     summary = importer.import_features(
         source,
         out,
-        _settings(**options),
+        ImportSettings(**settings),
         annotations=annotations,
         flow=flow,
         video_info=video_info,
@@ -102,33 +59,6 @@ def command(
     click.echo(_import_account(summary))
     if summary.failed:
         click.get_current_context().exit(1)
-
-
-def _settings(
-    *,
-    layout: str,
-    fps: float | None,
-    stride_frames: float | None,
-    window_frames: float | None,
-    offset_frames: float | None,
-    resized: bool,
-    prefix: str | None,
-    suffix: str,
-    **rest: Any,
-) -> Any:
-    from ..exchange.ids import Naming
-    from ..exchange.layouts import Layout
-    from ..exchange.settings import ImportSettings
-
-    times = Layout(
-        format=layout,
-        fps=fps,
-        stride_frames=stride_frames,
-        window_frames=window_frames,
-        offset_frames=offset_frames,
-        resized=resized,
-    )
-    return ImportSettings(layout=times, naming=Naming(prefix, suffix), **rest)
 
 
 def _import_account(summary: ImportSummary) -> str:

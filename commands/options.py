@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from ..formats.atomic import write_text
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 MAX_NAMED = 5  # names on a line; the rest are counted
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -31,6 +37,69 @@ DECODING = click.option(
     metavar="decode.KEY=VALUE",
     help="Decode with another setting than the run's; repeatable.",
 )
+
+
+def settings_options(
+    model: type[BaseModel], *, exclude: Collection[str] = ()
+) -> Callable[[Command], Command]:
+    """A decorator that gives a command one option per field of a settings model.
+
+    The field's description is the option's help, its bounds and choices are the option's, and
+    `json_schema_extra={"metavar": ...}` names its value. A description may end with
+    "  [default: ...]" where the default is None.
+
+    Args:
+        model: the options' values together are its arguments.
+        exclude: fields without an option.
+    """
+
+    def decorate(command: Command) -> Command:
+        for name, field in reversed(model.model_fields.items()):
+            if name not in exclude:
+                command = _settings_option(name, field)(command)
+        return command
+
+    return decorate
+
+
+def _settings_option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
+    kinds = get_args(field.annotation) if _is_union(field.annotation) else (field.annotation,)
+    kind = next(k for k in kinds if k is not type(None))
+    flag = "--" + name.replace("_", "-")
+    sentence, _, default = (field.description or "").partition("  [default: ")
+    more: dict[str, Any] = {"help": sentence, "show_default": default.rstrip("]") or True}
+    if field.is_required():
+        more["required"] = True
+    else:
+        more["default"] = field.default
+    if kind is bool:
+        both = f"/--no-{flag[2:]}" if len(kinds) > 1 else ""
+        return click.option(flag + both, name, is_flag=True, **more)
+    named = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    metavar = named.get("metavar") or ("N" if kind in (int, float) else None)
+    return click.option(flag, name, type=_option_type(kind, field), metavar=metavar, **more)
+
+
+def _option_type(kind: Any, field: FieldInfo) -> click.ParamType[Any]:
+    """The click type of a field: one of its choices, a path, or a number within its bounds."""
+    if get_origin(kind) is Literal:
+        return click.Choice(get_args(kind))
+    if kind is Path:
+        return ANY
+    if kind not in (int, float):
+        return click.STRING
+    bounds: dict[str, Any] = {}
+    for bound in field.metadata:
+        for name, end in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):
+            if hasattr(bound, name):
+                bounds |= {end: getattr(bound, name), f"{end}_open": name in ("gt", "lt")}
+    if not bounds:
+        return click.INT if kind is int else click.FLOAT
+    return click.IntRange(**bounds) if kind is int else click.FloatRange(**bounds)
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
 
 
 def _parse_tious(texts: tuple[str, ...]) -> tuple[float, ...]:

@@ -1,44 +1,35 @@
-"""Arrays as others store them: a file for each video, or one HDF5 file for all.
+"""Arrays as others store them, a file for each video or one HDF5 file for all, and whose they are.
 
 Nothing here runs code from a file: `.npy` and `.npz` are read without pickle, `.pt` as weights
-only. What belongs to which video is `ids`' business, what the axes mean is `axes`'.
+only. What the axes of an array mean is found out in `streams`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
 
 from ..errors import InputError
 from ..formats.features import FORMAT
+from ..formats.names import id_problem
+from .layouts import C3D_KEY, ImportSettings
 
+COMMON_PREFIX = "v_"  # ActivityNet's files have it, its annotations do not
 ENDINGS = (".npy", ".npz", ".pt", ".pth")
 CSV_ENDINGS = (".csv",)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One array of a source: its name without ending, and where it is, for messages."""
+    """One array of a source: its name without ending, and its place, for messages."""
 
     stem: str
     where: str
-
-
-class ArraySource(Protocol):
-    """A place with one array per video."""
-
-    entries: list[Entry]
-
-    def read(self, entry: Entry) -> np.ndarray:
-        """Return an array as it is stored; InputError names what cannot be read."""
-
-    def close(self) -> None:
-        """Leave the place."""
 
 
 class ArrayFolder:
@@ -61,15 +52,16 @@ class ArrayFolder:
         key: str | None = None,
         without: Path | None = None,
     ) -> None:
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
         root, other = path.resolve(), without.resolve() if without else None
         self._key = key
-        self._files = {
-            Entry(f.stem, str(f)): f
-            for f in files
-            if f.suffix.lower() in endings and _is_visible(f, path) and f.is_file()
-            if other is None or other not in (root / f.relative_to(path)).parents
-        }
+        self._files = {}
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            inside = file.relative_to(path)
+            hidden = any(part.startswith(".") for part in inside.parts or (file.name,))
+            if hidden or other in (root / inside).parents:  # archives from a Mac hold ._NAME
+                continue
+            if file.suffix.lower() in endings and file.is_file():
+                self._files[Entry(file.stem, str(file))] = file
         self.entries = list(self._files)
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
@@ -138,6 +130,79 @@ class ArrayContainer:
         self._file.close()
 
 
+ArraySource = ArrayFolder | ArrayContainer
+
+
+def open_source(path: Path, settings: ImportSettings, without: Path | None = None) -> ArraySource:
+    """Open the arrays in a folder, a file, or an HDF5 file.
+
+    Args:
+        path: where they are.
+        settings: of the import; the format says what to look for.
+        without: a folder inside it that is another source.
+    Raises:
+        InputError: there are none.
+    """
+    c3d = settings.format == "activitynet-h5"
+    if settings.format == "bmn":
+        return ArrayFolder(path, CSV_ENDINGS, without=without)
+    if path.is_file() and h5py.is_hdf5(path):
+        return ArrayContainer(path, key=settings.key or (C3D_KEY if c3d else None))
+    if c3d:
+        raise InputError(f"{path}: no HDF5 file, or cut short; --format activitynet-h5 is one")
+    return ArrayFolder(path, ENDINGS, key=settings.key, without=without)
+
+
+@dataclass
+class Assigned:
+    """The array of every video, why others have none, and how many names are of another form."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    others: int = 0
+
+
+def assign_ids(
+    entries: Iterable[Entry], settings: ImportSettings, known: Collection[str]
+) -> Assigned:
+    """Return the videos that arrays belong to.
+
+    Two arrays of one id would be one video, so the first keeps the id and the others are refused,
+    under their own names, as are ids that a feature file cannot hold.
+
+    Args:
+        known: the ids of the annotations, which decide whether `v_` belongs to an id.
+    """
+    assigned = Assigned()
+    for entry in entries:
+        video_id = video_id_of(entry.stem, settings, known)
+        if video_id is None:
+            assigned.others += 1
+        elif problem := id_problem(video_id):
+            assigned.refused[ascii(entry.where)] = f"{entry.where!a}: its id {problem}; rename it"
+        elif (first := assigned.entries.setdefault(video_id, entry)) != entry:
+            assigned.refused[entry.where] = (
+                f"{entry.where}: has the id {video_id!r} of {first.where}; rename one of them, or "
+                "name one folder or --prefix only"
+            )
+    return assigned
+
+
+def video_id_of(stem: str, settings: ImportSettings, known: Collection[str]) -> str | None:
+    """Return the id in an array's name; None where the name lacks the prefix or suffix.
+
+    Without a prefix in the settings, `v_` is taken off or put on where that gives a known id.
+    """
+    before, after = settings.prefix or "", settings.suffix
+    if not (stem.startswith(before) and stem[len(before) :].endswith(after)):
+        return None
+    core = stem[len(before) : len(stem) - len(after)]
+    if settings.prefix is not None or core in known:
+        return core
+    others = (core.removeprefix(COMMON_PREFIX), COMMON_PREFIX + core)
+    return next((name for name in others if name in known), core)
+
+
 def _choose(arrays: Mapping[str, Any], key: str | None, at: str) -> Any:
     """Return the array named `key`, or the only one."""
     if key is not None and key in arrays:
@@ -176,7 +241,7 @@ def _read_csv(path: Path, key: str | None) -> np.ndarray:
 
 
 def _names_columns(fields: list[str]) -> bool:
-    """Return whether a first line is names, or the numbers 0, 1, 2, ... that stand for them."""
+    """Whether a first line is names, or the numbers 0, 1, 2, ... that stand for them."""
     if fields == [str(n) for n in range(len(fields))]:
         return True
     try:
@@ -196,11 +261,6 @@ def _read_torch(path: Path, key: str | None) -> np.ndarray:
         raise InputError(f"{path}: holds a {type(loaded).__name__}, a tensor is needed")
     loaded = loaded.detach()
     return (loaded.float() if loaded.dtype == torch.bfloat16 else loaded).numpy()
-
-
-def _is_visible(path: Path, root: Path) -> bool:
-    inside = path.relative_to(root).parts or (path.name,)
-    return not any(part.startswith(".") for part in inside)  # archives from a Mac hold ._NAME
 
 
 def _first_line(error: BaseException) -> str:

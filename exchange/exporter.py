@@ -1,4 +1,4 @@
-"""A feature file into ActionFormer's layout: an array for each video, a JSON, its dataset settings.
+"""A feature file in, ActionFormer's layout out: arrays, annotations, and the dataset's settings.
 
     OUT/features/<video_id>.npy     (T, D): the streams side by side, as they are stored
     OUT/annotations.json            ActivityNet style, with `fps` and `label_id` as ActionFormer
@@ -33,12 +33,13 @@ from .progress import counted
 FEATURES, ANNOTATIONS, DATASET = "features", "annotations.json", "dataset.yaml"
 NO_SUBSET = "unlabelled"
 SAME = 1e-6  # of a stride; ratios that differ by less are one
+NOTICEABLE_SEC = 1e-3  # by which ActionFormer may misplace rows without a word
 LONGEST_NAME = 200  # bytes
 
 
 @dataclass(frozen=True)
 class ActionFormerTiming:
-    """What ActionFormer's settings say about all videos; frames are those of `fps`, a video's."""
+    """ActionFormer's two numbers for all videos, in frames of each video's own `fps`."""
 
     feat_stride: float
     num_frames: float
@@ -48,19 +49,19 @@ class ActionFormerTiming:
         return self.feat_stride / axis.step_sec
 
     def off_sec(self, axis: TimeAxis) -> float:
-        """Return how far from its instant ActionFormer takes a video's first row to be."""
+        """Return the distance between a video's first row and its place in ActionFormer."""
         return abs(0.5 * self.num_frames / self.fps(axis) - axis.start_sec)
 
 
 @dataclass
 class ExportSummary:
-    """What was written.
+    """The videos of an export by their ids, and what became of each.
 
-    exported: ids of the videos.
-    unlabelled: those of them without annotations.
-    failed: why a video was left out, by id.
-    shifted: how far off, in seconds, ActionFormer takes a video's rows to be, where it is.
-    ambiguous: how many stretches that nobody could label were left out of the annotations.
+    exported: written.
+    unlabelled: written, without annotations.
+    failed: left out, with the reason.
+    shifted: written, with the seconds by which ActionFormer misplaces the rows.
+    ambiguous: number of segments left out of the annotations because nobody could label them.
     """
 
     out: Path
@@ -72,10 +73,10 @@ class ExportSummary:
 
 
 def export_features(features: Path, out: Path, *, annotations: Path | None = None) -> ExportSummary:
-    """Write a feature file in ActionFormer's layout into the folder `out`; return what was.
+    """Write a feature file in ActionFormer's layout into a folder, and account for every video.
 
-    All of it is there in the end, or nothing; the next export into the same folder clears away what
-    a killed one has left.
+    The folder is filled whole or not at all; the next export into it removes what a killed one has
+    left.
 
     Raises:
         InputError: `out` holds something, or the feature file has no videos of one width.
@@ -83,6 +84,7 @@ def export_features(features: Path, out: Path, *, annotations: Path | None = Non
     with FeatureFile(features) as file, filling(out, (FEATURES, DATASET, ANNOTATIONS)) as aside:
         if aside is None:
             raise InputError(f"{out}: is there already, and not an empty folder; name another")
+        # ActionFormer reads all streams as one array of one width.
         truth = load_annotations(annotations) if annotations else file.annotations()
         videos = truth.videos if truth else {}
         widths = {stream: file.width((stream,)) for stream in file.streams()}
@@ -92,17 +94,24 @@ def export_features(features: Path, out: Path, *, annotations: Path | None = Non
         (aside / FEATURES).mkdir()
         summary, database = ExportSummary(out), {}
         labels = class_labels(v for k, v in videos.items() if k in set(file.video_ids))
+        # A video that cannot be written does not stop the others.
         for video_id in counted(file.video_ids, "export"):
             try:
                 axis = _write_rows(file, video_id, tuple(widths), aside)
             except InputError as e:
                 summary.failed[video_id] = str(e)
                 continue
+            summary.exported.append(video_id)
+            if video_id not in videos:
+                summary.unlabelled.append(video_id)
+            if (off_sec := timing.off_sec(axis)) > NOTICEABLE_SEC:
+                summary.shifted[video_id] = off_sec
             database[video_id] = _entry(videos.get(video_id), axis, timing, labels)
-            _account(summary, video_id, videos.get(video_id), timing.off_sec(axis))
         whole = {"version": "tsatal", "streams": widths, "database": database}
         write_text(aside / DATASET, _dataset_yaml(out, timing, labels, sum(widths.values())))
         write_text(aside / ANNOTATIONS, json.dumps(whole, indent=1))
+    instances = (i for v in summary.exported if v in videos for i in videos[v].instances)
+    summary.ambiguous = sum(i.label == AMBIGUOUS for i in instances)
     return summary
 
 
@@ -148,7 +157,6 @@ def _write_rows(file: FeatureFile, video_id: str, streams: tuple[str, ...], out:
 def _entry(
     video: AnnotatedVideo | None, axis: TimeAxis, timing: ActionFormerTiming, labels: list[str]
 ) -> Mapping[str, Any]:
-    instances = [i for i in video.instances if i.label != AMBIGUOUS] if video else []
     return {
         "subset": video.subset if video else NO_SUBSET,
         "duration": axis.duration_sec,
@@ -161,21 +169,10 @@ def _entry(
                 "segment": [i.start_sec, i.end_sec],
                 "label_id": labels.index(i.label),
             }
-            for i in instances
+            for i in (video.instances if video else ())
+            if i.label != AMBIGUOUS
         ],
     }
-
-
-def _account(
-    summary: ExportSummary, video_id: str, video: AnnotatedVideo | None, off_sec: float
-) -> None:
-    summary.exported.append(video_id)
-    if video is None:
-        summary.unlabelled.append(video_id)
-    else:
-        summary.ambiguous += sum(i.label == AMBIGUOUS for i in video.instances)
-    if off_sec > 1e-3:
-        summary.shifted[video_id] = off_sec
 
 
 def _dataset_yaml(out: Path, timing: ActionFormerTiming, labels: list[str], width: int) -> str:

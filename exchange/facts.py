@@ -1,7 +1,7 @@
-"""What is known about each video beside its rows: duration, frame rate, number of frames.
+"""Annotations and tables of videos in, facts of each video out: its duration and frames.
 
-It stands in the annotations (ActionFormer and OpenTAD write `fps` or `frame` there), and, for
-ActivityNet, in tables that go with the features of BSN and BMN.
+ActionFormer and OpenTAD write `fps` or `frame` into the annotations; for ActivityNet, tables go
+with the features of BSN and BMN.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAY_BE_ZERO = ("start_sec",)
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What is known about one video; None where nobody says.
+    """Facts of one video; None where nobody says.
 
     frames, feature_frames: how many the video has, and how many of them the features saw.
     stride_frames, window_frames: from row to row, and seen by each row.
@@ -70,6 +70,7 @@ class FactBook:
 
     def __init__(self, truth: Annotations | None, table: Path | None) -> None:
         raw: dict[str, Any] = json.loads(truth.text) if truth else {}
+        self.annotated = set(truth.videos) if truth else set()
         self._where = truth.source if truth else str(table)
         self._for_all = {key: raw[key] for name in FOR_ALL for key in KEYS[name] if key in raw}
         self._entries: Mapping[str, Any] = raw.get("database", {})
@@ -111,8 +112,11 @@ def _number(value: Any, key: str, at: str, *, zero: bool) -> float:
 def _read_table(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-        found = json.loads(text) if path.suffix.lower() == ".json" else _read_csv(text)
-        found = found.get("database", found)
+        if path.suffix.lower() == ".json":
+            found = json.loads(text)
+            found = found.get("database", found)
+        else:
+            found = {row["video"]: row for row in csv.DictReader(text.splitlines())}
         if not found or not all(isinstance(entry, dict) for entry in found.values()):
             raise ValueError("no videos in it")
     except (AttributeError, KeyError, ValueError) as e:
@@ -121,7 +125,3 @@ def _read_table(path: Path) -> Mapping[str, Any]:
             "dict per video is needed"
         ) from None
     return dict(found)
-
-
-def _read_csv(text: str) -> dict[str, dict[str, Any]]:
-    return {row["video"]: row for row in csv.DictReader(text.splitlines())}

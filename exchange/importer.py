@@ -1,4 +1,8 @@
-"""Published features into a feature file, one video at a time."""
+"""Published features in, a feature file out, one video at a time.
+
+`arrays` reads what others wrote, `streams` makes rows of it, `facts` and `layouts` place them in
+time.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +11,30 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..formats.annotations import load_annotations
 from ..formats.features import VideoFeatures, write_feature_file
+from .arrays import open_source
 from .facts import FactBook
-from .layouts import FIRST_AXIS_IS_TIME, UnknownTimes, clock
+from .layouts import ImportSettings, UnknownTimes, clock
 from .progress import counted
-from .settings import ImportSettings
-from .streams import Streams, open_source, split_rows
+from .streams import Streams, split_rows
 
 
 @dataclass
 class ImportSummary:
-    """What became of the videos.
+    """The videos of an import by their ids, and what became of each.
 
     matched, unlabelled: imported, with and without annotations.
     missing: annotated, without an array.
-    failed: why a video or an array was left out, by name.
-    skipped: without annotations, and so without a frame rate or duration; not imported.
-    trimmed: how many rows one stream had more than the other.
-    misfits: what share of its duration a video's rows cover, where that is not all of it.
-    others: arrays whose names lack the prefix or suffix.
+    failed: left out, with the reason; an array of no video stands here by its own name.
+    skipped: left out, as they have no annotations, and so no frame rate or duration.
+    trimmed: imported, with the number of rows that one stream had more than the other.
+    misfits: imported, with the share of the duration that rows cover, where that is not all.
+    others: number of arrays whose names lack the prefix or suffix.
     transposed: whether arrays are (D, T).
     """
 
@@ -57,7 +60,7 @@ def import_features(
     video_info: Path | None = None,
     overwrite: bool = False,
 ) -> ImportSummary:
-    """Write the features in `source` into the feature file `out`; return what became of them.
+    """Write published features into a feature file, and account for every video.
 
     Args:
         source: a folder of files, or an HDF5 file.
@@ -70,25 +73,34 @@ def import_features(
     Raises:
         InputError: nothing can be imported, or rows cannot be placed in time.
     """
-    _check_out(out, (source, flow), overwrite=overwrite)
+    # A mistake in a path shows before anything is read.
+    if out.exists():
+        if any(s and s.exists() and s.samefile(out) for s in (source, flow)):
+            raise InputError(f"{out}: is what would be imported; write to another file")
+        if not overwrite:
+            raise InputError(f"{out}: is there already; --overwrite replaces it")
     if flow and flow.exists() and source.exists() and flow.samefile(source):
         raise InputError(f"{flow}: is the first stream's place too; --split-at parts one array")
+    # What stands in the annotations decides which names are ids, and where rows are in time.
     truth = load_annotations(annotations) if annotations else None
-    known = set(truth.videos) if truth else set()
+    facts = FactBook(truth, video_info)
     with ExitStack() as stack:
-        opened = {"rgb": open_source(source, settings, flow)}
-        stack.enter_context(closing(opened["rgb"]))
+        opened = {"rgb": stack.enter_context(closing(open_source(source, settings, flow)))}
         if flow:
             opened["flow"] = stack.enter_context(closing(open_source(flow, settings)))
-        streams = Streams(opened, settings, known)
-        job = _Import(source, out, settings, streams, known, FactBook(truth, video_info))
+        streams = Streams(opened, settings, facts.annotated)
+        job = _Import(source, out, settings, streams, facts)
+        provenance = {
+            **settings.provenance(),
+            "source": source.name,
+            "flow": flow.name if flow else None,
+            "store": settings.dtype,
+            "made_with": {"tsatal": metadata.version("tsatal"), "numpy": np.__version__},
+        }
+        # `job.videos()` yields them one at a time: a set does not fit into memory.
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_feature_file(
-            out,
-            job.videos(),
-            provenance=_provenance(settings, source, flow),
-            annotations_text=truth.text if truth else None,
-        )
+        text = truth.text if truth else None
+        write_feature_file(out, job.videos(), provenance=provenance, annotations_text=text)
     return job.summary
 
 
@@ -96,33 +108,23 @@ class _Import:
     """An import under way, and its summary.
 
     Raises:
-        InputError: no array is that of a known video, none can be placed in time, or it cannot be
-            told which of their axes is time.
+        InputError: no array belongs to a known video, no video has a place in time, or it cannot
+            be told which axis of the arrays is time.
     """
 
     def __init__(
-        self,
-        source: Path,
-        out: Path,
-        settings: ImportSettings,
-        streams: Streams,
-        known: set[str],
-        facts: FactBook,
+        self, source: Path, out: Path, settings: ImportSettings, streams: Streams, facts: FactBook
     ) -> None:
-        self._source, self._settings, self._streams = source, settings, streams
-        self._known, self._facts = known, facts
+        self._source, self._settings, self._streams, self._facts = source, settings, streams, facts
         self.summary = ImportSummary(
             out,
-            missing=sorted(known - set(streams.found)),
+            missing=sorted(facts.annotated - set(streams.found)),
             failed=dict(streams.problems),
             others=streams.others,
         )
         self._check_names()
         self._check_times()
-        transpose = settings.transpose
-        if transpose is None and settings.layout.format in FIRST_AXIS_IS_TIME:
-            transpose = False
-        self.summary.transposed = streams.find_axes(transpose, self._expected_rows)
+        self.summary.transposed = streams.find_axes(self._expected_rows)
 
     def videos(self) -> Iterator[VideoFeatures]:
         """Yield the videos that can be read, and account for all.
@@ -130,24 +132,28 @@ class _Import:
         Raises:
             InputError: there is none.
         """
-        summary = self.summary
+        summary, annotated = self.summary, self._facts.annotated
         for video_id in counted(self._streams.ids, "import"):
             try:
                 video = self._video(video_id)
             except InputError as e:
-                self._leave_out(video_id, e)
+                if isinstance(e, UnknownTimes) and video_id not in annotated:
+                    summary.skipped.append(video_id)
+                else:
+                    named = video_id in str(e)
+                    summary.failed[video_id] = str(e) if named else f"{video_id}: {e}"
                 continue
-            (summary.matched if video_id in self._known else summary.unlabelled).append(video_id)
+            (summary.matched if video_id in annotated else summary.unlabelled).append(video_id)
             yield video
         if not (summary.matched or summary.unlabelled):
             raise self._nothing(next(iter(summary.failed.values())))
 
     def _video(self, video_id: str) -> VideoFeatures:
-        layout, facts = self._settings.layout, self._facts.of(video_id)
-        clock(layout, facts)  # raises; before reading, where the time goes
+        facts = self._facts.of(video_id)
+        clock(self._settings, facts)  # raises before the reading, which takes long
         rows, uneven = self._streams.rows(video_id)
         count = len(rows["rgb"])
-        axis = clock(layout, facts, count)
+        axis = clock(self._settings, facts, count)
         if uneven:
             self.summary.trimmed[video_id] = uneven
         if facts.duration_sec and (share := axis.misfit(count, facts.duration_sec)):
@@ -161,23 +167,15 @@ class _Import:
             {"source": self._streams.stem(video_id), **({"fps": axis.fps} if axis.fps else {})},
         )
 
-    def _leave_out(self, video_id: str, error: InputError) -> None:
-        if isinstance(error, UnknownTimes) and video_id not in self._known:
-            self.summary.skipped.append(video_id)
-        else:
-            reason = str(error)
-            named = video_id in reason
-            self.summary.failed[video_id] = reason if named else f"{video_id}: {reason}"
-
     def _check_names(self) -> None:
         """Refuse at once what matches nothing: a prefix forgotten, or another data set."""
-        found, problems = self._streams.found, self.summary.failed
-        if found and (not self._known or self._known & set(found)):
+        found, annotated = self._streams.found, self._facts.annotated
+        if found and (not annotated or annotated & set(found)):
             if not self._streams.ids:
-                raise self._nothing(next(iter(problems.values())))
+                raise self._nothing(next(iter(self.summary.failed.values())))
             return
         such = f" such as {found[0]!r}" if found else ""
-        wanted = f" such as {min(self._known)!r}" if self._known else ""
+        wanted = f" such as {min(annotated)!r}" if annotated else ""
         raise self._nothing(
             f"the names of the arrays{such} are not those of videos{wanted}; --prefix and "
             "--suffix say what stands around the id"
@@ -185,11 +183,11 @@ class _Import:
 
     def _check_times(self) -> None:
         """Refuse at once what no video has: a frame rate forgotten, not a video damaged."""
-        wanted = [v for v in self._streams.ids if v in self._known] or self._streams.ids
+        wanted = [v for v in self._streams.ids if v in self._facts.annotated] or self._streams.ids
         reason = None
         for video_id in wanted:
             try:
-                clock(self._settings.layout, self._facts.of(video_id))
+                clock(self._settings, self._facts.of(video_id))
                 return
             except UnknownTimes as e:
                 reason = reason or e
@@ -198,34 +196,14 @@ class _Import:
         raise self._nothing(f"{wanted[0]} and all others have {reason}")
 
     def _expected_rows(self, video_id: str) -> float | None:
-        if self._settings.layout.resized:
+        if self._settings.spread:
             return None
         try:
             facts = self._facts.of(video_id)
-            axis = clock(self._settings.layout, facts)
+            axis = clock(self._settings, facts)
         except InputError:
             return None
         return axis.rows_in(facts.duration_sec) if facts.duration_sec else None
 
     def _nothing(self, reason: str) -> InputError:
         return InputError(f"{self._source}: no video can be imported: {reason}")
-
-
-def _provenance(settings: ImportSettings, source: Path, flow: Path | None) -> dict[str, Any]:
-    """Return what the feature file says about its rows; the same words for the same making."""
-    return {
-        **settings.layout.provenance(),
-        "source": source.name,
-        "flow": flow.name if flow else None,
-        "store": settings.dtype,
-        "made_with": {"tsatal": metadata.version("tsatal"), "numpy": np.__version__},
-    }
-
-
-def _check_out(out: Path, sources: tuple[Path | None, ...], *, overwrite: bool) -> None:
-    if not out.exists():
-        return
-    if any(s and s.exists() and s.samefile(out) for s in sources):
-        raise InputError(f"{out}: is what would be imported; write to another file")
-    if not overwrite:
-        raise InputError(f"{out}: is there already; --overwrite replaces it")

@@ -1,4 +1,4 @@
-"""Where the rows of published features stand in time.
+"""Settings of an import and facts of a video in; out come the places of its rows in time.
 
 Frame `n` of a video at `fps` frames per second is the instant `n / fps`, in this whole program. A
 row that sees the frames `k .. k + window - 1` describes the middle of them, and rows are `stride`
@@ -22,13 +22,14 @@ each then stands for two steps of it, as windows overlap by half.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import Field, model_validator
+
+from ..config import Settings
 from ..errors import InputError
 from .facts import VideoFacts
 
-FORMATS = ("actionformer", "opentad", "bmn", "activitynet-h5", "npy")
-RESIZED = ("bmn",)  # whose rows are always spread over the video
 FIRST_AXIS_IS_TIME = ("bmn", "activitynet-h5")  # by the format's definition
 # ActivityNet's challenge: C3D sees 16 frames, one row every 8 frames (16, 24, 32, ... the last).
 C3D_STRIDE_FRAMES, C3D_WINDOW_FRAMES, C3D_KEY = 8.0, 16.0, "c3d_features"
@@ -39,63 +40,90 @@ class UnknownTimes(InputError):
     """A video whose rows cannot be placed in time: nobody says its frame rate or the like."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """How all rows of a published set were made; what is None is looked up for each video.
+class ImportSettings(Settings):
+    """How the rows of a published set were made, and what their arrays are called.
 
-    fps: of the frames that the network saw.
-    stride_frames: from row to row.
-    window_frames: from the first to the last frame that a row sees, both counted.
-    offset_frames: the frame that row 0 stands for; None for the middle of its window.
-    resized: rows are spread evenly over the video, whatever its frame rate.
+    A number that is None is looked up for each video (see `facts`).
+
     Raises:
-        InputError: a number is not positive, or says what `resized` leaves no room for.
+        InputError: a number is out of its range, or frames are counted of rows that are spread
+            over the video.
     """
 
-    format: str
-    fps: float | None = None
-    stride_frames: float | None = None
-    window_frames: float | None = None
-    offset_frames: float | None = None
-    resized: bool = False
+    format: Literal["actionformer", "opentad", "bmn", "activitynet-h5", "npy"] = Field(
+        description="Whose layout SOURCE has; see docs/published_features.md."
+    )
+    fps: float | None = Field(
+        None,
+        gt=0,
+        description="Frames per second that the features were computed at.  [default: each "
+        "video's in the JSON: 'fps', or 'frame' by 'duration']",
+    )
+    stride_frames: float | None = Field(None, gt=0, description="Frames from one row to the next.")
+    window_frames: float | None = Field(
+        None, gt=0, description="Frames that one row sees, first to last."
+    )
+    offset_frames: float | None = Field(
+        None,
+        ge=0,
+        description="The frame that row 0 stands for.  [default: the middle of its window]",
+    )
+    resized: bool = Field(
+        False, description="Rows are spread evenly over each video, as bmn's always are."
+    )
+    prefix: str | None = Field(
+        None,
+        description="What stands before the id in a name.  [default: v_ is found by itself]",
+    )
+    suffix: str = Field("", description="What stands after it, before the file's ending.")
+    key: str | None = Field(
+        None, description="The array's name, where .npz, .pt or HDF5 hold several."
+    )
+    transpose: bool | None = Field(
+        None,
+        description="Arrays are (D, T), or (T, D).  [default: found out by sizes and durations]",
+    )
+    split_at: int | None = Field(
+        None, ge=1, description="So many values of a row are rgb, the rest flow."
+    )
+    dtype: Literal["float32", "float16"] = Field("float32", description="What rows are stored in.")
 
-    def __post_init__(self) -> None:
-        """Fill in what the format fixes, and check the rest."""
-        if self.format not in FORMATS:
-            raise InputError(f"format must be one of {', '.join(FORMATS)}, is {self.format!r}")
-        for name in ("fps", "stride_frames", "window_frames"):
-            if (value := getattr(self, name)) is not None and not 0 < value < float("inf"):
-                raise InputError(f"{name} must be above 0, is {value}")
-        if self.format in RESIZED:
-            object.__setattr__(self, "resized", True)
-        if self.resized and self.states_frames:
+    @model_validator(mode="after")
+    def _fit_together(self) -> ImportSettings:
+        if self.spread and self.counts_frames:
             raise InputError(
                 "rows resized over the video have no fps, stride, window or offset in frames: "
                 "leave these out, or the format (bmn) or --resized is wrong"
             )
+        return self
 
     @property
-    def states_frames(self) -> bool:
-        """Return whether anything is said that is counted in frames."""
+    def spread(self) -> bool:
+        """Whether rows are spread evenly over each video, whatever its frame rate."""
+        return self.resized or self.format == "bmn"
+
+    @property
+    def counts_frames(self) -> bool:
+        """Whether a number is given that is counted in frames."""
         counted = (self.fps, self.stride_frames, self.window_frames, self.offset_frames)
         return any(value is not None for value in counted)
 
     def provenance(self) -> dict[str, Any]:
-        """Return what a feature file says about rows of this layout; JSON."""
+        """The feature file's description of how its rows were placed in time; JSON."""
         return {
             "extractor": "imported",
             "format": self.format,
-            "fps": None if self.resized else self.fps or "per video",
+            "fps": None if self.spread else self.fps or "per video",
             "stride_frames": self.stride_frames,
             "window_frames": self.window_frames,
             "offset_frames": self.offset_frames,
-            "resized": self.resized,
+            "resized": self.spread,
         }
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Where one video's rows stand in time, in seconds; `fps` where they have one."""
+    """The places of one video's rows in time, in seconds; `fps` is None where rows are spread."""
 
     start_sec: float
     step_sec: float
@@ -103,44 +131,44 @@ class Clock:
     fps: float | None
 
     def covered_sec(self, rows: int) -> float:
-        """Return what `rows` have seen, from the first frame to the last."""
+        """Return the time from the first to the last frame that `rows` describe."""
         return (rows - 1) * self.step_sec + self.window_sec
 
     def rows_in(self, duration_sec: float) -> float:
-        """Return how many rows a video of that length should have; a fraction."""
+        """Return the number of rows that a video of that length should have; not a whole one."""
         return max((duration_sec - self.window_sec) / self.step_sec + 1, 1.0)
 
     def misfit(self, rows: int, duration_sec: float) -> float | None:
-        """Return what share of the duration the rows cover where it is more than a few steps
-        from all of it, else None.
+        """Return the share of the duration that rows cover, or None where it is nearly all of it.
 
-        Whether windows reach over the ends of the video is not known, so either may fit.
+        Windows may reach over the ends of the video or not, so both are tried.
         """
         covered = self.covered_sec(rows)
         off = min(abs(span - duration_sec) for span in (rows * self.step_sec, covered))
         return covered / duration_sec if off > FEW_STEPS * self.step_sec else None
 
 
-def clock(layout: Layout, facts: VideoFacts, rows: int = 1) -> Clock:
-    """Return where the rows of one video stand in time.
+def clock(settings: ImportSettings, facts: VideoFacts, rows: int = 1) -> Clock:
+    """Return the clock of one video's rows.
 
     Args:
-        layout: what was said about all videos; it goes before `facts`.
-        facts: what is known about this one.
-        rows: how many it has; matters for resized ones only.
+        settings: of all videos; they go before `facts`.
+        facts: of this video.
+        rows: how many it has; matters for rows that are spread over the video.
     Raises:
         UnknownTimes: a number is missing; the message says which and how to give it.
     """
-    c3d = layout.format == "activitynet-h5"
-    if layout.resized:
+    c3d = settings.format == "activitynet-h5"
+    if settings.spread:
         return _spread(facts, rows, C3D_WINDOW_FRAMES / C3D_STRIDE_FRAMES if c3d else 1.0)
-    if facts.step_sec is not None and facts.start_sec is not None and not layout.states_frames:
+    # `tsatal export` writes exact times
+    if facts.step_sec is not None and facts.start_sec is not None and not settings.counts_frames:
         return Clock(facts.start_sec, facts.step_sec, facts.step_sec, facts.fps)
-    fps = _known(layout.fps or facts.frame_rate, NO_FPS)
-    stride = layout.stride_frames or facts.stride_frames or (C3D_STRIDE_FRAMES if c3d else None)
+    fps = _known(settings.fps or facts.frame_rate, NO_FPS)
+    stride = settings.stride_frames or facts.stride_frames or (C3D_STRIDE_FRAMES if c3d else None)
     stride = _known(stride, NO_STRIDE)
-    window = layout.window_frames or facts.window_frames or (C3D_WINDOW_FRAMES if c3d else None)
-    offset = layout.offset_frames
+    window = settings.window_frames or facts.window_frames or (C3D_WINDOW_FRAMES if c3d else None)
+    offset = settings.offset_frames
     if offset is None:
         offset = (_known(window, NO_WINDOW) - 1) / 2
     return Clock(offset / fps, stride / fps, (window or stride) / fps, fps)

@@ -1,64 +1,44 @@
-"""The streams of a published set, side by side: which arrays belong together, and their rows."""
+"""Arrays of one or two streams become rows side by side: which axis is time, and how wide rows are.
+
+Nothing in an array says whether it is (T, D) or (D, T). Over the videos of one set D is the same
+and T is not, which settles most cases; a single video, or videos resized to one T, leave the
+durations to compare with.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-import h5py
 import numpy as np
 
 from ..errors import InputError
 from ..formats.features import STREAMS
-from .arrays import CSV_ENDINGS, ENDINGS, ArrayContainer, ArrayFolder, ArraySource
-from .axes import SAMPLE, Axes, as_rows, find_axes, two_dimensional, with_time
-from .ids import assign_ids
-from .layouts import C3D_KEY
-from .settings import ImportSettings
+from .arrays import ArraySource, assign_ids
+from .layouts import FIRST_AXIS_IS_TIME, ImportSettings
 
-MAX_UNEVEN = (
-    2  # rows that two streams of one video may differ by: windows at the end that one lacks
-)
-
-
-def open_source(path: Path, settings: ImportSettings, without: Path | None = None) -> ArraySource:
-    """Return the arrays in a folder, a file, or an HDF5 file, opened.
-
-    Args:
-        path: where they are.
-        settings: of the import; the format says what to look for.
-        without: a folder inside it that is another source.
-    Raises:
-        InputError: there are none.
-    """
-    layout = settings.layout.format
-    if layout == "bmn":
-        return ArrayFolder(path, CSV_ENDINGS, without=without)
-    if path.is_file() and h5py.is_hdf5(path):
-        key = settings.key or (C3D_KEY if layout == "activitynet-h5" else None)
-        return ArrayContainer(path, key=key)
-    if layout == "activitynet-h5":
-        raise InputError(f"{path}: no HDF5 file, or cut short; --format activitynet-h5 is one")
-    return ArrayFolder(path, ENDINGS, key=settings.key, without=without)
+SAMPLE = 16  # arrays that are looked at before the first is imported
+GOOD_FIT = 1.1  # rows by rows expected, within which a size may be the number of rows
+MAX_UNEVEN = 2  # rows that two streams of one video may differ by: one lacks windows at the end
 
 
 class Streams:
-    """One or two sources, the arrays of each video in them, and why some have none.
+    """One or two sources of arrays, a stream each: `rgb`, and perhaps `flow`.
 
     Attributes:
-        ids: of the videos that every source has, in the first one's order.
-        found: of those that the first source has.
+        ids: of the videos that every source has, in the order of the first.
+        found: ids of the videos that the first source has.
         problems: why an array or a video is left out, by name.
-        others: arrays whose names lack the prefix or suffix.
+        others: number of arrays whose names lack the prefix or suffix.
     """
 
     def __init__(
         self, sources: Mapping[str, ArraySource], settings: ImportSettings, known: set[str]
     ) -> None:
         self._sources, self._settings = sources, settings
-        assigned = {
-            name: assign_ids(s.entries, settings.naming, known) for name, s in sources.items()
-        }
+        assigned = {name: assign_ids(s.entries, settings, known) for name, s in sources.items()}
         self._entries = {name: a.entries for name, a in assigned.items()}
         self.found = list(self._entries["rgb"])
         self.others = assigned["rgb"].others
@@ -74,26 +54,24 @@ class Streams:
         """Return the name of a video's array."""
         return self._entries["rgb"][video_id].stem
 
-    def find_axes(
-        self, transpose: bool | None, expected_rows: Callable[[str], float | None]
-    ) -> bool:
-        """Look at some arrays, and return whether they are (D, T); needed before `rows`.
+    def find_axes(self, expected_rows: Callable[[str], float | None]) -> bool:
+        """Whether arrays are (D, T), as some of them show; `rows` needs to know, so call it first.
 
         Args:
-            transpose: the answer, where it is known.
-            expected_rows: how many rows a video should have by its duration, if anyone knows.
+            expected_rows: gives the number of rows that a video should have by its duration, or
+                None where that is not known.
         Raises:
             InputError: it cannot be told, or no array can be read.
         """
+        transpose = self._settings.transpose
+        if transpose is None and self._settings.format in FIRST_AXIS_IS_TIME:
+            transpose = False
         sample = self.ids[:: max(1, len(self.ids) // SAMPLE)]
-        for name in self._sources:
+        for name, entries in self._entries.items():
             shapes = self._shapes(name, sample)
-            if transpose is None:
-                expected = [expected_rows(video_id) for video_id in shapes]
-                where = next(iter(self._entries[name].values())).where
-                self._axes[name] = find_axes(list(shapes.values()), expected, where)
-            else:
-                self._axes[name] = with_time(list(shapes.values()), int(transpose))
+            expected = [expected_rows(video_id) for video_id in shapes]
+            where = next(iter(entries.values())).where
+            self._axes[name] = find_axes(list(shapes.values()), expected, where, transpose)
         return any(axes.time == 1 for axes in self._axes.values())
 
     def rows(self, video_id: str) -> tuple[dict[str, np.ndarray], int]:
@@ -104,7 +82,15 @@ class Streams:
         Raises:
             InputError: damaged, of another width than the other videos, or too uneven.
         """
-        rows = {name: self._read(name, video_id) for name in self._sources}
+        rows = {
+            name: as_rows(
+                self._matrix(name, video_id),
+                self._axes[name],
+                self._entries[name][video_id].where,
+                self._settings.dtype,
+            )
+            for name in self._sources
+        }
         lengths = {name: len(r) for name, r in rows.items()}
         shortest = min(lengths.values())
         uneven = max(lengths.values()) - shortest
@@ -115,11 +101,6 @@ class Streams:
                 "another frame rate, stride or video"
             )
         return {name: r[:shortest] for name, r in rows.items()}, uneven
-
-    def _read(self, name: str, video_id: str) -> np.ndarray:
-        matrix = self._matrix(name, video_id)
-        where = self._entries[name][video_id].where
-        return as_rows(matrix, self._axes[name], where, self._settings.dtype)
 
     def _matrix(self, name: str, video_id: str) -> np.ndarray:
         entry = self._entries[name][video_id]
@@ -152,8 +133,10 @@ def split_rows(
         InputError: rows cannot be split there.
     """
     width = rows["rgb"].shape[1]
-    if split_at is None and len(rows) == 1:
-        split_at = _exported_split(exported, width)
+    if split_at is None and isinstance(exported, dict) and tuple(exported) == STREAMS:
+        widths = [n for n in exported.values() if isinstance(n, int)]
+        if len(rows) == 1 and len(widths) == len(STREAMS) and sum(widths) == width:
+            split_at = widths[0]
     if split_at is None:
         return rows
     if len(rows) > 1:
@@ -163,9 +146,88 @@ def split_rows(
     return {"rgb": rows["rgb"][:, :split_at], "flow": rows["rgb"][:, split_at:]}
 
 
-def _exported_split(streams: object, width: int) -> int | None:
-    if not isinstance(streams, dict) or tuple(streams) != STREAMS:
+@dataclass(frozen=True)
+class Axes:
+    """The axis of an array that is time, and the width of a row."""
+
+    time: int
+    width: int
+
+
+def two_dimensional(array: np.ndarray, at: str) -> np.ndarray:
+    """Return an array of numbers without the axes of length 1 that make it more than a matrix.
+
+    Raises:
+        InputError: not numbers, empty, or not a matrix.
+    """
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{at}: holds {array.dtype}, numbers are needed")
+    matrix = array if array.ndim == 2 else array.squeeze()
+    if matrix.ndim != 2:
+        raise InputError(f"{at}: has the shape {array.shape}, rows by width are needed")
+    if not matrix.size:
+        raise InputError(f"{at}: is empty, of shape {array.shape}")
+    return matrix
+
+
+def find_axes(
+    shapes: Sequence[tuple[int, int]],
+    expected: Sequence[float | None],
+    at: str,
+    transpose: bool | None = None,
+) -> Axes:
+    """Return the axes of a set's arrays, as a sample of them shows; most arrays' width counts.
+
+    Args:
+        shapes: of the sample.
+        expected: the number of rows that each should have by its duration, where known.
+        at: the source, for messages.
+        transpose: whether arrays are (D, T), where it is known.
+    Raises:
+        InputError: neither sizes nor durations tell.
+    """
+    usual = [Counter(shape[axis] for shape in shapes).most_common(1)[0] for axis in (0, 1)]
+    alike = [count for _, count in usual]
+    votes = Counter(_vote(s, e) for s, e in zip(shapes, expected, strict=True))
+    if transpose is not None:
+        time = int(transpose)
+    elif alike[0] != alike[1]:  # D is the same in all arrays
+        time = int(alike[0] > alike[1])
+    elif votes[0] != votes[1]:
+        time = int(votes[1] > votes[0])
+    else:
+        raise InputError(
+            f"{at}: cannot tell which axis of arrays of shape {shapes[0]} is time; say "
+            "--no-transpose for rows by width (T, D), --transpose for (D, T)"
+        )
+    return Axes(time, usual[1 - time][0])
+
+
+def as_rows(matrix: np.ndarray, axes: Axes, at: str, dtype: str) -> np.ndarray:
+    """Return a matrix as rows (T, D) of `dtype`.
+
+    Raises:
+        InputError: another width than the set's, or a value that is not finite in `dtype`.
+    """
+    rows = matrix.T if axes.time == 1 else matrix
+    if rows.shape[1] != axes.width:
+        raise InputError(f"{at}: is {rows.shape[1]} wide, other videos are {axes.width}")
+    with np.errstate(over="ignore"):
+        rows = np.ascontiguousarray(rows, dtype=dtype)
+    if not np.isfinite(rows).all():
+        raise InputError(f"{at}: has values that are NaN, infinite or too large for {dtype}")
+    return rows
+
+
+def _vote(shape: tuple[int, int], expected: float | None) -> int | None:
+    """Return the axis whose size is plainly nearer to the expected number of rows, or None.
+
+    (D, T) is the exception among published features, so it must fit well; (T, D) may fit badly,
+    as it does when the frame rate is wrong.
+    """
+    if expected is None:
         return None
-    if not all(isinstance(n, int) for n in streams.values()) or sum(streams.values()) != width:
-        return None
-    return int(streams["rgb"])
+    off = [abs(math.log(size / expected)) for size in shape]
+    nearer = int(off[1] < off[0])
+    plain = off[nearer] * 1.5 < off[1 - nearer]
+    return nearer if plain and (nearer == 0 or off[nearer] <= math.log(GOOD_FIT)) else None

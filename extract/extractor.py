@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,12 +17,15 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.features import VideoFeatures
+from .backbones.family import I3D_R50
 from .backbones.i3d_r50 import Backbone, choose_device, choose_dtype, load_backbones
 from .backbones.weights import Weights, resolve_weights
+from .flow import check_method
 from .pca import pca_file, pca_report
 from .prefetch import FrameStream, first_ready, videos_at_once
 from .projection import load_projection, matrix_sha256, orthogonal_projection, projector
-from .settings import ExtractSettings, make_provenance
+from .provenance import make_provenance
+from .settings import ExtractSettings
 from .sharing.parts import Parts, embedded_annotations, write_failures
 from .sharing.share import Left, Share, join
 from .sharing.work import Advance, Results, Summary, Videos, Work
@@ -31,8 +34,6 @@ from .stitch import piece_frames, stitched_rows
 from .video import VideoError
 
 log = logging.getLogger(__name__)
-
-BACKBONE_WIDTH = 2048
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def prepare(settings: ExtractSettings, *, device: str | None = None) -> Recipe:
     """
     device = device or choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
+    if settings.flow:
+        check_method(settings.flow_method)
     weights = _weights(settings)
     matrices = _projections(settings)
     identity = {
@@ -279,7 +282,7 @@ def _with_pca(
         return load_backbones(_weights(settings), device=device, dtype=dtype)
 
     path = pca_file(videos, out, settings, load, overwrite=overwrite)
-    return replace(settings, projection=str(path))
+    return settings.changed(projection=str(path))
 
 
 def _weights(settings: ExtractSettings) -> dict[str, Weights]:
@@ -303,12 +306,12 @@ def _projections(settings: ExtractSettings) -> dict[str, np.ndarray]:
 
 def _projection(settings: ExtractSettings, stream: str) -> np.ndarray:
     if settings.projection == "orthogonal":
-        return orthogonal_projection(BACKBONE_WIDTH, settings.width, seed=settings.seed)
+        return orthogonal_projection(I3D_R50.width, settings.width, seed=settings.seed)
     matrix = load_projection(settings.projection, stream)
-    if matrix.shape != (BACKBONE_WIDTH, settings.width):
+    if matrix.shape != (I3D_R50.width, settings.width):
         raise InputError(
             f"projection {settings.projection}: is {matrix.shape}, "
-            f"must be {(BACKBONE_WIDTH, settings.width)}"
+            f"must be {(I3D_R50.width, settings.width)}"
         )
     return matrix
 

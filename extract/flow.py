@@ -18,7 +18,6 @@ import numpy as np
 
 from ..errors import InputError
 
-METHODS = ("dis", "tvl1")
 LIMIT = 20.0  # pixels; faster motion counts as this
 STILL = 128  # the 8-bit value of no motion
 SCALE = 127  # 8-bit steps from no motion to LIMIT
@@ -73,10 +72,8 @@ def check_method(method: str) -> None:
     """Check that this OpenCV has the method.
 
     Raises:
-        InputError: an unknown name, or TV-L1 without OpenCV's contributed modules.
+        InputError: TV-L1 without OpenCV's contributed modules.
     """
-    if method not in METHODS:
-        raise InputError(f"flow method must be {' or '.join(METHODS)}, is {method!r}")
     if method == "tvl1" and not hasattr(cv2, "optflow"):
         raise InputError(
             "flow method tvl1 is in opencv-contrib-python, which is not installed; use dis"

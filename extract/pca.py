@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +51,9 @@ def pca_file(
         if pca_report(out) is None:
             raise InputError(f"{out}: was not projected by PCA; choose another file")
         return out
-    chosen = hashlib.sha256(repr(replace(settings, device="", dtype="")).encode()).hexdigest()
+    chosen = hashlib.sha256(
+        repr(settings.model_copy(update={"device": "", "dtype": ""})).encode()
+    ).hexdigest()
     path = out.with_name(f"{out.name}.parts") / f"{chosen[:16]}.pca"
     if not path.exists():
         _fit(videos, path, settings, load())

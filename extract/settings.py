@@ -1,74 +1,106 @@
-"""What can be chosen about an extraction, and what of it makes features comparable."""
+"""What can be chosen about an extraction; the command's options are made from it."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import metadata
-from typing import Any
+from typing import Literal
 
-import torch
+from pydantic import Field, model_validator
 
+from ..config import Settings
 from ..errors import InputError
-from .backbones.i3d_r50 import REACH_FRAMES, STRIDE_FRAMES
-from .flow import check_method
-from .stitch import PAPER_SEGMENT
-
-EXTRACTOR = "i3d_r50"  # what a feature file calls us
+from .backbones.family import I3D_R50
 
 
-@dataclass(frozen=True)
-class ExtractSettings:
-    """How videos become rows; every value has the paper's choice or ours as its default.
+class ExtractSettings(Settings):
+    """How videos become rows; every default is the paper's choice or ours."""
 
-    Raises:
-        InputError: a value is out of its range; the message names it.
-    """
+    fps: float = Field(I3D_R50.fps, gt=0, le=1000, description="Frames per second to look at.")
+    resize: int = Field(
+        128, description="Pixels that the shorter side of a frame is scaled to, at least crop."
+    )
+    crop: int = Field(
+        112, ge=32, description="Side of the square cut from a frame's centre, pixels."
+    )
+    segment: int | None = Field(
+        None,
+        gt=0,
+        multiple_of=I3D_R50.stride_frames,
+        description="Frames in one pass of the network.  [default: 64, on CUDA 256; without "
+        "context 128]",
+    )
+    context: int = Field(
+        I3D_R50.reach_frames,
+        ge=0,
+        multiple_of=I3D_R50.stride_frames,
+        description="Frames seen on either side of a pass; 18 gives the rows of the uncut video, "
+        "0 those of the paper's cut.",
+    )
+    weights: str = Field(
+        "kinetics",
+        description="Weights of the network; kinetics is downloaded once, random is for tests: "
+        "its features are untrained.",
+        json_schema_extra={"metavar": "kinetics|random|PATH"},
+    )
+    weights_sha256: str | None = Field(
+        None,
+        description="Refuse weights with another digest.",
+        json_schema_extra={"metavar": "HEX"},
+    )
+    projection: str = Field(
+        "orthogonal",
+        description="Matrix from 2048 values to 512; orthogonal is random and needs no data, pca "
+        "is fitted on a sample of VIDEOS, FILE is a .npy, or a feature file to share the matrix "
+        "of.",
+        json_schema_extra={"metavar": "orthogonal|pca|FILE"},
+    )
+    flow: bool = Field(False, description="Extract a second stream, of optical flow.")
+    flow_method: Literal["dis", "tvl1"] = Field(
+        "dis",
+        description="How optical flow is computed; tvl1 needs opencv-contrib-python, and over a "
+        "hundred times as long.",
+    )
+    flow_weights: str | None = Field(
+        None,
+        description="Weights for optical flow.  [default: those of --weights, averaged over "
+        "colour]",
+        json_schema_extra={"metavar": "random|PATH"},
+    )
+    width: int = Field(
+        512, ge=1, le=I3D_R50.width, description="Values of a row after the projection."
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="Seed of random weights and of the orthogonal projection."
+    )
+    device: str = Field(
+        "auto", description="Where the network runs; auto takes CUDA where there is one."
+    )
+    at_once: int | None = Field(
+        None,
+        ge=1,
+        description="Videos under way at once, each decoded by a thread of its own.  [default: 1, "
+        "on CUDA one per core, at most 16]",
+    )
+    # float16 on a CPU is 30 times slower than float32.
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Precision of the network; auto is bfloat16 on CUDA, float32 on a CPU.",
+    )
+    store: Literal["float32", "float16"] = Field(
+        "float32", description="Precision of the rows in the file."
+    )
 
-    fps: float = 10.0  # frames per second that are looked at (the paper's)
-    resize: int = 128  # shorter side of a frame, pixels
-    crop: int = 112  # side of the centred square, pixels (the paper's)
-    segment: int | None = None  # frames per pass; None: the paper's 128, or what is fastest
-    context: int = REACH_FRAMES  # frames seen on both sides; 18 is exact, 0 is the paper's cut
-    weights: str = "kinetics"  # kinetics, random, or the path of a checkpoint
-    weights_sha256: str | None = None  # the digest that the checkpoint must have
-    projection: str = "orthogonal"  # orthogonal, pca, or a .npy or feature file with a matrix
-    flow: bool = False  # whether there is a second stream, of optical flow
-    flow_method: str = "dis"  # dis, or tvl1 where opencv-contrib is installed
-    flow_weights: str | None = None  # a checkpoint of its own; None adapts the first stream's
-    width: int = 512  # values per row (the paper's)
-    seed: int = 0  # of random weights and of the orthogonal projection
-    device: str = "auto"  # auto, cpu or cuda
-    at_once: int | None = None  # videos; None: 1 on a CPU, and on CUDA what the cores can decode
-    dtype: str = "auto"  # what the network computes in: auto, float32 or bfloat16
-    store: str = "float32"  # what rows are stored in: float32 or float16
-
-    def __post_init__(self) -> None:
-        """Check every number that could not work."""
-        _require(0 < self.fps <= 1000, "fps", self.fps, "above 0 and at most 1000")
-        _require(self.crop >= 32, "crop", self.crop, "at least 32")
-        _require(self.resize >= self.crop, "resize", self.resize, f"at least crop ({self.crop})")
-        even = f"a multiple of {STRIDE_FRAMES}"
-        if self.segment is not None:
-            fits = self.segment > 0 and self.segment % STRIDE_FRAMES == 0
-            _require(fits, "segment", self.segment, even)
-        _require(
-            self.context >= 0 and self.context % STRIDE_FRAMES == 0, "context", self.context, even
-        )
-        at_once = self.at_once is None or self.at_once >= 1
-        _require(at_once, "at_once", self.at_once, "at least 1")
-        if self.flow:
-            check_method(self.flow_method)
-        elif self.flow_weights is not None:
+    @model_validator(mode="after")
+    def _fit_together(self) -> ExtractSettings:
+        if self.resize < self.crop:
+            raise InputError(f"resize must be at least crop ({self.crop}), is {self.resize}")
+        if self.flow_weights is not None and not self.flow:
             raise InputError(f"flow_weights {self.flow_weights!r} are of no use without flow")
-        _require(1 <= self.width <= 2048, "width", self.width, "from 1 to 2048")
-        _require(self.store in ("float32", "float16"), "store", self.store, "float32 or float16")
+        return self
 
     @property
     def exact(self) -> bool:
         """Return whether the rows are those of the uncut video, whatever the pieces."""
-        return self.context >= REACH_FRAMES
+        return self.context >= I3D_R50.reach_frames
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -78,75 +110,9 @@ class ExtractSettings:
     @property
     def start_sec(self) -> float:
         """Return the instant of the first row: between the first two frames, seconds."""
-        return (STRIDE_FRAMES - 1) / 2 / self.fps
+        return (I3D_R50.stride_frames - 1) / 2 / self.fps
 
     @property
     def step_sec(self) -> float:
         """Return the time between rows, seconds."""
-        return STRIDE_FRAMES / self.fps
-
-
-def make_provenance(
-    settings: ExtractSettings,
-    *,
-    weights: Mapping[str, Any],
-    projection: Mapping[str, Any],
-    flow: Mapping[str, Any] | None,
-    dtype: str,
-    device: str,
-) -> dict[str, Any]:
-    """Return what a feature file says about its rows; JSON.
-
-    Args:
-        settings: of the extraction.
-        weights: identity of the backbone's weights.
-        projection: identity of the projection matrix.
-        flow: method, weights and projection of the second stream; None without one.
-        dtype: what `auto` came to.
-        device: likewise.
-    """
-    chosen = ("fps", "resize", "crop", "context", "width", "store")
-    return {
-        "extractor": EXTRACTOR,
-        **{name: getattr(settings, name) for name in chosen},
-        "segment": None if settings.exact else settings.segment or PAPER_SEGMENT,
-        "dtype": dtype,
-        "weights": dict(weights),
-        "projection": dict(projection),
-        "flow": dict(flow) if flow else None,
-        "made_with": {
-            "device": device,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            **{p: _version(p) for p in ("tsatal", "pytorchvideo", "av", "opencv-python", "numpy")},
-        },
-    }
-
-
-def differing_setting(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
-    """Return the first setting in which two provenances differ, in words, or None.
-
-    How the features were made (`made_with`) may differ: other versions give the same rows.
-    """
-    for name in ours:
-        if name != "made_with" and ours[name] != theirs.get(name):
-            return f"{name} is {_plain(ours[name])} here, {_plain(theirs.get(name))} there"
-    return None
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return " ".join(f"{k}={v!s:.16}" for k, v in value.items())
-    return "unknown" if value is None else str(value)
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def _require(holds: bool, name: str, value: object, rule: str) -> None:
-    if not holds:
-        raise InputError(f"{name} must be {rule}, is {value}")
+        return I3D_R50.stride_frames / self.fps

@@ -15,15 +15,17 @@ import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import InputError, shown
 from .names import is_text
 
 AMBIGUOUS = "Ambiguous"  # THUMOS14's mark for stretches nobody could label; never a class
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Annotations:
     source: str
 
     def subset_counts(self) -> dict[str, int]:
-        """Return how many videos each subset has, by falling count."""
+        """Return the number of videos of each subset, the largest first."""
         return dict(Counter(v.subset for v in self.videos.values()).most_common())
 
     def subset(self, name: str) -> dict[str, AnnotatedVideo]:
@@ -92,6 +94,16 @@ class Annotations:
         return chosen
 
 
+class Problem(NamedTuple):
+    """Why an entry cannot be read, and of which video it is; of none where the id itself is bad."""
+
+    video_id: str
+    says: str
+
+    def __str__(self) -> str:
+        return f"{self.video_id}: {self.says}" if self.video_id else self.says
+
+
 def class_labels(videos: Iterable[AnnotatedVideo]) -> list[str]:
     """Return the sorted labels that occur in `videos`, without `Ambiguous`."""
     return sorted({i.label for v in videos for i in v.instances} - {AMBIGUOUS})
@@ -99,7 +111,7 @@ def class_labels(videos: Iterable[AnnotatedVideo]) -> list[str]:
 
 def load_annotations(path: str | Path) -> Annotations:
     """Return the annotations in the JSON file at `path`; see `parse_annotations`."""
-    return parse_annotations(_read_text(path), source=str(path))
+    return parse_annotations(read_text(path), source=str(path))
 
 
 def parse_annotations(text: str, *, source: str) -> Annotations:
@@ -113,9 +125,21 @@ def parse_annotations(text: str, *, source: str) -> Annotations:
             it starts; the message names the video and the entry. A segment of no length, one
             that runs past the end of its video, and videos without annotations are accepted.
     """
-    database = _member(_parse_json(text, source), "database", dict, source)
-    videos = {k: _video(_text(k, source), entry, source) for k, entry in database.items()}
-    return Annotations(videos=videos, text=text, source=source)
+    truth, problems = read_annotations(text, source=source)
+    _refuse(problems, source)
+    return truth
+
+
+def read_annotations(text: str, *, source: str) -> tuple[Annotations, list[Problem]]:
+    """Return the annotations that can be read, and what is wrong with the others.
+
+    Raises:
+        InputError: nothing can be read: not JSON, or not of this form.
+    """
+    problems: list[Problem] = []
+    database = _by_video(_parse_json(text, source), "database", source, problems)
+    videos = {video_id: _video(video_id, raw, problems) for video_id, raw in database.items()}
+    return Annotations(videos, text, source), problems
 
 
 def load_predictions(path: str | Path) -> dict[str, list[Detection]]:
@@ -124,16 +148,13 @@ def load_predictions(path: str | Path) -> dict[str, list[Detection]]:
     Raises:
         InputError: not of that form; the message names the video and the entry.
     """
-    source = str(path)
+    source, problems = str(path), list[Problem]()
     with _collector_paused():
-        results = _member(_parse_json(_read_text(path), source), "results", dict, source)
-        return {
-            _text(video, source): [
-                Detection(*_labelled_segment(d, at), _number(d.get("score"), "score", at))
-                for d, at in _entries(found, f"{source}: {video}")
-            ]
-            for video, found in results.items()
-        }
+        raw = _parse_json(read_text(path), source)
+        results = _by_video(raw, "results", source, problems)
+        found = {v: _records(entries, _detection, v, problems) for v, entries in results.items()}
+    _refuse(problems, source)
+    return found
 
 
 def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
@@ -142,15 +163,44 @@ def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
     Raises:
         InputError: not of that form; the message names the video.
     """
-    source = str(path)
-    raw = _parse_json(_read_text(path), source)
-    curves = raw.get("actionness") if isinstance(raw, dict) else None
-    if curves is None:
+    source, problems = str(path), list[Problem]()
+    raw = _parse_json(read_text(path), source)
+    if isinstance(raw, dict) and raw.get("actionness") is None:
         return {}
-    if not isinstance(curves, dict):
-        raise InputError(f"{source}: 'actionness' must be a dict, is {shown(curves)}")
-    return {_text(video, source): _curve(curve, f"{source}: actionness of {video}")
-            for video, curve in curves.items()}  # fmt: skip
+    curves = {}
+    for video_id, entry in _by_video(raw, "actionness", source, problems).items():
+        try:
+            curves[video_id] = _curve(entry)
+        except InputError as e:
+            problems.append(Problem(f"actionness of {video_id}", str(e)))
+    _refuse(problems, source)
+    return curves
+
+
+def json_kind(path: str | Path) -> str | None:
+    """Return `annotations` or `detections`, or None for other JSON.
+
+    Raises:
+        InputError: not JSON.
+    """
+    raw = _parse_json(read_text(path), str(path))
+    keys = raw if isinstance(raw, dict) else {}
+    return "annotations" if "database" in keys else "detections" if "results" in keys else None
+
+
+def repeated_keys(text: str) -> list[str]:
+    """Return the keys that stand more than once in one object of a JSON text."""
+    repeated: Counter[str] = Counter()
+
+    def counted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return an object's members, the last of equal keys; those keys are added up."""
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            repeated.update(Counter(key for key, _ in pairs) - Counter(members.keys()))
+        return members
+
+    json.loads(text, object_pairs_hook=counted)
+    return list(repeated)
 
 
 def predictions_json(
@@ -174,20 +224,12 @@ def predictions_json(
     return json.dumps(whole)
 
 
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep the garbage collector from walking through millions of new records, none of it garbage,
-    over and over: that would be more than half of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+def read_text(path: str | Path) -> str:
+    """Return the text of a JSON file.
 
-
-def _read_text(path: str | Path) -> str:
+    Raises:
+        InputError: there is none, or it is not text in UTF-8.
+    """
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -196,6 +238,19 @@ def _read_text(path: str | Path) -> str:
         raise InputError(f"{path}: a folder, where a JSON file is needed") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8") from None
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from walking over and over through millions of new records, none
+    of it garbage: that would take more than half of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _parse_json(text: str, source: str) -> Any:
@@ -207,59 +262,92 @@ def _parse_json(text: str, source: str) -> Any:
         raise InputError(f"{source}: JSON that cannot be read ({e})") from None
 
 
-def _member(value: Any, key: str, kind: type, at: str) -> Any:
-    if not isinstance(value, dict) or key not in value:
-        raise InputError(f"{at}: has no {key!r}; ActivityNet-style JSON is needed")
-    if not isinstance(value[key], kind):
-        raise InputError(f"{at}: {key!r} must be a {kind.__name__}, is {shown(value[key])}")
-    return value[key]
+def _by_video(raw: Any, key: str, source: str, problems: list[Problem]) -> dict[str, Any]:
+    """Return the entries of all videos in the member `key` of a file."""
+    try:
+        entries = _member(raw, key, dict)
+    except InputError as e:
+        raise InputError(f"{source}: {e}") from None
+    problems += [Problem("", f"{v!a:.80} is not valid text") for v in entries if not is_text(v)]
+    return {video_id: entry for video_id, entry in entries.items() if is_text(video_id)}
 
 
-def _text(value: str, at: str) -> str:
+def _refuse(problems: Sequence[Problem], source: str) -> None:
+    for problem in problems[:1]:
+        raise InputError(f"{source}: {problem}")
+
+
+def _video(video_id: str, raw: Any, problems: list[Problem]) -> AnnotatedVideo:
+    """Return one video without what cannot be read of it."""
+    subset, duration = "", None
+    try:
+        subset = _text(_member(raw, "subset", str))
+        if raw.get("duration") is not None:
+            duration = _number(raw["duration"], "duration")
+    except InputError as e:
+        problems.append(Problem(video_id, str(e)))
+    annotations = raw.get("annotations") if isinstance(raw, dict) else None
+    instances = _records(
+        annotations or [], lambda entry: Instance(*_labelled_segment(entry)), video_id, problems
+    )
+    return AnnotatedVideo(video_id, subset, duration, tuple(instances))
+
+
+def _records(
+    raw: Any, read: Callable[[Any], Record], video_id: str, problems: list[Problem]
+) -> list[Record]:
+    """Return one video's labelled segments without those that cannot be read."""
+    if not isinstance(raw, list):
+        says = f"a list of labelled segments is needed, not {shown(raw)}"
+        problems.append(Problem(video_id, says))
+        return []
+    records = []
+    for n, entry in enumerate(raw):
+        try:
+            records.append(read(entry))
+        except InputError as e:
+            problems.append(Problem(video_id, f"entry {n}: {e}"))
+    return records
+
+
+def _detection(raw: Any) -> Detection:
+    return Detection(*_labelled_segment(raw), _number(raw.get("score"), "score"))
+
+
+def _curve(raw: Any) -> ActionnessCurve:
+    values = tuple(_number(v, "value") for v in _member(raw, "values", list))
+    step = _number(raw.get("step_sec"), "step_sec")
+    if step <= 0:
+        raise InputError(f"'step_sec' must be above 0, is {step}")
+    return ActionnessCurve(_number(raw.get("start_sec"), "start_sec"), step, values)
+
+
+def _labelled_segment(raw: Any) -> tuple[str, float, float]:
+    label = _text(_member(raw, "label", str))
+    segment = _member(raw, "segment", list)
+    if len(segment) != 2:
+        raise InputError(f"'segment' must be [start, end] in seconds, is {shown(segment)}")
+    start, end = _number(segment[0], "start"), _number(segment[1], "end")
+    if end < start:
+        raise InputError(f"the segment ends ({end} s) before it starts ({start} s)")
+    return label, start, end
+
+
+def _member(raw: Any, key: str, kind: type) -> Any:
+    if not isinstance(raw, dict) or key not in raw:
+        raise InputError(f"has no {key!r}; ActivityNet-style JSON is needed")
+    if not isinstance(raw[key], kind):
+        raise InputError(f"{key!r} must be a {kind.__name__}, is {shown(raw[key])}")
+    return raw[key]
+
+
+def _text(value: str) -> str:
     if not is_text(value):  # JSON can hold half a surrogate pair, which no file or terminal takes
-        raise InputError(f"{at}: {value!a:.80} is not valid text")
+        raise InputError(f"{value!a:.80} is not valid text")
     return value
 
 
-def _number(value: Any, name: str, at: str) -> float:
+def _number(value: Any, name: str) -> float:
     if type(value) not in (float, int) or not abs(value) <= sys.float_info.max:  # JSON has 10**400
-        raise InputError(f"{at}: {name!r} must be a finite number, is {shown(value)}")
+        raise InputError(f"{name!r} must be a finite number, is {shown(value)}")
     return float(value)
-
-
-def _video(video_id: str, entry: Any, source: str) -> AnnotatedVideo:
-    at = f"{source}: {video_id}"
-    subset = _text(_member(entry, "subset", str, at), at)
-    duration = entry.get("duration")
-    if duration is not None:
-        duration = _number(duration, "duration", at)
-    instances = tuple(
-        Instance(*_labelled_segment(a, where))
-        for a, where in _entries(entry.get("annotations") or [], at)
-    )
-    return AnnotatedVideo(video_id, subset, duration, instances)
-
-
-def _curve(entry: Any, at: str) -> ActionnessCurve:
-    values = [_number(v, "value", at) for v in _member(entry, "values", list, at)]
-    step = _number(entry.get("step_sec"), "step_sec", at)
-    if step <= 0:
-        raise InputError(f"{at}: 'step_sec' must be above 0, is {step}")
-    return ActionnessCurve(_number(entry.get("start_sec"), "start_sec", at), step, tuple(values))
-
-
-def _entries(items: Any, at: str) -> list[tuple[Any, str]]:
-    if not isinstance(items, list):
-        raise InputError(f"{at}: a list of labelled segments is needed, not {shown(items)}")
-    return [(item, f"{at}, entry {n}") for n, item in enumerate(items)]
-
-
-def _labelled_segment(entry: Any, at: str) -> tuple[str, float, float]:
-    label = _text(_member(entry, "label", str, at), at)
-    segment = _member(entry, "segment", list, at)
-    if len(segment) != 2:
-        raise InputError(f"{at}: 'segment' must be [start, end] in seconds, is {shown(segment)}")
-    start, end = _number(segment[0], "start", at), _number(segment[1], "end", at)
-    if end < start:
-        raise InputError(f"{at}: the segment ends ({end} s) before it starts ({start} s)")
-    return label, start, end

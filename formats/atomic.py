@@ -1,8 +1,8 @@
 """Files that are written whole or not at all, whatever stops the writing.
 
-What is written lies aside first, as `.NAME.PID.tmp`, is synced, and is renamed onto NAME: a reader
-sees the old file or the new one. A killed process leaves its file aside, which the next one that
-writes NAME removes.
+New content is written aside, to `.NAME.PID.tmp`, synced, and renamed onto NAME: a reader sees the
+old file or the new one. A killed process leaves its file aside; the next one that writes NAME
+removes it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield where to write what becomes `path` at the end of the `with` statement, all or nothing.
+    """Yield a path aside; the file there becomes `path` when the `with` statement ends well.
 
-    A link is followed. What is no regular file (a pipe, a terminal) is written to as it is.
+    A link is followed. A pipe or a terminal is yielded itself.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; names `path`.
@@ -48,14 +48,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def filling(folder: Path, names: Sequence[str]) -> Iterator[Path | None]:
-    """Yield where to write what is in `folder` at the end of the `with` statement, all or nothing.
+    """Yield a folder aside; its content is moved into `folder` when the `with` statement ends well.
 
-    That is `.filling.PID.tmp` inside it. A killed process leaves it there, and with it perhaps some
-    of `names`, which the next one that fills the folder removes.
+    It is `.filling.PID.tmp` inside `folder`. A killed process leaves it there, and perhaps some of
+    `names`; the next one that fills the folder removes them.
 
     Args:
         folder: made where it is not there; None is yielded where something else is in it.
-        names: of the files and folders in it, in the order in which they appear.
+        names: of the files and folders to move, in this order.
     Raises:
         OSError: the disk is full, or the folder cannot be written; names `folder`.
     """
@@ -87,19 +87,19 @@ def write_text(path: str | Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8", newline="")
 
 
-class ErrorKeeper(io.RawIOBase):
-    """A new file whose first error is kept for the end; what is written after it is lost.
+class ErrorKeeper(io.FileIO):
+    """A new file that keeps the first error of writing until `check` is called.
 
     For HDF5, which on a full disk fails over and over while it is being closed, and prints that.
-    Call `check` now and then, and when it has been closed.
+    What is written after the error is lost, so call `check` now and then, and at the end.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115
+        super().__init__(path, "w+")
         self._error: OSError | None = None
 
     def check(self) -> None:
-        """Raise the error that there was, if any.
+        """Raise the first error, if there was one.
 
         Raises:
             OSError: the disk was full, for instance.
@@ -107,49 +107,20 @@ class ErrorKeeper(io.RawIOBase):
         if self._error:
             raise self._error
 
-    def close(self) -> None:
-        """Close the file."""
-        super().close()
-        self._file.close()
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place, and return it."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._file.tell()
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer from the place on."""
-        return self._file.readinto(buffer)
-
     def write(self, data: Any) -> int:
-        """Write all of the data, or take down why not."""
+        """Write all of the data, or keep the error."""
         left = memoryview(data).cast("B")
         try:
             while left and not self._error:
-                left = left[self._file.write(left) :]
+                left = left[super().write(left) :]
         except OSError as e:
             self._error = e
         return memoryview(data).nbytes
 
     def truncate(self, size: int | None = None) -> int:
-        """Cut or lengthen the file, or take down why not."""
+        """Cut or lengthen the file, or keep the error."""
         try:
-            return self._file.truncate(size)
+            return super().truncate(size)
         except OSError as e:
             self._error = self._error or e
             return size or 0
@@ -165,9 +136,9 @@ def sync(path: Path) -> None:
 
 
 def _emptied(folder: Path, names: Sequence[str], aside: Path) -> bool:
-    """Return whether a folder is empty, after removing what a killed process has left in it.
+    """Remove what a killed process has left in a folder, and return whether it is empty then.
 
-    Of two containers, each process may have the number of the other's.
+    `aside` is ours: of two containers, each process may have the number of the other's.
     """
     asides = [p for p in folder.glob(".filling.*.tmp") if p == aside or _abandoned(p.name)]
     if asides:
@@ -189,7 +160,7 @@ def _remove(paths: Iterable[Path]) -> None:
 
 
 def _remove_left_over(path: Path) -> None:
-    """Remove what processes that no longer run have left of `path`."""
+    """Remove the files aside of `path` whose processes no longer run."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(path.parent):
             if entry.name.startswith(f".{path.name}.") and _abandoned(entry.name):
@@ -197,7 +168,7 @@ def _remove_left_over(path: Path) -> None:
 
 
 def _abandoned(name: str) -> bool:
-    """Return whether `.NAME.PID.tmp` is that of a process that no longer runs."""
+    """Return whether a name is `.NAME.PID.tmp` of a process that no longer runs."""
     pid, ending = name.split(".")[-2:]
     return ending == "tmp" and pid.isdecimal() and not _runs(int(pid))
 

@@ -17,7 +17,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -32,6 +31,7 @@ FORMAT = "tsatal-features"
 VERSION = 1
 STREAMS = ("rgb", "flow")
 FEATURE_SUFFIXES = (".h5", ".hdf5")
+TIMES = ("start_sec", "step_sec", "duration_sec")  # attributes that every video has
 LEAST_STEP_SEC, MOST_SEC = 1e-6, 1e9  # beyond which lies no video, but overflow
 MOST_PACKED = 200  # bytes of rows that come out of a stored one; no compression packs rows so well
 # What h5py and NumPy raise on damage, or on a type that is not what it should be.
@@ -43,7 +43,7 @@ DAMAGE = (
 
 @dataclass(frozen=True)
 class TimeAxis:
-    """Where the rows of one video stand in time: row `t` at `start_sec + t * step_sec` seconds."""
+    """The places of one video's rows in time: row `t` is at `start_sec + t * step_sec` seconds."""
 
     num_steps: int
     start_sec: float
@@ -64,7 +64,7 @@ class VideoFeatures:
 
     @property
     def axis(self) -> TimeAxis:
-        """Return where the rows stand in time."""
+        """Return the places of the rows in time."""
         steps = len(next(iter(self.streams.values())))
         return TimeAxis(steps, self.start_sec, self.step_sec, self.duration_sec)
 
@@ -92,12 +92,7 @@ class FeatureFile:
     def __enter__(self) -> FeatureFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -106,7 +101,7 @@ class FeatureFile:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Return what the extractor said about how the rows were made."""
+        """Return the extractor's words on how the rows were made."""
         with self._reading("its provenance"):
             found = json.loads(self._file.attrs.get("provenance", "{}"))
             return dict(found.items())
@@ -152,7 +147,7 @@ class FeatureFile:
             return tuple(s for s in STREAMS if groups and all(s in g for g in groups))
 
     def time_axis(self, video_id: str) -> TimeAxis:
-        """Return where the rows of `video_id` stand in time.
+        """Return the places in time of the rows of `video_id`.
 
         Raises:
             InputError: an attribute is missing or not a positive step, or streams differ in T.
@@ -160,12 +155,10 @@ class FeatureFile:
         group = self._group(video_id)
         at = f"{self.path}: {video_id}"
         with self._reading(video_id):
-            for name in ("start_sec", "step_sec", "duration_sec"):
+            for name in TIMES:
                 if name not in group.attrs:
                     raise InputError(f"{at}: an attribute is missing ({name})")
-            start, step, duration = (
-                _number(group.attrs[k]) for k in ("start_sec", "step_sec", "duration_sec")
-            )
+            start, step, duration = (_number(group.attrs[name]) for name in TIMES)
         known = all(abs(t) <= MOST_SEC for t in (start, step, duration))  # NaN is not
         if not known or step < LEAST_STEP_SEC:
             raise InputError(
@@ -206,24 +199,19 @@ class FeatureFile:
         return rows
 
     def details(self, video_id: str) -> dict[str, Any]:
-        """Return what else is known about one video than its place in time."""
-        known = {"start_sec", "step_sec", "duration_sec"}
+        """Return the attributes of one video other than its place in time."""
         group = self._group(video_id)
         with self._reading(video_id):
-            return {k: _scalar(v) for k, v in group.attrs.items() if k not in known}
+            return {k: _scalar(v) for k, v in group.attrs.items() if k not in TIMES}
 
     def video(self, video_id: str) -> VideoFeatures:
         """Return everything about one video, as it is stored."""
         axis = self.time_axis(video_id)
         with self._reading(video_id):
             streams = {name: self._stream(video_id, name)[()] for name in self._names(video_id)}
+        details = self.details(video_id)
         return VideoFeatures(
-            video_id=video_id,
-            streams=streams,
-            start_sec=axis.start_sec,
-            step_sec=axis.step_sec,
-            duration_sec=axis.duration_sec,
-            details=self.details(video_id),
+            video_id, streams, axis.start_sec, axis.step_sec, axis.duration_sec, details
         )
 
     def _group(self, video_id: str) -> h5py.Group:
@@ -251,7 +239,7 @@ class FeatureFile:
 
     @contextlib.contextmanager
     def _reading(self, what: str) -> Iterator[None]:
-        """Turn whatever HDF5 and h5py say to damage into one line that names the place."""
+        """Turn every error of HDF5 and h5py about damage into one line that names the place."""
         try:
             yield
         except InputError:
@@ -271,15 +259,15 @@ def write_feature_file(
 ) -> int:
     """Write a feature file whole or not at all, and return the number of videos in it.
 
-    It is written beside `path`, synced, and renamed onto it, so a reader sees the old file or
-    the new one, and a crash or a full disk leaves the old one. `videos` may read from `path`.
+    A reader sees the old file or the new one, and a crash or a full disk leaves the old one (see
+    `atomic.replacing`). `videos` may read from `path`.
 
     Raises:
         InputError: the same video id twice, or streams of one video that differ in T.
         OSError: the disk is full, or the folder cannot be written.
     """
     count = 0
-    with replacing(path) as aside, contextlib.closing(ErrorKeeper(aside)) as kept:
+    with replacing(path) as aside, ErrorKeeper(aside) as kept:
         with h5py.File(kept, "w") as file:
             file.attrs.update(format=FORMAT, version=VERSION, provenance=json.dumps(provenance))
             if annotations_text is not None:
@@ -346,10 +334,10 @@ def _check_format(file: h5py.File, path: Path) -> None:
 
 
 def _plausible(found: Any, at: object) -> h5py.Dataset:
-    """Return a table of numbers of which there can be as many as it says.
+    """Return a dataset that can be a table of rows.
 
     Raises:
-        InputError: no table of numbers, or far more of them than bytes in the file.
+        InputError: it is no table of numbers, or claims far more of them than the file has bytes.
     """
     table = isinstance(found, h5py.Dataset) and found.ndim == 2 and found.dtype.kind in "fiu"
     if not table or found.shape[1] == 0:
@@ -360,7 +348,7 @@ def _plausible(found: Any, at: object) -> h5py.Dataset:
 
 
 def _number(value: Any) -> float:
-    """Return a number; raise TypeError for what is none, or several."""
+    """Return an attribute as a number; raise TypeError where it is none, or several."""
     found = np.asarray(value)
     if found.size != 1 or found.dtype.kind not in "fiu":
         raise TypeError(f"{shown(value)} is no number")

@@ -1,4 +1,4 @@
-"""What a video may be called, and what the files that belong to it are called.
+"""Ids of videos in, safe names of files out; and the reasons why an id cannot be stored.
 
 A video's id comes from outside: from a file's name, from annotations, from another program's
 feature file. It goes into messages, JSON and HDF5, and into the names of files, where "../x" or
@@ -37,9 +37,9 @@ def is_text(name: str) -> bool:
 
 
 def id_problem(video_id: str) -> str | None:
-    """Return why a feature file cannot hold a video of this id, or None.
+    """Return the reason why a feature file cannot hold a video of this id, or None.
 
-    HDF5 reads "/" as a path, and "." as the place where one is.
+    HDF5 reads "/" as a path, and "." as the current group.
     """
     if not is_text(video_id):
         return "is not valid text"
@@ -53,7 +53,7 @@ def id_problem(video_id: str) -> str | None:
 def file_names(video_ids: Iterable[str], ending: str) -> dict[str, str]:
     """Return the names of videos' files, all different also where a filesystem ignores case.
 
-    Ids that differ in case alone each get a digest; what the others are called see `file_name`.
+    Ids that differ in case alone each get a digest; the others are named as by `file_name`.
 
     Args:
         video_ids: of all videos whose files lie in one folder.
@@ -68,15 +68,15 @@ def file_names(video_ids: Iterable[str], ending: str) -> dict[str, str]:
 
 
 def file_name(video_id: str, ending: str, *, digest: bool = False) -> str:
-    """Return the name of a video's file: the id itself where that is safe, and always one name.
+    """Return the name of a video's file: the id itself where that is safe.
 
-    An id that is no safe name everywhere, or too long for one, keeps what is safe of it, and gets
-    a digest: so two ids never share a name. Some differ in case alone (see `file_names`).
+    An id that is not a safe name everywhere, or too long for one, loses what is unsafe and gets a
+    digest, so two ids never share a name. Two names may differ in case alone (see `file_names`).
 
     Args:
         video_id: any string.
         ending: with its dot.
-        digest: whether to add one to a safe id, too.
+        digest: whether a safe id gets one, too.
     """
     clean = UNSAFE.sub("_", unicodedata.normalize("NFC", video_id)).strip(" ").rstrip(".")
     clean = re.sub(r"^\.", "_", clean)

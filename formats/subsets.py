@@ -1,4 +1,4 @@
-"""Which videos of a feature file are trained on, which are watched, and which are tested on."""
+"""Annotations and a feature file in; out come the videos to train on, to watch, and to test on."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Subsets:
 def choose_subsets(
     annotated: Mapping[str, int], *, train: str = "", validation: str = "", test: str = ""
 ) -> Subsets:
-    """Return the roles of the subsets: as named, and where not named, by the usual names.
+    """Return the roles of the subsets: as the user names them, else by their usual names.
 
     ActivityNet and most others train on `training` and have `validation`, and perhaps `testing`
-    with annotations; THUMOS14 trains on `validation` and has `test`. With one held-out subset,
-    it is both watched and tested on.
+    with annotations; THUMOS14 trains on `validation` and has `test`. A single held-out subset is
+    both watched and tested on.
 
     Args:
         annotated: the number of videos with actions and features, by subset.
@@ -91,7 +91,7 @@ def videos_with_features(file: FeatureFile, truth: Annotations) -> dict[str, Ann
 def videos_in_subset(
     file: FeatureFile, truth: Annotations, subset: str
 ) -> dict[str, AnnotatedVideo]:
-    """Return the videos of a subset that have features; how many have none is logged."""
+    """Return the videos of a subset that have features; log the others."""
     wanted = truth.subset(subset)
     there = {k: v for k, v in videos_with_features(file, truth).items() if v.subset == subset}
     missing = [name for name in wanted if name not in there]
@@ -129,7 +129,7 @@ def subset_to_test(truth: Annotations) -> str:
 
 
 def report_unmatched(video_ids: set[str], truth: Annotations) -> None:
-    """Log how videos and annotations miss each other; a wrong folder shows here first."""
+    """Log the numbers of videos without annotations, and of annotations without a video."""
     unknown = sorted(video_ids - set(truth.videos))
     absent = len(set(truth.videos) - video_ids)
     logger.info(

@@ -50,9 +50,9 @@ def test_what_is_dumped_loads_again(tmp_path: Path) -> None:
         ("model.epochs=3", "did you mean 'optim.epochs'?"),
         ("epochs=3", "write section.key=value; did you mean 'optim.epochs'?"),
         ("optim.epochs", "write section.key=value"),
-        ("optim.epochs=many", "optim.epochs: .*integer.*'many'"),
-        ("optim.epochs=0", "optim.epochs: .*greater than or equal to 1, is 0"),
-        ("model.tsa=on", "model.tsa: .*'hard', 'soft' or 'none'"),
+        ("optim.epochs=many", "optim.epochs must be .*integer.*'many'"),
+        ("optim.epochs=0", "optim.epochs must be at least 1, is 0"),
+        ("model.tsa=on", "model.tsa must be 'hard', 'soft' or 'none'"),
         ("optim.lr=[", "not a YAML value"),
     ],
 )

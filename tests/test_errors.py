@@ -39,6 +39,7 @@ TAKE_A_MESSAGE = {"InputError", "VideoError", "UnknownTimes", "UsageError", "Cli
 KEPT_IN = {"failed", "problems", "reason", "refused"}
 # Calls whose message was made elsewhere, and is found there.
 PASSED_ON = {
+    "InputError(explain(e, list(type(self).model_fields)))",
     "InputError(str(e.cause))",
     "UnknownTimes(otherwise)",
     "click.ClickException(one_line(error))",

@@ -21,7 +21,7 @@ import numpy as np
 from ...errors import InputError
 from ...formats.atomic import write_text
 from ...formats.features import FeatureFile, VideoFeatures, write_feature_file
-from ..settings import differing_setting
+from ..provenance import differing_setting
 
 
 class Parts:

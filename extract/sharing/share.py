@@ -18,7 +18,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...formats.features import VideoFeatures
-from ..settings import differing_setting
+from ..provenance import differing_setting
 from .claims import LIMIT_SEC, Claim, Claims
 from .parts import Parts, file_identity, part_name, read_existing
 

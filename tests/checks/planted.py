@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tsatal.checks.check import check_annotations, check_file
-from tsatal.checks.findings import ERROR, NOTE, WARNING, Finding, collect
-from tsatal.checks.truth import read_leniently
+from tsatal.checks.check import check_file
+from tsatal.checks.findings import NOTE, Finding
 from tsatal.formats.features import VideoFeatures, write_feature_file
 from tsatal.formats.subsets import Subsets
 
@@ -54,9 +54,10 @@ def kinds(findings: Iterable[Finding], *, above_notes: bool = True) -> list[str]
 
 
 def of_annotations(database: Database, named: Subsets | None = None) -> list[Finding]:
-    truth, cases = read_leniently(json.dumps({"database": database}), source="a.json")
-    found = check_annotations(truth, named=named) if named else check_annotations(truth)
-    return sorted([*collect(cases), *found], key=lambda f: (ERROR, WARNING, NOTE).index(f.level))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.json")
+        path.write_text(json.dumps({"database": database}))
+        return list((check_file(path, named=named) if named else check_file(path)).findings)
 
 
 def the(findings: Iterable[Finding], kind: str) -> Finding:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from tsatal.checks.check import check_features, check_file, warnings_for_training
+from tsatal.checks.check import check_file, warnings_for_training
 from tsatal.checks.findings import ERROR, KINDS, NOTE, WARNING
 from tsatal.cli import main
 from tsatal.errors import InputError
@@ -58,8 +58,6 @@ def test_a_feature_file_without_annotations_says_so(tmp_path: Path) -> None:
     path = written(tmp_path / "f.h5", rows_of("ab").values())
     found = check_file(path).findings
     assert kinds(found, above_notes=False) == ["not-annotated"]
-    with FeatureFile(path) as file:
-        assert check_features(file, None) == []
 
 
 def test_excluded_videos_are_not_looked_at(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Arrays as others store them, and what cannot be read."""
+"""Arrays as others store them, what cannot be read, and which video an array belongs to."""
 
 import pickle
 from pathlib import Path
@@ -9,7 +9,17 @@ import pytest
 import torch
 
 from tsatal.errors import InputError
-from tsatal.exchange.arrays import CSV_ENDINGS, ENDINGS, ArrayContainer, ArrayFolder, ArraySource
+from tsatal.exchange.arrays import (
+    CSV_ENDINGS,
+    ENDINGS,
+    ArrayContainer,
+    ArrayFolder,
+    ArraySource,
+    Entry,
+    assign_ids,
+    video_id_of,
+)
+from tsatal.exchange.layouts import ImportSettings
 
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -127,3 +137,47 @@ def test_what_is_no_container_is_refused(tmp_path: Path) -> None:
     h5py.File(tmp_path / "b.h5", "w").close()
     with pytest.raises(InputError, match="holds no features"):
         ArrayContainer(tmp_path / "b.h5")
+
+
+def named(prefix: str | None = None, suffix: str = "") -> ImportSettings:
+    return ImportSettings(format="npy", prefix=prefix, suffix=suffix)
+
+
+@pytest.mark.parametrize(
+    "naming, stem, found",
+    [
+        (named(), "a", "a"),
+        (named(), "v_a", "a"),
+        (named(), "b", "v_b"),
+        (named(), "v_v_b", "v_b"),
+        (named(), "v_unknown", "v_unknown"),
+        (named(""), "v_a", "v_a"),
+        (named("v_"), "v_a", "a"),
+        (named("v_"), "a", None),
+        (named(None, "-rgb"), "v_a-rgb", "a"),
+        (named(None, "-rgb"), "v_a", None),
+        (named("ab", "bc"), "abc", None),  # they must not overlap
+        (named("ab", "c"), "abc", ""),
+    ],
+)
+def test_ids_are_what_prefix_and_suffix_leave(
+    naming: ImportSettings, stem: str, found: str | None
+) -> None:
+    assert video_id_of(stem, naming, {"a", "v_b"}) == found
+
+
+def test_of_two_arrays_of_one_video_the_first_counts() -> None:
+    entries = [Entry("a", "x/a.npy"), Entry("v_a", "y/v_a.npy"), Entry("b", "b.npy")]
+    assigned = assign_ids(entries, named(), {"a"})
+    assert assigned.entries == {"a": entries[0], "b": entries[2]}
+    assert list(assigned.refused) == ["y/v_a.npy"]
+    assert "has the id 'a' of x/a.npy" in assigned.refused["y/v_a.npy"]
+
+
+def test_ids_that_hdf5_would_take_for_a_path_are_refused() -> None:
+    stems = ["v_", "v_.", "v_x/y", "v_a\0", "v_\udcff", "v_ok", "other"]
+    assigned = assign_ids([Entry(s, f"{s}.npy") for s in stems], named("v_"), ())
+    assert list(assigned.entries) == ["ok"] and assigned.others == 1
+    assert len(assigned.refused) == 5
+    for reason in assigned.refused.values():
+        reason.encode()  # it can be printed

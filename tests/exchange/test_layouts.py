@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tsatal.errors import InputError
 from tsatal.exchange.facts import VideoFacts
-from tsatal.exchange.layouts import Layout, UnknownTimes, clock
+from tsatal.exchange.layouts import ImportSettings, UnknownTimes, clock
 
 
-def i3d(**options: Any) -> Layout:
-    return Layout(format="npy", **{"stride_frames": 4, "window_frames": 16, **options})
+def i3d(**options: Any) -> ImportSettings:
+    return ImportSettings(format="npy", **{"stride_frames": 4, "window_frames": 16, **options})
 
 
 @given(
@@ -33,7 +33,7 @@ def test_a_row_is_the_mean_time_stamp_of_its_frames(
 
 @given(duration=st.floats(0.5, 1e4), rows=st.integers(1, 300))
 def test_resized_rows_are_the_middles_of_equal_parts(duration: float, rows: int) -> None:
-    axis = clock(Layout(format="bmn"), VideoFacts(duration_sec=duration), rows)
+    axis = clock(ImportSettings(format="bmn"), VideoFacts(duration_sec=duration), rows)
     parts = [(duration * n / rows + duration * (n + 1) / rows) / 2 for n in range(rows)]
     assert [axis.start_sec + n * axis.step_sec for n in range(rows)] == pytest.approx(parts)
     assert axis.misfit(rows, duration) is None
@@ -41,15 +41,15 @@ def test_resized_rows_are_the_middles_of_equal_parts(duration: float, rows: int)
 
 def test_what_is_said_goes_before_what_is_known() -> None:
     facts = VideoFacts(fps=25, stride_frames=8, window_frames=8)
-    plain = clock(Layout(format="npy"), facts)
+    plain = clock(ImportSettings(format="npy"), facts)
     assert (plain.start_sec, plain.step_sec, plain.fps) == (3.5 / 25, 8 / 25, 25)
-    assert clock(Layout(format="npy", fps=30), facts).step_sec == 8 / 30
+    assert clock(ImportSettings(format="npy", fps=30), facts).step_sec == 8 / 30
     assert clock(i3d(offset_frames=0), facts).start_sec == 0
 
 
 def test_exact_times_hold_unless_frames_are_stated() -> None:
     facts = VideoFacts(start_sec=0.05, step_sec=0.2, fps=10)
-    exact = clock(Layout(format="actionformer"), facts)
+    exact = clock(ImportSettings(format="actionformer"), facts)
     assert (exact.start_sec, exact.step_sec) == (0.05, 0.2)
     assert clock(i3d(), facts).step_sec == 0.4
 
@@ -83,17 +83,17 @@ def test_each_missing_number_is_named() -> None:
     "options, message",
     [
         ({"fps": 0.0}, "fps must be above 0"),
-        ({"stride_frames": float("inf")}, "stride_frames must be above 0"),
+        ({"stride_frames": float("inf")}, "stride_frames must be a finite number"),
         ({"resized": True}, "leave these out"),
-        ({"format": "tridet"}, "format must be one of actionformer"),
+        ({"format": "tridet"}, "format must be 'actionformer', 'opentad'"),
     ],
 )
-def test_a_layout_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
+def test_settings_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Layout(**{"format": "npy", "stride_frames": 4, **options})
+        ImportSettings(**{"format": "npy", "stride_frames": 4, **options})
 
 
 def test_provenance_says_how_frames_became_rows() -> None:
     assert i3d(fps=30).provenance()["fps"] == 30 and i3d().provenance()["fps"] == "per video"
-    resized = Layout(format="bmn").provenance()
+    resized = ImportSettings(format="bmn").provenance()
     assert resized["fps"] is None and resized["resized"] and resized["extractor"] == "imported"

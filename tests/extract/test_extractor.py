@@ -18,6 +18,7 @@ from torch import nn
 
 from tsatal.errors import InputError
 from tsatal.extract import extractor, prefetch
+from tsatal.extract.backbones.family import I3D_R50
 from tsatal.extract.backbones.i3d_r50 import Backbone
 from tsatal.extract.extractor import extract_video, extract_videos
 from tsatal.extract.prefetch import FrameStream
@@ -30,6 +31,7 @@ from tsatal.formats.features import FeatureFile, VideoFeatures
 
 from .conftest import VideoWriter
 
+NARROW = replace(I3D_R50, width=512)
 SETTINGS = ExtractSettings(weights="random", width=16, device="cpu", context=0)
 
 
@@ -103,7 +105,7 @@ def test_rows_are_the_networks_rows_projected(
     """The whole way with a real network, against decoding, network and matrix by hand."""
     backbone = Backbone(live_net)
     monkeypatch.setattr(extractor, "load_backbones", lambda *a, **k: {"rgb": backbone})
-    monkeypatch.setattr(extractor, "BACKBONE_WIDTH", 512)
+    monkeypatch.setattr(extractor, "I3D_R50", NARROW)
     settings = ExtractSettings(weights="random", width=16, crop=32, resize=32, segment=10)
     run(folder, tmp_path / "out.h5", settings)
     frames = np.stack(list(read_frames(folder / "a.mp4", resize=32, crop=32)))
@@ -134,15 +136,15 @@ def test_videos_that_take_turns_give_the_rows_that_each_gives_alone(
 
     backbone = Backbone(live_net)
     monkeypatch.setattr(extractor, "load_backbones", lambda *a, **k: {"rgb": backbone})
-    monkeypatch.setattr(extractor, "BACKBONE_WIDTH", 512)
+    monkeypatch.setattr(extractor, "I3D_R50", NARROW)
     monkeypatch.setattr(extractor, "extract_video", watched)
     shutil.copy(folder / "a.mp4", folder / "d.mp4")
     settings = ExtractSettings(weights="random", width=16, crop=32, resize=32, segment=4)
-    alone = run(folder, tmp_path / "1.h5", replace(settings, at_once=1))
+    alone = run(folder, tmp_path / "1.h5", settings.changed(at_once=1))
     assert turns == sorted(turns) and alone.done == ["a", "b", "c", "d"]
     monkeypatch.setattr(extractor, "first_ready", lambda streams, n: min(streams, key=turns.count))
     turns.clear()
-    together = run(folder, tmp_path / "3.h5", replace(settings, at_once=3))
+    together = run(folder, tmp_path / "3.h5", settings.changed(at_once=3))
     assert turns[:5] == ["a", "b", "c", "a", "b"] and sorted(together.done) == alone.done
     assert together.video_sec == pytest.approx(alone.video_sec)
     assert content(tmp_path / "1.h5") == content(tmp_path / "3.h5")
@@ -167,7 +169,7 @@ def test_a_slow_video_holds_up_no_other_and_a_broken_one_neither(
     monkeypatch.setattr(prefetch, "read_frames", frames)
     monkeypatch.setattr(Share, "finish", finished)
     (folder / "bad.mp4").write_bytes(b"no video")
-    summary = run(folder, tmp_path / "out.h5", replace(SETTINGS, at_once=3))
+    summary = run(folder, tmp_path / "out.h5", SETTINGS.changed(at_once=3))
     assert sorted(done[:2]) == ["b", "c"] and summary.done[2:] == ["a"]
     assert list(summary.failed) == ["bad"]
     assert not any(t.name.startswith("decode ") for t in threading.enumerate())
@@ -203,11 +205,11 @@ def test_a_video_that_changed_is_extracted_again(
 def test_other_settings_are_refused_unless_overwritten(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.h5"
     run(folder, out)
-    other = replace(SETTINGS, fps=5)
+    other = SETTINGS.changed(fps=5)
     with pytest.raises(InputError, match="fps is 5.* here, 10.0 there"):
         run(folder, out, other)
     with pytest.raises(InputError, match="weights is"):
-        run(folder, out, replace(SETTINGS, seed=1))
+        run(folder, out, SETTINGS.changed(seed=1))
     (folder / "c.mp4").unlink()
     assert run(folder, out, other, overwrite=True).done == ["a", "b"]
     assert list(content(out)) == ["a", "b"]
@@ -274,7 +276,7 @@ def test_annotations_are_embedded_kept_and_replaced(folder: Path, tmp_path: Path
 
 
 def test_half_precision_is_stored_when_asked(folder: Path, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, store="float16")
+    settings = SETTINGS.changed(store="float16")
     run(folder, tmp_path / "out.h5", settings)
     with FeatureFile(tmp_path / "out.h5") as file:
         assert file.video("a").streams["rgb"].dtype == np.float16
@@ -282,7 +284,7 @@ def test_half_precision_is_stored_when_asked(folder: Path, tmp_path: Path) -> No
 
 def test_a_projection_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "m.npy", np.zeros((2048, 8), np.float32))
-    settings = replace(SETTINGS, projection=str(tmp_path / "m.npy"))
+    settings = SETTINGS.changed(projection=str(tmp_path / "m.npy"))
     with pytest.raises(InputError, match=r"is \(2048, 8\), must be \(2048, 16\)"):
         run(folder, tmp_path / "out.h5", settings)
 

@@ -11,6 +11,7 @@ from torch import nn
 from tsatal.errors import InputError
 from tsatal.extract import flow
 from tsatal.extract.backbones.i3d_r50 import Backbone, normalise, random_i3d
+from tsatal.extract.extractor import prepare
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.stitch import stitched_rows
 
@@ -81,11 +82,11 @@ def test_eight_bits_clip_at_twenty_pixels_and_keep_zero_exact() -> None:
 
 
 def test_unknown_methods_and_a_missing_module_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="dis or tvl1, is 'farneback'"):
-        ExtractSettings(flow=True, flow_method="farneback")
+    with pytest.raises(InputError, match="must be 'dis' or 'tvl1', is 'farneback'"):
+        ExtractSettings(flow=True, flow_method="farneback")  # type: ignore[arg-type]
     monkeypatch.delattr(cv2, "optflow", raising=False)
     with pytest.raises(InputError, match="opencv-contrib-python"):
-        ExtractSettings(flow=True, flow_method="tvl1")
+        prepare(ExtractSettings(weights="random", flow=True, flow_method="tvl1"))
 
 
 def test_both_streams_stitched_are_those_of_the_uncut_video(live_net: nn.Module) -> None:

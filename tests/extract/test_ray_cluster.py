@@ -130,7 +130,7 @@ def test_a_checkpoint_that_does_not_fit_stops_it_all(
     cluster: Cluster, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "w.pyth").write_bytes(b"no checkpoint")
-    settings = replace(SETTINGS, weights=str(tmp_path / "w.pyth"))
+    settings = SETTINGS.changed(weights=str(tmp_path / "w.pyth"))
     with pytest.raises(InputError, match=r"w\.pyth: not a checkpoint"):
         extract_all(cluster, folder, prepare(settings))
 

@@ -1,23 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
-import json
-
 import pytest
 
 from tsatal.errors import InputError
-from tsatal.extract.settings import ExtractSettings, differing_setting, make_provenance
-
-
-def provenance(settings: ExtractSettings, **changes: object) -> dict[str, object]:
-    given = {
-        "weights": {"name": "random", "seed": 0},
-        "projection": {"sha256": "12"},
-        "flow": None,
-        "dtype": "float32",
-        "device": "cpu",
-    }
-    return make_provenance(settings, **{**given, **changes})  # type: ignore[arg-type]
+from tsatal.extract.settings import ExtractSettings
 
 
 def test_rows_stand_between_their_two_frames() -> None:
@@ -39,6 +25,10 @@ def test_rows_stand_between_their_two_frames() -> None:
         {"width": 0},
         {"width": 4096},
         {"store": "int8"},
+        {"dtype": "float16"},
+        {"flow_method": "farneback"},
+        {"at_once": 0},
+        {"seed": -1},
     ],
 )
 def test_values_out_of_range_are_refused_by_name(wrong: dict[str, object]) -> None:
@@ -46,34 +36,22 @@ def test_values_out_of_range_are_refused_by_name(wrong: dict[str, object]) -> No
         ExtractSettings(**wrong)  # type: ignore[arg-type]
 
 
-def test_provenance_is_json_and_names_versions() -> None:
-    found = json.loads(json.dumps(provenance(ExtractSettings())))
-    assert found["fps"] == 10.0 and found["weights"]["name"] == "random"
-    assert {"torch", "av", "tsatal"} <= set(found["made_with"])
+def test_changed_settings_are_checked_too() -> None:
+    assert ExtractSettings().changed(fps=5).fps == 5
+    with pytest.raises(InputError, match="^crop must be at least 32, is 8$"):
+        ExtractSettings().changed(crop=8)
+    with pytest.raises(InputError, match="unknown key 'frames'; did you mean"):
+        ExtractSettings().changed(frames=8)
 
 
-def test_equal_settings_do_not_differ_whatever_they_were_made_with() -> None:
-    ours = provenance(ExtractSettings())
-    theirs = json.loads(json.dumps(provenance(ExtractSettings(), device="cuda")))
-    assert differing_setting(ours, theirs) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("fps", 25.0), ("context", 0), ("crop", 64), ("width", 64)]
-)
-def test_the_differing_setting_is_named_with_both_values(name: str, value: float) -> None:
-    ours = provenance(ExtractSettings())
-    theirs = provenance(dataclasses.replace(ExtractSettings(), **{name: value}))  # type: ignore[arg-type]
-    said = differing_setting(ours, theirs)
-    assert said is not None and said.startswith(name) and str(value) in said
-
-
-def test_other_weights_differ() -> None:
-    theirs = provenance(ExtractSettings(), weights={"name": "kinetics", "sha256": "ab" * 32})
-    assert differing_setting(provenance(ExtractSettings()), theirs) == (
-        "weights is name=random seed=0 here, name=kinetics sha256=abababababababab there"
+def test_the_record_of_a_begun_pca_is_found_by_its_old_name() -> None:
+    """Their text names the file of a PCA that was fitted before an interruption."""
+    assert repr(ExtractSettings(weights="random", projection="pca")) == (
+        "ExtractSettings(fps=10.0, resize=128, crop=112, segment=None, context=18, "
+        "weights='random', weights_sha256=None, projection='pca', flow=False, flow_method='dis', "
+        "flow_weights=None, width=512, seed=0, device='auto', at_once=None, dtype='auto', "
+        "store='float32')"
     )
-    assert "unknown there" in str(differing_setting(theirs, {}))
 
 
 def test_flow_weights_without_flow_are_refused() -> None:

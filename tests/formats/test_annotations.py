@@ -84,9 +84,9 @@ def test_ambiguous_is_no_class() -> None:
     [
         (
             {"v1": video(action(2, 1))},
-            r"v1, entry 0: .* ends \(1.0 s\) before .* \(2.0 s\)",
+            r"v1: entry 0: .* ends \(1.0 s\) before .* \(2.0 s\)",
         ),
-        ({"v1": video(action(0, 1), action(0, "1"))}, "v1, entry 1: 'end' must be a finite number"),
+        ({"v1": video(action(0, 1), action(0, "1"))}, "v1: entry 1: 'end' must be a finite number"),
         ({"v1": video(action(float("nan"), 1))}, "'start' must be a finite number, is nan"),
         ({"v1": video(action(0, float("inf")))}, "'end' must be a finite number, is inf"),
         ({"v1": video(action(True, 2))}, "'start' must be a finite number, is True"),
@@ -149,7 +149,7 @@ def test_predictions_are_in_the_submission_format() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"v1": [action(0, 1)]}, "v1, entry 0: 'score' must be a finite number, is None"),
+        ({"v1": [action(0, 1)]}, "v1: entry 0: 'score' must be a finite number, is None"),
         ({"v1": [{**action(0, 1), "score": float("nan")}]}, "'score' must be a finite number"),
         ({"v1": [{**action(2, 1), "score": 1}]}, "before it starts"),
         ({"v1": {"label": "A"}}, "a list of labelled segments"),

@@ -153,7 +153,7 @@ def test_the_keeper_gives_hdf5_what_a_file_gives(tmp_path: Path) -> None:
 
 def test_the_keeper_raises_the_first_error_when_asked(tmp_path: Path) -> None:
     keeper = ErrorKeeper(tmp_path / "a")
-    os.close(keeper._file.fileno())  # whatever is written now fails
+    os.close(keeper.fileno())  # whatever is written now fails
     assert keeper.write(b"abc") == 3 and keeper.write(b"d") == 1
     with pytest.raises(OSError, match="Bad file descriptor"):
         keeper.check()
