@@ -11,7 +11,7 @@ from ..extract.settings import ExtractSettings
 from .options import ANY, DEVICE, FILE, settings_options
 
 if TYPE_CHECKING:
-    from ..extract.sharing.work import Summary
+    from ..extract.extractor import Summary
 
 
 @click.command("extract")

@@ -14,9 +14,9 @@ import numpy as np
 from ..errors import InputError
 from ..formats.annotations import load_annotations
 from ..formats.features import VideoFeatures, write_feature_file
+from ..progress import counted
 from .facts import FactBook
 from .layouts import FIRST_AXIS_IS_TIME, UnknownTimes, clock
-from .progress import counted
 from .settings import ImportSettings
 from .streams import Streams, open_source, split_rows
 
