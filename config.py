@@ -294,32 +294,31 @@ def _merge(settings: dict[str, Any], later: Mapping[str, Any]) -> None:
 
 
 def _read(name_or_path: str) -> dict[str, Any]:
-    if name_or_path in shipped_configs():
-        text = (resources.files(__package__) / "configs" / f"{name_or_path}.yaml").read_text()
-    else:
-        try:
-            text = _read_text(Path(name_or_path))
-        except OSError:
-            near = difflib.get_close_matches(name_or_path, shipped_configs(), n=1, cutoff=0)
-            raise InputError(
-                f"{name_or_path}: neither a file nor a shipped configuration "
-                f"({', '.join(shipped_configs())}); did you mean {near[0]!r}?"
-            ) from None
-    settings = _parse_yaml(text, at=name_or_path)
-    if settings is not None and not isinstance(settings, dict):
-        raise InputError(f"{name_or_path}: must hold sections ({', '.join(Config.model_fields)})")
-    return settings or {}
-
-
-def _read_text(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
+    shipped = shipped_configs()
+    path: Any = Path(name_or_path)
+    if name_or_path in shipped:
+        path = resources.files(__package__) / "configs" / f"{name_or_path}.yaml"
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError:
+        near = difflib.get_close_matches(name_or_path, shipped, n=1, cutoff=0)
+        raise InputError(
+            f"{name_or_path}: neither a file nor a shipped configuration "
+            f"({', '.join(shipped)}); did you mean {near[0]!r}?"
+        ) from None
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: no configuration is longer than {MAX_BYTES:,} bytes")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8") from None
+    settings = _parse_yaml(text, at=name_or_path)
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise InputError(f"{name_or_path}: must hold sections ({', '.join(Config.model_fields)})")
+    return settings
 
 
 def _parse_yaml(text: str, *, at: str) -> Any:
@@ -336,9 +335,8 @@ def _override(settings: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     section, dot, name = key.strip().partition(".")
     if not equals or not dot:
-        raise InputError(
-            f"--set {override}: write section.key=value{_nearest(key.strip(), all_keys())}"
-        )
+        near = _nearest(key.strip(), all_keys())
+        raise InputError(f"--set {override}: write section.key=value{near}")
     try:
         parsed = _parse_yaml(value, at=key)
     except InputError:

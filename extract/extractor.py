@@ -45,8 +45,16 @@ class Summary:
     video_sec: float = 0.0
     interrupted: bool = False
 
+    def add(self, video: VideoFeatures, path: Path) -> None:
+        """Take down a video that this process has finished, and log what is missing in it."""
+        self.done.append(video.video_id)
+        self.video_sec += video.duration_sec
+        if partial := video.details.get("partial"):
+            self.partial[video.video_id] = f"{path}: {partial}"
+            log.warning("%s", self.partial[video.video_id])
+
     def fail(self, video_id: str, reason: str) -> None:
-        """Note and log why a video failed."""
+        """Take down and log why a video failed."""
         self.failed[video_id] = reason
         log.warning("%s", reason)
 
@@ -92,12 +100,20 @@ def extract_videos(
     with join(Parts(out, recipe.provenance), overwrite=overwrite) as share:
         left = _left(ids, share.finished(), summary)
         if left and not (strict and summary.failed):
-            account = _Account(left, summary, shown=show_progress)
-            with contextlib.closing(account.progress), _sigterm_interrupts():
-                try:
-                    _extract_left(share, left, account, engine, recipe, strict, on_video)
-                except KeyboardInterrupt:
-                    summary.interrupted = True
+            try:
+                with _sigterm_interrupts():
+                    _extract_left(
+                        share,
+                        left,
+                        summary,
+                        engine,
+                        recipe,
+                        strict=strict,
+                        shown=show_progress,
+                        on_video=on_video,
+                    )
+            except KeyboardInterrupt:
+                summary.interrupted = True
         _put_together(share, summary, annotations_text, recipe)
     return summary
 
@@ -120,81 +136,69 @@ def _left(ids: Mapping[str, Path], there: Mapping[str, str], summary: Summary) -
     return left
 
 
-class _Account:
-    """Takes down what becomes of each video that was left, and shows how far along they are."""
+class _Bar:
+    """Progress by the seconds of the videos that are left, as their containers state them."""
 
-    def __init__(self, left: Left, summary: Summary, *, shown: bool) -> None:
-        self.summary = summary
-        self._paths = {video_id: path for video_id, (path, _) in left.items()}
-        self._left_sec = {video_id: probe_duration(path) for video_id, path in self._paths.items()}
-        self._ended = 0
-        self.progress = Progress(
-            f"0/{len(left)} videos", sum(self._left_sec.values()), "s of video", shown=shown
-        )
+    def __init__(self, left: Left, *, shown: bool) -> None:
+        self._left_sec = {video_id: probe_duration(path) for video_id, (path, _) in left.items()}
+        self._ended, self._videos = 0, len(left)
+        total_sec = sum(self._left_sec.values())
+        self.progress = Progress(f"0/{len(left)} videos", total_sec, "s of video", shown=shown)
 
     def advance(self, video_id: str, seconds: float) -> None:
         """Count seconds of a video that goes on."""
         self._left_sec[video_id] -= seconds
         self.progress.advance(seconds)
 
-    def done(self, video: VideoFeatures) -> None:
-        """Take down a video that this process has finished."""
-        summary, video_id = self.summary, video.video_id
-        summary.done.append(video_id)
-        summary.video_sec += video.duration_sec
-        if partial := video.details.get("partial"):
-            summary.partial[video_id] = f"{self._paths[video_id]}: {partial}"
-            log.warning("%s", summary.partial[video_id])
-        self._end(video_id)
-
-    def failed(self, video_id: str, reason: str) -> None:
-        """Take down a video that this process, or another one, has failed at."""
-        self.summary.fail(video_id, reason)
-        self._end(video_id)
-
-    def settle(self, video_id: str, reason: str | None) -> None:
-        """Take down what another process has made of a video: its rows, or a reason for none."""
-        if reason is not None:
-            self.failed(video_id, reason)
-        else:
-            self.summary.elsewhere.append(video_id)
-            self._end(video_id)
-
-    def _end(self, video_id: str) -> None:
+    def end(self, video_id: str) -> None:
+        """Count what is left of a video, whether it gave rows or not."""
         self._ended += 1
-        self.progress.doing = f"{self._ended}/{len(self._paths)} videos"
+        self.progress.doing = f"{self._ended}/{self._videos} videos"
         self.progress.advance(max(self._left_sec[video_id], 0.0))
 
 
 def _extract_left(
     share: Share,
     left: Left,
-    account: _Account,
+    summary: Summary,
     engine: Engine,
     recipe: Recipe,
+    *,
     strict: bool,
+    shown: bool,
     on_video: Callable[[VideoFeatures], None] | None,
 ) -> None:
     """Extract what can be claimed, and wait for the rest, until nothing is left."""
-    while left:
-        claimed = share.claim(left, account.settle)
-        results = engine.extract(claimed, account.advance, recipe=recipe)
-        with contextlib.closing(results):
-            for video_id, result in results:
-                if isinstance(result, VideoError):
-                    share.fail(video_id, str(result))
-                    account.failed(video_id, str(result))
-                else:
-                    share.finish(result)
-                    account.done(result)
-                    if on_video:
+    paths = {video_id: path for video_id, (path, _) in left.items()}
+    bar = _Bar(left, shown=shown)
+
+    def settle(video_id: str, reason: str | None) -> None:
+        """Take down what another process has made of a video."""
+        if reason is None:
+            summary.elsewhere.append(video_id)
+        else:
+            summary.fail(video_id, reason)
+        bar.end(video_id)
+
+    with contextlib.closing(bar.progress):
+        while left and not (strict and summary.failed):
+            claimed = share.claim(left, settle)
+            results = engine.extract(claimed, bar.advance, recipe=recipe)
+            with contextlib.closing(results):
+                for video_id, result in results:
+                    if isinstance(result, VideoError):
+                        share.fail(video_id, str(result))
+                        summary.fail(video_id, str(result))
+                    else:
+                        share.finish(result)
+                        summary.add(result, paths[video_id])
+                    bar.end(video_id)
+                    if on_video and not isinstance(result, VideoError):
                         on_video(result)
-                if strict and account.summary.failed:
-                    return
-        if strict and account.summary.failed:  # another process failed
-            return
-        if left:
-            share.wait(left)
+                    if strict and summary.failed:
+                        return
+            if left and not (strict and summary.failed):
+                share.wait(left)
 
 
 def _put_together(

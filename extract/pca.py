@@ -67,8 +67,8 @@ def _fit(videos: Sequence[Path], path: Path, settings: ExtractSettings) -> None:
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
     matrices, report = {}, {}
-    networks = load_backbones(find_weights(settings), device=device, dtype=dtype)
-    for stream, backbone in networks.items():
+    backbones = load_backbones(find_weights(settings), device=device, dtype=dtype)
+    for stream, backbone in backbones.items():
         read = {"rows": 0, "videos": 0}
         sample = _sample(videos, settings, {stream: backbone}, read)
         matrices[stream], share = fit_pca(gathered(sample), settings.width)

@@ -104,5 +104,5 @@ def first_ready(streams: Mapping[str, FrameStream], frames: int) -> str:
 
 
 def videos_at_once(device: str) -> int:
-    """Return how many videos keep a network busy: one on a CPU, one per core on a GPU."""
+    """The number of videos that keep a network busy: one on a CPU, one per core on a GPU."""
     return 1 if device == "cpu" else min(os.cpu_count() or 1, MOST_AT_ONCE)

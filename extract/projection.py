@@ -32,8 +32,7 @@ def orthogonal_projection(inputs: int, outputs: int, *, seed: int = 0) -> np.nda
     normal = torch.from_numpy(generator.standard_normal((inputs, outputs)))
     upper = torch.linalg.cholesky(normal.T @ normal).T
     q = torch.linalg.solve_triangular(upper, normal, upper=True, left=False)  # q @ upper = normal
-    matrix: np.ndarray = ((q * GRID).round() / GRID).float().numpy()
-    return matrix
+    return ((q * GRID).round() / GRID).float().numpy()
 
 
 def projector(matrix: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -44,12 +43,7 @@ def projector(matrix: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     that the order in which threads add up is lost in rounding.
     """
     factor = torch.from_numpy(matrix).double()
-
-    def project(rows: np.ndarray) -> np.ndarray:
-        product: np.ndarray = (torch.from_numpy(rows).double() @ factor).float().numpy()
-        return product
-
-    return project
+    return lambda rows: (torch.from_numpy(rows).double() @ factor).float().numpy()
 
 
 def fit_pca(rows: Iterable[np.ndarray], outputs: int) -> tuple[np.ndarray, float]:
@@ -108,8 +102,7 @@ def pca_report(path: str | Path) -> Mapping[str, object] | None:
     if Path(path).suffix == ".npy":
         return None
     with FeatureFile(path) as file:
-        found: Mapping[str, object] | None = file.provenance.get("pca")
-    return found
+        return file.provenance.get("pca")
 
 
 def matrix_sha256(matrix: np.ndarray) -> str:

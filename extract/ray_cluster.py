@@ -55,7 +55,7 @@ class Cluster:
         self._ray = ray
 
     def device(self, wanted: str) -> str:
-        """Return what the cluster has, `cpu` or `cuda`; for `auto`, `cuda` if it has any GPU.
+        """Return `cpu` or `cuda`; for `auto`, `cuda` if the cluster has any GPU.
 
         Raises:
             InputError: an unknown name, or CUDA where the cluster has none.
@@ -110,8 +110,7 @@ class Cluster:
 
     def _result(self, ready: Any, path: Path) -> VideoFeatures | VideoError:
         try:
-            result: VideoFeatures | VideoError = self._ray.get(ready)
-            return result
+            return self._ray.get(ready)
         except self._ray.exceptions.RayTaskError as e:
             if isinstance(e.cause, InputError):
                 raise InputError(str(e.cause)) from None

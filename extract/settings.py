@@ -12,7 +12,7 @@ from .backbones.family import I3D_R50
 
 
 class ExtractSettings(Settings):
-    """How videos become rows; every default is the paper's choice or ours."""
+    """How videos become rows; the defaults are the paper's where it says."""
 
     fps: float = setting(I3D_R50.fps, "Frames per second to look at.", gt=0, le=1000)
     resize: int = setting(128, "Shorter side of a frame after scaling, pixels; at least crop.")

@@ -143,12 +143,9 @@ class FoldedConv(nn.Module):
     def _fused(self, x: Tensor, padding: list[int], relu: bool, add: Tensor | None) -> Tensor:
         layer = (x, self.weight, self.bias, padding, self.stride, [1, 1, 1], 1)
         ops = torch.ops.mkldnn
-        y: Tensor
         if add is None:
-            y = ops._convolution_pointwise(*layer, "relu" if relu else "none", [], "")
-        else:
-            y = ops._convolution_pointwise_.binary(add, *layer, "add", 1.0, "relu", [], "")
-        return y
+            return ops._convolution_pointwise(*layer, "relu" if relu else "none", [], "")
+        return ops._convolution_pointwise_.binary(add, *layer, "add", 1.0, "relu", [], "")
 
 
 class FoldedBlock(nn.Module):

@@ -149,7 +149,7 @@ def build_i3d(channels: int = 3, *, width: int = 64) -> nn.Module:
     """
     with _without_torchvision():
         from pytorchvideo.models.resnet import create_resnet
-    net: nn.Module = create_resnet(
+    return create_resnet(
         input_channel=channels,
         stem_dim_out=width,
         stem_conv_kernel_size=(5, 7, 7),
@@ -162,7 +162,6 @@ def build_i3d(channels: int = 3, *, width: int = 64) -> nn.Module:
         ),
         head=None,
     )
-    return net
 
 
 def random_i3d(seed: int = 0, *, channels: int = 3, width: int = 64) -> nn.Module:

@@ -243,7 +243,7 @@ def this_host() -> str:
 
 
 def started(pid: int) -> str:
-    """Return when a process of this host began, in ticks; empty where the system does not say.
+    """Return the start of a process of this host, in ticks; empty where the system does not say.
 
     The system gives the number of an ended process to a new one, but its start differs. A process
     that has ended, but that its parent has not yet waited for, is `dead`.

@@ -153,7 +153,7 @@ def join(parts: Parts, *, overwrite: bool, limit_sec: float = LIMIT_SEC) -> Iter
             for other in others:
                 if conflict := _conflict(parts, other, overwrite):
                     raise InputError(f"{parts.out}: {other} is {conflict}; wait until it has ended")
-            replaces: str | None = file_identity(parts.out) if overwrite else None
+            replaces = file_identity(parts.out) if overwrite else None
             if others:
                 replaces = others[0].about["replaces"]
             claims.take(
