@@ -130,9 +130,9 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_kept() -> None:
         Problem("", r"'\ud800' is not valid text"),
         Problem("a", "entry 1: the segment ends (1.0 s) before it starts (2.0 s)"),
         Problem("a", "entry 2: 'end' must be a finite number, is nan"),
-        Problem("b", "has no 'subset'; ActivityNet-style JSON is needed"),
+        Problem("b", "has no 'subset'; ActivityNet-style JSON is needed (docs/feature_file.md)"),
         Problem("c", "'duration' must be a finite number, is inf"),
-        Problem("d", "has no 'subset'; ActivityNet-style JSON is needed"),
+        Problem("d", "has no 'subset'; ActivityNet-style JSON is needed (docs/feature_file.md)"),
     ]
     with pytest.raises(InputError, match=r"a.json: '\\ud800' is not valid text"):
         parsed(database)
