@@ -1,12 +1,12 @@
 """Typed, frozen settings of stage two: defaults, then a YAML file, then `--set key=value`.
 
-The defaults are the preset `paper`. Only `cli` and `pipeline` import this module; the modules of
-`head/` receive plain values.
+The defaults are the preset `paper`. `Settings` is the base of what other commands take as options.
 """
 
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -30,7 +30,21 @@ WORDS = {  # pydantic's, and the shorter ones of our messages
 }
 
 _Dilation = Annotated[int, Field(ge=1, le=1024)]
-_TIoU = Annotated[float, Field(gt=0, le=1)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_BelowOne = Annotated[float, Field(ge=0, lt=1)]
+_AboveZero = Annotated[float, Field(gt=0, le=1)]
+
+
+def setting(default: Any, sentence: str, *, metavar: str | None = None, **bounds: Any) -> Any:
+    """A field of a model of settings.
+
+    Args:
+        default: the value where none is given.
+        sentence: what it means, for users: the comment in YAML, or an option's help.
+        metavar: what the help of an option calls the value.
+        bounds: `ge`, `gt`, `le`, `lt` and the like, as for pydantic's Field.
+    """
+    return Field(default, description=sentence, json_schema_extra={"metavar": metavar}, **bounds)
 
 
 class _Section(BaseModel):
@@ -62,153 +76,131 @@ class Settings(_Section):
 class DataConfig(_Section):
     """Which features and videos, and how training windows are drawn from them."""
 
-    streams: tuple[Literal["rgb", "flow"], ...] = Field(
-        (), description="Feature streams side by side; empty: all that the file has."
+    streams: tuple[Literal["rgb", "flow"], ...] = setting(
+        (), "Feature streams, used side by side; empty for all that the file has."
     )
-    train_subset: str = Field("", description="Subset to train on; empty: found by name.")
-    validation_subset: str = Field(
-        "", description="Subset watched during training; empty: found by name."
+    train_subset: str = setting("", "Subset to train on; empty to find it by name.")
+    validation_subset: str = setting("", "Subset to validate on; empty to find it by name.")
+    test_subset: str = setting("", "Subset to evaluate on; empty to find it by name.")
+    window_steps: int = setting(100, "Rows of features in a training window.", ge=2, le=1_000_000)
+    windows_per_video: int = setting(12, "Windows of a video in an epoch.", ge=1, le=100_000)
+    min_instance_share: _AboveZero = setting(
+        0.75, "Least share of an action inside the window drawn for it."
     )
-    test_subset: str = Field("", description="Subset of `evaluate`; empty: found by name.")
-    window_steps: int = Field(100, ge=2, le=1_000_000, description="Rows in a training window.")
-    windows_per_video: int = Field(
-        12, ge=1, le=100_000, description="Windows of every video in one epoch."
-    )
-    min_instance_share: float = Field(
-        0.75, gt=0, le=1, description="Share of an action that its window holds at least."
-    )
-    min_crop: float = Field(
-        1.0, gt=0, le=1, description="Windows are cut at random to this share at least."
-    )
-    min_visible: float = Field(
-        0.0, ge=0, le=1, description="Actions are clipped to the window, or dropped if cut to less."
+    min_crop: _AboveZero = setting(1.0, "Windows are shortened at random, to this share at least.")
+    min_visible: _Share = setting(
+        0.0, "Actions with less than this share in the window are dropped, others cut; 0 cuts none."
     )
 
 
 class ModelConfig(_Section):
     """The head."""
 
-    width: int = Field(256, ge=1, le=4096, description="Channels inside the head.")
-    input_dropout: float = Field(0.5, ge=0, lt=1, description="Share of input values dropped.")
-    channel_dropout: float = Field(
-        0.0, ge=0, lt=1, description="Share of input channels dropped for a whole window."
+    width: int = setting(256, "Channels inside the head.", ge=1, le=4096)
+    input_dropout: _BelowOne = setting(0.5, "Share of input values that training drops.")
+    channel_dropout: _BelowOne = setting(
+        0.0, "Share of input channels that training drops for a whole window."
     )
-    instance_norm: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="Share of the embedding normalised within each video; none where videos "
-        "hardly differ as a whole.",
+    instance_norm: _BelowOne = setting(
+        0.0, "Share of channels normalised within each video, if videos differ much as a whole."
     )
-    classes: Literal["softmax", "sigmoid"] = Field(
-        "softmax", description="Exclusive classes with background, or independent ones."
+    classes: Literal["softmax", "sigmoid"] = setting(
+        "softmax", "One class or background at a time (softmax), or each class by itself."
     )
-    tsa: Literal["hard", "soft", "none"] = Field(
-        "hard", description="TSA with arg-max or expected condition matrix, or without TSA."
+    tsa: Literal["hard", "soft", "none"] = setting(
+        "hard", "TSA by each step's likeliest class (hard), by all probabilities (soft), or no TSA."
     )
-    tsa_threshold: float | None = Field(
-        None, ge=0, le=1, description="None: pairs count by 1 - tIoU; else those below it count."
+    tsa_threshold: _Share | None = setting(
+        None, "TSA relates steps whose proposals have less tIoU; null weighs all by 1 - tIoU."
     )
-    tsa_reach: int | None = Field(
-        None,
-        ge=1,
-        le=1_000_000,
-        description="Steps between related steps at most; None: any, at squared cost.",
+    tsa_reach: Annotated[int, Field(ge=1, le=1_000_000)] | None = setting(
+        None, "Most steps between steps that TSA relates; null for any, at squared cost."
     )
-    tpp: bool = Field(True, description="Whether TPP and the heads behind it are there.")
-    pyramid_levels: int = Field(3, ge=0, le=10, description="Halvings in the pyramid of TPP.")
-    dilations: tuple[_Dilation, ...] = Field(
-        (1, 2, 4), max_length=16, description="Dilated convolutions of TPP."
+    tpp: bool = setting(True, "Whether there are a pyramid (TPP) and final heads after it.")
+    pyramid_levels: int = setting(3, "How often the pyramid of TPP halves the length.", ge=0, le=10)
+    dilations: tuple[_Dilation, ...] = setting(
+        (1, 2, 4), "Dilations of the parallel convolutions of TPP.", max_length=16
     )
-    levels: int = Field(1, ge=1, le=12, description="Temporal levels with heads of their own.")
-    first_reach: float = Field(4.0, gt=0, description="Steps to an end in the first of levels.")
-    early_depth: int = Field(1, ge=0, le=4, description="Layers in the heads before TPP.")
-    final_depth: int = Field(1, ge=0, le=4, description="Layers in the heads behind TPP.")
-    final_actionness: bool = Field(True, description="Whether scores are times an actionness.")
-    separable: bool = Field(False, description="Cheaper convolutions behind the embedding.")
+    levels: int = setting(1, "Levels of the final heads, each of half the length.", ge=1, le=12)
+    first_reach: float = setting(4.0, "Most steps to an action's end on the first level.", gt=0)
+    early_depth: int = setting(1, "Layers in the heads before TPP.", ge=0, le=4)
+    final_depth: int = setting(1, "Layers in the heads after TPP.", ge=0, le=4)
+    final_actionness: bool = setting(True, "Whether final class scores are times an actionness.")
+    separable: bool = setting(False, "Whether convolutions after the embedding are cheap ones.")
 
 
 class LossConfig(_Section):
-    """What the losses weigh: each term with the product of its stage's and its own weight."""
+    """Weights in the loss: each term counts by its stage's weight times its own."""
 
-    pre: float = Field(1.0, ge=0, description="Weight of the pre-judgement, before TSA.")
-    refined: float = Field(1.0, ge=0, description="Weight of the heads between TSA and TPP.")
-    final: float = Field(1.0, ge=0, description="Weight of the heads behind TPP.")
-    classes: float = Field(1.0, ge=0, description="Weight of the focal loss (Eq. 5).")
-    boundary: float = Field(1.0, ge=0, description="Weight of the DIoU loss (Eq. 6).")
-    actionness: float = Field(1.0, ge=0, description="Weight of the actionness loss.")
-    focal_gamma: float = Field(2.0, ge=0, description="How much easy steps are discounted.")
-    focal_alpha: float = Field(0.5, gt=0, lt=1, description="Weight of action against background.")
-    centre_radius: float | None = Field(
-        None,
-        ge=1,
-        description="Strides from an action's centre to points that learn it; None: any.",
+    pre: float = setting(1.0, "Weight of the heads before TSA.", ge=0)
+    refined: float = setting(1.0, "Weight of the heads between TSA and TPP.", ge=0)
+    final: float = setting(1.0, "Weight of the heads after TPP.", ge=0)
+    classes: float = setting(1.0, "Weight of the focal loss (Eq. 5).", ge=0)
+    boundary: float = setting(1.0, "Weight of the DIoU loss (Eq. 6).", ge=0)
+    actionness: float = setting(1.0, "Weight of the actionness loss.", ge=0)
+    focal_gamma: float = setting(2.0, "Focus on hard steps; 0 counts easy steps as much.", ge=0)
+    focal_alpha: float = setting(0.5, "Weight of action against background.", gt=0, lt=1)
+    centre_radius: float | None = setting(
+        None, "Most strides from an action's centre to points that learn it; null for any.", ge=1
     )
-    reach_overlap: float = Field(
+    reach_overlap: float = setting(
         1.0,
+        "Factor on the longest action of each level; above 1, neighbouring levels share actions.",
         ge=1,
-        description="How many times its reach a level answers for; the next one does as well.",
     )
-    positives_momentum: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="Of the running count that losses are divided by.",
+    positives_momentum: _BelowOne = setting(
+        0.0, "Momentum of the running count of action points that losses are divided by."
     )
 
 
 class OptimConfig(_Section):
     """The training."""
 
-    epochs: int = Field(20, ge=1, le=1_000_000, description="Passes over the training videos.")
-    batch_size: int = Field(
-        16, ge=1, le=65_536, description="Windows per optimiser step, of all processes."
+    epochs: int = setting(20, "Passes over the training videos.", ge=1, le=1_000_000)
+    batch_size: int = setting(16, "Windows in a step, over all processes.", ge=1, le=65_536)
+    lr: float = setting(1e-3, "Peak learning rate of AdamW.", gt=0)
+    weight_decay: float = setting(1e-2, "Weight decay, of kernels and not biases.", ge=0)
+    warmup_share: _Share = setting(0.1, "Share of the steps in which the learning rate rises.")
+    clip_norm: float = setting(1.0, "Largest norm of the gradient.", gt=0)
+    average_decay: _BelowOne = setting(0.99, "Decay of the running average of the weights.")
+    freeze_norms_after: _AboveZero = setting(
+        1.0, "Share of the epochs after which batch norms are constants."
     )
-    lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
-    weight_decay: float = Field(1e-2, ge=0, description="Decay of kernels, not of biases.")
-    warmup_share: float = Field(0.1, ge=0, le=1, description="Share of steps to warm up in.")
-    clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    average_decay: float = Field(
-        0.99, ge=0, lt=1, description="Decay of the weight average, once warm."
-    )
-    freeze_norms_after: float = Field(
-        1.0, gt=0, le=1, description="Share of the epochs after which batch norms are constants."
-    )
-    half: bool = Field(True, description="On CUDA, compute the head in bfloat16.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Of initialisation, dropout and sampling.")
-    log_every: int = Field(20, ge=1, description="Steps between two log lines.")
-    validate_every: int = Field(5, ge=1, description="Epochs between two validations.")
+    half: bool = setting(True, "Whether the head computes in bfloat16 on CUDA.")
+    seed: int = setting(0, "Seed of weights, dropout and windows.", ge=0, lt=2**63)
+    log_every: int = setting(20, "Steps between two log lines.", ge=1)
+    validate_every: int = setting(5, "Epochs between two validations.", ge=1)
 
 
 class DecodeConfig(_Section):
     """From scores to detections."""
 
-    window_steps: int | None = Field(
-        None, ge=2, le=1_000_000, description="Rows seen at once; None: as in training."
+    window_steps: int | None = setting(
+        None, "Rows that the head sees at once; null as in training.", ge=2, le=1_000_000
     )
-    window_overlap: float = Field(
-        0.5, ge=0, lt=1, description="Share of a test window that the next one covers again."
+    window_overlap: _BelowOne = setting(0.5, "Share of a window that the next one covers again.")
+    class_agreement: float = setting(
+        0.0, "Power of a class's share along a segment, a factor of its score.", ge=0, le=10
     )
-    class_agreement: float = Field(
-        0.0, ge=0, le=10, description="Power of its class's share along a segment in its score."
+    min_score: _Share = setting(0.001, "Least score of a candidate.")
+    max_candidates: int = setting(2000, "Most candidates of a video that go into soft-NMS.", ge=1)
+    nms_sigma: float = setting(0.5, "Width of soft-NMS; less suppresses more.", gt=0)
+    voting_tiou: _AboveZero | None = setting(
+        None, "Detections become averages with candidates of at least this tIoU; null for none."
     )
-    min_score: float = Field(0.001, ge=0, le=1, description="Candidates below it are dropped.")
-    max_candidates: int = Field(2000, ge=1, description="Candidates of a video before soft-NMS.")
-    nms_sigma: float = Field(0.5, gt=0, description="Width of soft-NMS; small suppresses more.")
-    voting_tiou: float | None = Field(
-        None, gt=0, le=1, description="Average kept segments with candidates this close; None: no."
-    )
-    max_detections: int = Field(200, ge=1, description="Detections of a video.")
+    max_detections: int = setting(200, "Most detections of a video.", ge=1)
 
 
 class EvalConfig(_Section):
     """How detections are measured by default."""
 
-    protocol: Literal["anet", "thumos14"] = Field("anet", description="See docs/evaluation.md.")
-    tious: tuple[_TIoU, ...] = Field(
-        (0.3, 0.4, 0.5, 0.6, 0.7), min_length=1, description="tIoU thresholds."
+    protocol: Literal["anet", "thumos14"] = setting(
+        "anet", "Whose rules of measuring; see docs/evaluation.md."
     )
-    exclude: tuple[str, ...] = Field((), description="Video ids left out of the evaluation.")
+    tious: tuple[_AboveZero, ...] = setting(
+        (0.3, 0.4, 0.5, 0.6, 0.7), "tIoU thresholds of the mAP.", min_length=1
+    )
+    exclude: tuple[str, ...] = setting((), "Ids of videos that are left out.")
 
 
 class Config(_Section):
@@ -232,7 +224,7 @@ class Config(_Section):
 
 
 def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> Config:
-    """Return the defaults changed by a YAML file and by `section.key=value` strings.
+    """Return the defaults, changed by a YAML file and by `section.key=value` strings.
 
     Args:
         name_or_path: the name of a shipped configuration, or the path of a YAML file; several,
@@ -264,14 +256,28 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
+def explain_config(config: Config) -> str:
+    """Return the same YAML with every section's and setting's sentence above it as a comment."""
+    lines = []
+    for name, section in config:
+        lines += [f"# {section.__doc__}", f"{name}:"]
+        for key, value in section.model_dump(mode="json").items():
+            sentence = type(section).model_fields[key].description
+            lines += textwrap.wrap(sentence, 96, initial_indent="  # ", subsequent_indent="  # ")
+            in_yaml = yaml.safe_dump([value], default_flow_style=True, width=10_000).strip()
+            lines.append(f"  {key}: {in_yaml[1:-1]}")  # without the list's brackets
+        lines.append("")
+    return "\n".join(lines).strip()
+
+
 def shipped_configs() -> list[str]:
-    """Return the names of the configurations that come with the package."""
+    """The names of the configurations that come with the package, sorted."""
     folder = resources.files(__package__) / "configs"
     return sorted(f.name[: -len(".yaml")] for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
 def all_keys() -> list[str]:
-    """Return every key, as "section.key"."""
+    """Every key, as "section.key"."""
     return [
         f"{section}.{key}"
         for section, field in Config.model_fields.items()
@@ -288,32 +294,31 @@ def _merge(settings: dict[str, Any], later: Mapping[str, Any]) -> None:
 
 
 def _read(name_or_path: str) -> dict[str, Any]:
-    if name_or_path in shipped_configs():
-        text = (resources.files(__package__) / "configs" / f"{name_or_path}.yaml").read_text()
-    else:
-        try:
-            text = _read_text(Path(name_or_path))
-        except OSError:
-            near = difflib.get_close_matches(name_or_path, shipped_configs(), n=1, cutoff=0)
-            raise InputError(
-                f"{name_or_path}: neither a file nor a shipped configuration "
-                f"({', '.join(shipped_configs())}); did you mean {near[0]!r}?"
-            ) from None
-    settings = _parse_yaml(text, at=name_or_path)
-    if settings is not None and not isinstance(settings, dict):
-        raise InputError(f"{name_or_path}: must hold sections ({', '.join(Config.model_fields)})")
-    return settings or {}
-
-
-def _read_text(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
+    shipped = shipped_configs()
+    path: Any = Path(name_or_path)
+    if name_or_path in shipped:
+        path = resources.files(__package__) / "configs" / f"{name_or_path}.yaml"
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError:
+        near = difflib.get_close_matches(name_or_path, shipped, n=1, cutoff=0)
+        raise InputError(
+            f"{name_or_path}: neither a file nor a shipped configuration "
+            f"({', '.join(shipped)}); did you mean {near[0]!r}?"
+        ) from None
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: no configuration is longer than {MAX_BYTES:,} bytes")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8") from None
+    settings = _parse_yaml(text, at=name_or_path)
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise InputError(f"{name_or_path}: must hold sections ({', '.join(Config.model_fields)})")
+    return settings
 
 
 def _parse_yaml(text: str, *, at: str) -> Any:
@@ -321,7 +326,7 @@ def _parse_yaml(text: str, *, at: str) -> Any:
         return yaml.safe_load(text)
     except RecursionError:
         raise InputError(f"{at}: lists in lists in lists, too deep to be read") from None
-    # PyYAML lets pass what int(), a date or a dictionary says to a value it does not understand.
+    # Of values that it does not understand, PyYAML passes on what int() or a date says.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as e:
         raise InputError(f"{at}: not YAML ({' '.join(str(e).split()):.300})") from None
 
@@ -330,9 +335,8 @@ def _override(settings: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     section, dot, name = key.strip().partition(".")
     if not equals or not dot:
-        raise InputError(
-            f"--set {override}: write section.key=value{_nearest(key.strip(), all_keys())}"
-        )
+        near = _nearest(key.strip(), all_keys())
+        raise InputError(f"--set {override}: write section.key=value{near}")
     try:
         parsed = _parse_yaml(value, at=key)
     except InputError:
@@ -370,7 +374,7 @@ def explain(error: ValidationError, keys: Sequence[str]) -> str:
 
 
 def _nearest(key: str, keys: Sequence[str]) -> str:
-    """A question after the valid key most like `key`, in its section or another."""
+    """A question whether the most similar key is meant, in the same section or another."""
     last = key.rpartition(".")[2]
     by_last = {k.rpartition(".")[2]: k for k in keys}
     near = difflib.get_close_matches(key, keys, n=1, cutoff=0.7) or [

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from .errors import InputError
-from .extract.backbones.i3d_r50 import choose_device
-from .extract.extractor import Recipe, ThisProcess, extract_videos
+from .extract.backbones.device import choose_device
+from .extract.engine import Advance, Recipe, Results, ThisProcess, Videos
+from .extract.extractor import Summary, extract_videos
 from .extract.provenance import settings_of
 from .extract.settings import ExtractSettings
-from .extract.sharing.work import Advance, Results, Summary, Videos
 from .extract.sources import assign_ids, find_videos
 from .formats.annotations import AnnotatedVideo, load_annotations
 from .formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis, VideoFeatures

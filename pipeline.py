@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,15 @@ from .detecting import Detected as Detected
 from .detecting import detect as detect
 from .errors import InputError
 from .evaluation.average_precision import THUMOS14_TIOUS, Evaluation, evaluate
-from .extract.backbones.i3d_r50 import choose_device
-from .extract.extractor import Engine, ThisProcess, extract_videos
+from .extract.backbones.device import choose_device
+from .extract.engine import Engine, ThisProcess
+from .extract.extractor import Summary, extract_videos
 from .extract.ray_cluster import connect
 from .extract.settings import ExtractSettings
-from .extract.sharing.work import Summary
 from .extract.sources import find_videos
 from .formats.annotations import load_annotations, load_predictions, predictions_json
 from .formats.atomic import write_text
-from .formats.features import FeatureFile
+from .formats.features import FeatureFile, VideoFeatures
 from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
 from .head.detector import load_detector
 from .head.loop import LAST
@@ -56,12 +56,13 @@ def extract(
     strict: bool = False,
     show_progress: bool = True,
     ray: str | None = None,
+    on_video: Callable[[VideoFeatures], None] | None = None,
 ) -> Summary:
     """Extract the features of a video, a folder or a list of videos into a feature file.
 
     Args:
         annotations: embedded in the file; by default `annotations.json` inside the folder.
-        overwrite, strict, show_progress: see `extract.extractor.extract_videos`.
+        overwrite, strict, show_progress, on_video: see `extract.extractor.extract_videos`.
         ray: the cluster to run on, see `extract.ray_cluster.connect`; None runs in this process.
     Raises:
         InputError: nothing to extract, annotations of another form, or settings that cannot work.
@@ -82,6 +83,7 @@ def extract(
             strict=strict,
             show_progress=show_progress,
             engine=engine,
+            on_video=on_video,
         )
 
 

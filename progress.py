@@ -1,62 +1,72 @@
-"""Progress of an extraction: videos, seconds of video per second, time left by duration."""
+"""How far long work has come: a bar on a terminal, elsewhere a line in the log now and then."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from typing import TypeVar
 
 from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
+Item = TypeVar("Item")
 PLAIN_EVERY_SEC = 30.0
-FORMAT = "{desc} |{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}, {rate_fmt}]"
 
 
 class Progress:
-    """A bar on a terminal, a line now and then in the log otherwise.
+    """Counts an amount of work that is done; close it in the end.
 
     Args:
-        videos: how many there are to do.
-        total_sec: how long they are together, as far as known.
-        shown: False for neither.
+        doing: what is under way, in words; may be changed.
+        total: how much there is to do, as far as known.
+        unit: of `total`, in words.
+        shown: False for neither bar nor lines.
     """
 
-    def __init__(self, videos: int, total_sec: float, *, shown: bool = True) -> None:
-        self.videos, self.total_sec, self.shown = videos, total_sec, shown
-        self.finished, self.done_sec = 0, 0.0
+    def __init__(self, doing: str, total: float, unit: str, *, shown: bool = True) -> None:
+        self.doing, self.total, self.unit, self.shown = doing, total, unit, shown
+        self.done = 0.0
         self._began = self._last_line = time.monotonic()
         self._bar = tqdm(
-            total=total_sec,
-            unit="s",
-            bar_format=FORMAT,
+            total=total,
+            unit=f" {unit}",
+            bar_format="{desc} |{bar}| {n:.0f}/{total:.0f}{unit} [{elapsed}<{remaining}]",
             disable=None if shown else True,
-            desc=f"0/{videos} videos",
+            desc=doing,
         )
 
-    def advance(self, seconds: float) -> None:
-        """Count `seconds` of video as done."""
-        self.done_sec += seconds
-        self._bar.update(seconds)
+    def advance(self, amount: float) -> None:
+        """Count an amount as done."""
+        self.done += amount
+        # More may come than was announced, which tqdm's format would not survive.
+        self._bar.total = max(self.total, self.done)
+        self._bar.set_description_str(self.doing, refresh=False)
+        self._bar.update(amount)
         now = time.monotonic()
         if self.shown and self._bar.disable and now - self._last_line >= PLAIN_EVERY_SEC:
             self._last_line = now
             log.info("%s", self.line())
 
-    def finish_video(self) -> None:
-        """Count one more video as finished, whether it gave rows or not."""
-        self.finished += 1
-        self._bar.set_description_str(f"{self.finished}/{self.videos} videos")
-
     def line(self) -> str:
-        """Return the state in words."""
-        rate = self.done_sec / max(time.monotonic() - self._began, 1e-9)
-        left = max(self.total_sec - self.done_sec, 0.0) / rate if rate else float("inf")
+        """The state in words."""
+        rate = self.done / max(time.monotonic() - self._began, 1e-9)
+        left_sec = max(self.total - self.done, 0.0) / rate if rate else float("inf")
         return (
-            f"{self.finished} of {self.videos} videos, {self.done_sec:.0f} of "
-            f"{self.total_sec:.0f} s of video, {rate:.1f} s per second, {left / 60:.0f} min left"
+            f"{self.doing}: {self.done:.0f} of {self.total:.0f} {self.unit}, "
+            f"{rate:.1f} per second, {left_sec / 60:.0f} min left"
         )
 
     def close(self) -> None:
         """Leave the bar as it stands."""
         self._bar.close()
+
+
+def counted(items: Collection[Item], doing: str, *, unit: str = "videos") -> Iterator[Item]:
+    """Yield the items, and show how far along they are."""
+    with closing(Progress(doing, len(items), unit)) as progress:
+        for item in items:
+            yield item
+            progress.advance(1)

@@ -32,7 +32,8 @@ import numpy as np
 import torch
 
 from tsatal.extract.backbones.i3d_r50 import PIECE_FRAMES, Backbone, normalise, random_i3d
-from tsatal.extract.extractor import ThisProcess, extract_videos
+from tsatal.extract.engine import ThisProcess
+from tsatal.extract.extractor import extract_videos
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.stitch import PAPER_SEGMENT
 from tsatal.extract.video import read_frames

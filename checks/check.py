@@ -18,14 +18,7 @@ from ..formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
 from ..formats.subsets import Subsets
 from .findings import NOTE, Case, Finding, Report, collect
 from .rows import check_ids, check_rows, check_times, usable_axes
-from .truth import (
-    FOUND_BY_NAME,
-    actions,
-    check_instances,
-    check_labels,
-    check_subsets,
-    read_leniently,
-)
+from .truth import actions, check_instances, check_labels, check_subsets, read_leniently
 
 # What a training says by itself: see `subsets.videos_in_subset` and `head.dataset.label_videos`.
 SAID_BY_TRAINING = ("missing-features", "no-length", "no-rows")
@@ -35,18 +28,19 @@ def check_file(
     path: Path,
     *,
     annotations: Path | None = None,
-    named: Subsets = FOUND_BY_NAME,
+    named: Subsets | None = None,
     exclude: Collection[str] = (),
 ) -> Report:
     """Return the faults of a feature file and its annotations, or of annotations alone.
 
     Args:
         annotations: of a feature file; those inside it where not given.
-        named: the roles of subsets, where their names do not tell.
+        named: the roles of subsets; an empty name is found by itself.
         exclude: ids of videos not to look at.
     Raises:
         InputError: the file is neither, or cannot be opened.
     """
+    named = named or Subsets("", "", "")
     hdf5 = path.is_file() and h5py.is_hdf5(path)
     if path.suffix.lower() not in FEATURE_SUFFIXES and not hdf5:
         if annotations:

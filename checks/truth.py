@@ -28,7 +28,6 @@ from .findings import Case
 TOLERANCE_SEC, TOLERANCE_SHARE = 0.1, 0.01
 NEAR_TIOU = 0.95
 SUBSET_NAMES = ("training", "train", "validation", "val", "testing", "test")  # `choose_subsets`
-FOUND_BY_NAME = Subsets("", "", "")
 
 
 def read_leniently(text: str, *, source: str) -> tuple[Annotations, list[Case]]:

@@ -1,4 +1,4 @@
-"""`tsatal configs`: the settings of stage two, as shipped."""
+"""`tsatal configs`: the settings of stage two, as shipped, with what each means."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import click
 @click.command("configs")
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
-    """List the shipped configurations, or print one with all its settings."""
-    from ..config import dump_config, load_config, shipped_configs
+    """List the shipped configurations, or print NAME with every setting and what it means.
 
-    click.echo(dump_config(load_config(name)) if name else "\n".join(shipped_configs()))
+    What is printed can be saved, edited, and given to `train --config FILE`.
+    """
+    from ..config import explain_config, load_config, shipped_configs
+
+    click.echo(explain_config(load_config(name)) if name else "\n".join(shipped_configs()))

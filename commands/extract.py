@@ -11,7 +11,7 @@ from ..extract.settings import ExtractSettings
 from .options import ANY, DEVICE, FILE, settings_options
 
 if TYPE_CHECKING:
-    from ..extract.sharing.work import Summary
+    from ..extract.extractor import Summary
 
 
 @click.command("extract")
@@ -31,15 +31,7 @@ if TYPE_CHECKING:
     help="Run on a Ray cluster: one of this machine's own, the one it is part of, or another.",
 )
 @DEVICE
-def command(
-    videos: Path,
-    out: Path,
-    annotations: Path | None,
-    overwrite: bool,
-    strict: bool,
-    ray: str | None,
-    **settings: Any,
-) -> None:
+def command(videos: Path, out: Path, **options: Any) -> None:
     """Turn VIDEOS (a file, a folder, or a .txt list) into features in OUT.
 
     Run it again to add new videos: those already in OUT are left alone. Interrupted, it keeps
@@ -48,39 +40,24 @@ def command(
     """
     from .. import pipeline
 
-    summary = pipeline.extract(
-        videos,
-        out,
-        ExtractSettings(**settings),
-        annotations=annotations,
-        overwrite=overwrite,
-        strict=strict,
-        ray=ray,
-    )
-    finish(summary)
+    chosen = {name: options.pop(name) for name in ExtractSettings.model_fields if name in options}
+    finish(pipeline.extract(videos, out, ExtractSettings(**chosen), **options))
 
 
 def finish(summary: Summary) -> None:
     """Say what became of the videos, and end with the exit code that says the same."""
-    click.echo(_account(summary))
-    if summary.interrupted:
-        click.get_current_context().exit(130)
-    if summary.failed:
-        click.get_current_context().exit(1)
-
-
-def _account(summary: Summary) -> str:
-    """Return what became of the videos, a line each for those that want attention."""
-    elsewhere = f"{len(summary.elsewhere)} by other processes, " if summary.elsewhere else ""
-    counts = (
-        f"{summary.out}: {len(summary.done)} done ({summary.video_sec:.0f} s of video), "
-        f"{len(summary.already)} already there, {elsewhere}{len(summary.failed)} failed, "
-        f"{len(summary.partial)} partial"
-    )
     lines = [f"failed: {reason}" for reason in summary.failed.values()]
     lines += [f"partial: {reason}" for reason in summary.partial.values()]
     if summary.failed:
         lines.append(f"failures are listed in {summary.out}.failed.json")
     if summary.interrupted:
         lines.append("interrupted; the finished videos are kept, and the same command goes on")
-    return "\n".join([*lines, counts])
+    elsewhere = f"{len(summary.elsewhere)} by other processes, " if summary.elsewhere else ""
+    lines.append(
+        f"{summary.out}: {len(summary.done)} done ({summary.video_sec:.0f} s of video), "
+        f"{len(summary.already)} already there, {elsewhere}{len(summary.failed)} failed, "
+        f"{len(summary.partial)} partial"
+    )
+    click.echo("\n".join(lines))
+    if summary.interrupted or summary.failed:
+        click.get_current_context().exit(130 if summary.interrupted else 1)

@@ -1,4 +1,4 @@
-"""Types and options that several commands share."""
+"""Options that several commands share, and options made from a settings model."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 from pydantic import BaseModel
@@ -63,18 +62,16 @@ def settings_options(
 
 
 def _settings_option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
-    kinds = get_args(field.annotation) if _is_union(field.annotation) else (field.annotation,)
-    kind = next(k for k in kinds if k is not type(None))
+    kind: Any = field.annotation
     flag = "--" + name.replace("_", "-")
+    if optional := type(None) in get_args(kind):
+        (kind,) = (k for k in get_args(kind) if k is not type(None))
     sentence, _, default = (field.description or "").partition("  [default: ")
     more: dict[str, Any] = {"help": sentence, "show_default": default.rstrip("]") or True}
-    if field.is_required():
-        more["required"] = True
-    else:
-        more["default"] = field.default
+    more |= {"required": True} if field.is_required() else {"default": field.default}
     if kind is bool:
-        both = f"/--no-{flag[2:]}" if len(kinds) > 1 else ""
-        return click.option(flag + both, name, is_flag=True, **more)
+        both = f"{flag}/--no-{flag[2:]}" if optional else flag
+        return click.option(both, name, is_flag=True, **more)
     named = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     metavar = named.get("metavar") or ("N" if kind in (int, float) else None)
     return click.option(flag, name, type=_option_type(kind, field), metavar=metavar, **more)
@@ -98,12 +95,8 @@ def _option_type(kind: Any, field: FieldInfo) -> click.ParamType[Any]:
     return click.IntRange(**bounds) if kind is int else click.FloatRange(**bounds)
 
 
-def _is_union(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, UnionType)
-
-
 def _parse_tious(texts: tuple[str, ...]) -> tuple[float, ...]:
-    """Return the thresholds in "0.5", "0.5,0.7" or "0.3:0.1:0.7" (start:step:stop, inclusive)."""
+    """Read the thresholds in "0.5", "0.5,0.7" or "0.3:0.1:0.7" (start:step:stop, inclusive)."""
     found: list[float] = []
     for text in (part for t in texts for part in t.split(",")):
         try:
@@ -137,7 +130,7 @@ JSON = click.option(
 
 
 def tell(text: str, values: dict[str, Any], json_path: str | None) -> None:
-    """Print the text, and write the values where they are asked for."""
+    """Print a text, and write the same as JSON to where `--json` says."""
     to_stdout = json_path == "-"
     click.echo(text, err=to_stdout)
     if json_path:
@@ -149,7 +142,7 @@ def tell(text: str, values: dict[str, Any], json_path: str | None) -> None:
 
 
 def named(what: str, names: list[str]) -> list[str]:
-    """Return one line with the number and the first of the names, or none."""
+    """Return one line with the number and the first of the names; no line without names."""
     if not names:
         return []
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
@@ -157,5 +150,5 @@ def named(what: str, names: list[str]) -> list[str]:
 
 
 def is_first_process() -> bool:
-    """Return whether this is the only process, or the one of several that speaks."""
+    """Whether this is the only process of a training, or the one of several that speaks."""
     return os.environ.get("RANK", "0") == "0"

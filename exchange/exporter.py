@@ -28,7 +28,7 @@ from ..errors import InputError
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, class_labels, load_annotations
 from ..formats.atomic import filling, write_text
 from ..formats.features import FeatureFile, TimeAxis
-from .progress import counted
+from ..progress import counted
 
 FEATURES, ANNOTATIONS, DATASET = "features", "annotations.json", "dataset.yaml"
 NO_SUBSET = "unlabelled"

@@ -17,10 +17,10 @@ import numpy as np
 from ..errors import InputError
 from ..formats.annotations import load_annotations
 from ..formats.features import VideoFeatures, write_feature_file
+from ..progress import counted
 from .arrays import open_source
 from .facts import FactBook
 from .layouts import ImportSettings, UnknownTimes, clock
-from .progress import counted
 from .streams import Streams, split_rows
 
 

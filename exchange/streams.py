@@ -211,7 +211,10 @@ def as_rows(matrix: np.ndarray, axes: Axes, at: str, dtype: str) -> np.ndarray:
     """
     rows = matrix.T if axes.time == 1 else matrix
     if rows.shape[1] != axes.width:
-        raise InputError(f"{at}: is {rows.shape[1]} wide, other videos are {axes.width}")
+        raise InputError(
+            f"{at}: is {rows.shape[1]} wide, other videos are {axes.width}"
+            "; are the axes wrong (--transpose, --no-transpose)?"
+        )
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(rows, dtype=dtype)
     if not np.isfinite(rows).all():

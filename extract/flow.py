@@ -1,17 +1,17 @@
-"""Optical flow, the second stream: how every pixel moves from one frame to the next.
+"""Optical flow, the second stream: frames in, and out with two more channels of motion.
 
-Frames come in and go out with two more channels, on the same clock, so everything behind this
-module (segments, context, instants) is the same for both streams. As in the two-stream networks
-of the field, flow is clipped to 20 pixels and kept in 8 bits (Simonyan & Zisserman 2014; Carreira
-& Zisserman 2017).
+The clock stays the same, so segments, context and instants are the same for both streams. As in
+the two-stream networks of the field, flow is clipped to 20 pixels and kept in 8 bits (Simonyan &
+Zisserman 2014; Carreira & Zisserman 2017).
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,19 +23,17 @@ STILL = 128  # the 8-bit value of no motion
 SCALE = 127  # 8-bit steps from no motion to LIMIT
 AHEAD = 8  # pairs of frames in work per worker
 
-Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
 
 def with_flow(
     frames: Iterable[np.ndarray], *, method: str = "dis", workers: int = 2
 ) -> Iterator[np.ndarray]:
-    """Yield every frame with the flow to the next one behind its colours, (H, W, 5) uint8.
+    """Yield every frame with the flow to the next frame after its colours, (H, W, 5) uint8.
 
-    The last frame has the flow of the one before; a single frame stands still.
+    The last frame has the flow of the frame before; a single frame stands still.
 
     Args:
         frames: (H, W, 3) uint8, RGB.
-        method: `dis` or `tvl1`, see `check_method`.
+        method: `dis` or `tvl1`.
         workers: threads that compute flow; OpenCV leaves Python free while it does.
     """
     local = threading.local()  # the estimators keep state, so every thread has its own
@@ -43,7 +41,8 @@ def with_flow(
     def flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         if not hasattr(local, "estimate"):
             local.estimate = _estimator(method)
-        return encode(local.estimate(_grey(first), _grey(second)))
+        grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second)]
+        return encode(local.estimate.calc(*grey, None))
 
     waiting: deque[tuple[np.ndarray, Future[np.ndarray]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="flow") as pool:
@@ -53,14 +52,14 @@ def with_flow(
                 waiting.append((previous, pool.submit(flow, previous, frame)))
             if len(waiting) >= AHEAD * workers:
                 owner, future = waiting.popleft()
-                yield _join(owner, future.result())
+                yield np.concatenate([owner, future.result()], axis=2)
             previous = frame
         for owner, future in waiting:
             last = future.result()
-            yield _join(owner, last)
+            yield np.concatenate([owner, last], axis=2)
         if previous is not None:
             still = np.full((*previous.shape[:2], 2), STILL, np.uint8)
-            yield _join(previous, still if last is None else last)
+            yield np.concatenate([previous, still if last is None else last], axis=2)
 
 
 def encode(flow: np.ndarray) -> np.ndarray:
@@ -80,17 +79,7 @@ def check_method(method: str) -> None:
         )
 
 
-def _estimator(method: str) -> Flow:
+def _estimator(method: str) -> Any:
     if method == "tvl1":
-        made = cv2.optflow.DualTVL1OpticalFlow_create()  # type: ignore[attr-defined]
-    else:
-        made = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]
-    return lambda first, second: made.calc(first, second, None)
-
-
-def _grey(frame: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
-
-
-def _join(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    return np.concatenate([frame, flow], axis=2)
+        return cv2.optflow.DualTVL1OpticalFlow_create()  # type: ignore[attr-defined]
+    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """The PCA of a user's own videos, as a file that the extraction then takes its matrix from.
 
-It is fitted once: the file is what a second process, an interrupted extraction that goes on, or
-another data set (`--projection FILE`) finds again, so that their rows fit together.
+It is fitted once: a second process, an interrupted extraction that goes on, or another data set
+(`--projection FILE`) finds the file again, so that their rows fit together.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from ..formats.features import FeatureFile, write_feature_file
-from .backbones.i3d_r50 import Backbone
+from ..formats.features import write_feature_file
+from .backbones.device import choose_device, choose_dtype
+from .backbones.i3d_r50 import Backbone, load_backbones
+from .engine import find_weights
 from .prefetch import FrameStream
-from .projection import fit_pca
+from .projection import fit_pca, pca_report
 from .settings import ExtractSettings
 from .stitch import stitched_rows
 from .video import VideoError
@@ -29,60 +31,51 @@ BATCH_ROWS = 256  # at a time into the covariance, which is far larger than the 
 MAX_ROWS = 20_000  # over an hour of video; ten times the width
 
 
-def pca_file(
-    videos: Sequence[Path],
-    out: Path,
-    settings: ExtractSettings,
-    load: Callable[[], Mapping[str, Backbone]],
-    *,
-    overwrite: bool,
-) -> Path:
-    """Return a file with the PCA: the feature file's own, one that was begun with, or a new one.
+def with_pca(
+    settings: ExtractSettings, videos: Sequence[Path], out: Path, *, overwrite: bool
+) -> ExtractSettings:
+    """Return the settings with a file in the place of `pca`, if that is their projection.
+
+    The file is the feature file itself, one that an interrupted extraction has begun with, or a
+    new one.
 
     Args:
+        settings: how to extract.
         videos: to draw the sample from, whole and in seeded order, until it has MAX_ROWS rows.
         out: the feature file that is extracted into; a new PCA is kept beside its parts.
-        load: returns the network of every stream; called if a PCA has to be fitted.
         overwrite: whether the feature file is to be replaced, its PCA with it.
     Raises:
         InputError: `out` was projected otherwise, or the sample has too few rows.
     """
-    if out.exists() and not overwrite:
-        if pca_report(out) is None:
-            raise InputError(f"{out}: was not projected by PCA; choose another file")
-        return out
-    chosen = hashlib.sha256(
-        repr(settings.model_copy(update={"device": "", "dtype": ""})).encode()
-    ).hexdigest()
-    path = out.with_name(f"{out.name}.parts") / f"{chosen[:16]}.pca"
-    if not path.exists():
-        _fit(videos, path, settings, load())
-    return path
+    if settings.projection != "pca":
+        return settings
+    path = out
+    if not out.exists() or overwrite:
+        # Where it runs and in which precision does not matter to whether it is found again.
+        chosen = repr(settings.model_copy(update={"device": "", "dtype": ""}))
+        name = hashlib.sha256(chosen.encode()).hexdigest()[:16]
+        path = out.with_name(f"{out.name}.parts") / f"{name}.pca"
+        if not path.exists():
+            _fit(videos, path, settings)
+    elif pca_report(out) is None:
+        raise InputError(f"{out}: was not projected by PCA; choose another file")
+    return settings.changed(projection=str(path))
 
 
-def pca_report(path: str | Path) -> Mapping[str, object] | None:
-    """Return what is known of the PCA in a file: rows, videos, share of variance; or None."""
-    if Path(path).suffix == ".npy":
-        return None
-    with FeatureFile(path) as file:
-        found: Mapping[str, object] | None = file.provenance.get("pca")
-    return found
-
-
-def _fit(
-    videos: Sequence[Path],
-    path: Path,
-    settings: ExtractSettings,
-    backbones: Mapping[str, Backbone],
-) -> None:
+def _fit(videos: Sequence[Path], path: Path, settings: ExtractSettings) -> None:
+    """Write the file with the PCA of every stream."""
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
     matrices, report = {}, {}
+    backbones = load_backbones(find_weights(settings), device=device, dtype=dtype)
     for stream, backbone in backbones.items():
-        sample = _Sample(videos, settings, {stream: backbone})
+        read = {"rows": 0, "videos": 0}
+        sample = _sample(videos, settings, {stream: backbone}, read)
         matrices[stream], share = fit_pca(gathered(sample), settings.width)
-        report[stream] = {"variance_kept": share, "rows": sample.rows, "videos": sample.videos}
+        report[stream] = {"variance_kept": share, **read}
         log.info(
             "PCA of %s keeps %.2f %% of the variance of %d rows of %d videos",
-            stream, 100 * share, sample.rows, sample.videos,
+            stream, 100 * share, read["rows"], read["videos"],
         )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -96,8 +89,37 @@ def _fit(
         os.replace(aside, path)
 
 
+def _sample(
+    videos: Sequence[Path],
+    settings: ExtractSettings,
+    backbone: Mapping[str, Backbone],
+    read: dict[str, int],
+) -> Iterator[np.ndarray]:
+    """Yield rows (t, 2048) float32 of videos in seeded order, until there are enough.
+
+    A video that cannot be decoded is left to the extraction. `read` counts rows and videos.
+    """
+    order = np.random.default_rng(settings.seed).permutation(len(videos))
+    for video in (sorted(videos)[n] for n in order):
+        if read["rows"] >= MAX_ROWS:
+            return
+        stream = FrameStream(video, settings)
+        try:
+            for piece in stitched_rows(
+                stream, backbone, segment=settings.segment, context=settings.context
+            ):
+                [rows] = piece.values()
+                read["rows"] += len(rows)
+                yield rows
+            read["videos"] += 1
+        except VideoError as e:
+            log.info("not in the sample for PCA: %s", e)
+        finally:
+            stream.close()
+
+
 def gathered(pieces: Iterable[np.ndarray], *, least: int = BATCH_ROWS) -> Iterator[np.ndarray]:
-    """Yield the same rows, at least so many at a time but in the end."""
+    """Yield the same rows, at least so many at a time except at the end."""
     held: list[np.ndarray] = []
     for rows in pieces:
         held.append(rows)
@@ -106,38 +128,3 @@ def gathered(pieces: Iterable[np.ndarray], *, least: int = BATCH_ROWS) -> Iterat
             held = []
     if held:
         yield np.concatenate(held)
-
-
-class _Sample:
-    """The rows of videos in seeded order, until there are enough, counting what was read."""
-
-    def __init__(
-        self,
-        videos: Sequence[Path],
-        settings: ExtractSettings,
-        backbone: Mapping[str, Backbone],
-    ) -> None:
-        order = np.random.default_rng(settings.seed).permutation(len(videos))
-        self._order = [sorted(videos)[n] for n in order]
-        self._settings, self._backbone = settings, backbone
-        self.rows = self.videos = 0
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield (t, 2048) float32; a video that cannot be decoded is left to the extraction."""
-        settings = self._settings
-        for video in self._order:
-            if self.rows >= MAX_ROWS:
-                return
-            stream = FrameStream(video, settings)
-            try:
-                for piece in stitched_rows(
-                    stream, self._backbone, segment=settings.segment, context=settings.context
-                ):
-                    [rows] = piece.values()
-                    self.rows += len(rows)
-                    yield rows
-                self.videos += 1
-            except VideoError as e:
-                log.info("not in the sample for PCA: %s", e)
-            finally:
-                stream.close()

@@ -1,4 +1,4 @@
-"""Decoding in the background: frames wait in a bounded queue while the network works."""
+"""Videos to frames in the background: they wait in a bounded queue while the network works."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .video import DecodeReport, VideoError, read_frames
 log = logging.getLogger(__name__)
 
 DEPTH = 256  # frames waiting per video: 10 MB at 112 x 112
-MOST_AT_ONCE = 16  # videos; their frames that wait for a network take 10 MB each
+MOST_AT_ONCE = 16  # videos; the waiting frames of each take 10 MB
 READY_SEC = 0.002  # how soon a network that waits for several videos notices a piece
 POLL_SEC = 0.1  # how soon a thread with a full queue notices that nobody wants its frames
 
@@ -31,14 +31,15 @@ class FrameStream:
 
     Iterate once; `report` is complete when the iteration ends. Whatever goes wrong in decoding
     is raised in the iterating thread, as a `VideoError` that names the file. `source` is the
-    fingerprint of what is read; None where there is nothing.
+    fingerprint of the file; None where there is no file.
     """
 
     def __init__(self, path: Path, settings: ExtractSettings) -> None:
         self.path, self.report = path, DecodeReport()
         self.source: str | None = None
-        with contextlib.suppress(OSError):
-            self.source = fingerprint(path)  # before it is opened: of two states, never the later
+        with contextlib.suppress(VideoError):
+            # Taken before the file is opened: if the file changes, it is the older state's.
+            self.source = fingerprint(path)
         self._settings = settings
         self._frames: queue.Queue[np.ndarray | VideoError | None] = queue.Queue(DEPTH)
         self._stop, self._ended = threading.Event(), threading.Event()
@@ -52,7 +53,7 @@ class FrameStream:
             yield frame
 
     def ready(self, frames: int) -> bool:
-        """Return whether so many frames can be had without waiting, or all that are left."""
+        """Whether so many frames, or all that are left, can be had without waiting."""
         return self._frames.qsize() >= min(frames, DEPTH) or self._ended.is_set()
 
     def close(self) -> None:
@@ -60,12 +61,6 @@ class FrameStream:
         self._stop.set()
 
     def _decode(self) -> None:
-        try:
-            self._decode_all()
-        finally:
-            self._ended.set()
-
-    def _decode_all(self) -> None:
         chosen = self._settings
         try:
             frames = read_frames(
@@ -86,27 +81,28 @@ class FrameStream:
         except Exception as e:  # one strange file must not stop the others
             log.debug("%s", self.path, exc_info=True)
             self._put(VideoError(f"{self.path}: decoding failed ({type(e).__name__}: {e})"))
+        finally:
+            self._ended.set()
 
     def _put(self, item: np.ndarray | VideoError | None) -> bool:
+        """Queue an item, unless the stream is closed before there is room."""
         while not self._stop.is_set():
-            try:
+            with contextlib.suppress(queue.Full):
                 self._frames.put(item, timeout=POLL_SEC)
                 return True
-            except queue.Full:
-                continue
         return False
 
 
 def first_ready(streams: Mapping[str, FrameStream], frames: int) -> str:
-    """Return the first of which so many frames are there, or all; wait until there is one."""
+    """Wait for the first stream of which so many frames are there, or all; return its name."""
     while len(streams) > 1:
         for name, stream in streams.items():
             if stream.ready(frames):
                 return name
         time.sleep(READY_SEC)
-    return next(iter(streams))  # who takes its frames will wait for them
+    return next(iter(streams))  # a single one is waited for where its frames are taken
 
 
 def videos_at_once(device: str) -> int:
-    """Return how many videos keep a network busy: on a CPU one, else as many as are decoded."""
+    """The number of videos that keep a network busy: one on a CPU, one per core on a GPU."""
     return 1 if device == "cpu" else min(os.cpu_count() or 1, MOST_AT_ONCE)

@@ -1,15 +1,14 @@
-"""The frozen fully connected layer behind the backbone: 2048 values to 512.
+"""The frozen fully connected layer after the backbone: rows of 2048 values in, of 512 out.
 
-The paper reduces by a fully connected layer that it does not train. A semi-orthogonal matrix keeps
-distances and angles as well as chance allows and needs no data; PCA keeps the most variance of
-the videos that it was fitted on. Rows are multiplied without centring: a shift of all rows by one
-vector is taken up by the bias of whatever comes next.
+The paper does not train this layer. A semi-orthogonal matrix keeps distances and angles as well as
+chance allows and needs no data; PCA keeps the most variance of the videos that it was fitted on.
+Rows are multiplied without centring: the bias of the next layer takes up a shift of all rows.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,37 +25,31 @@ def orthogonal_projection(inputs: int, outputs: int, *, seed: int = 0) -> np.nda
 
     The same seed gives the same matrix on every machine: NumPy's generator is specified, and
     rounding hides the last bits in which linear algebra libraries differ. It is the Q of a QR
-    decomposition with a positive diagonal, by way of the Cholesky factor of the Gram matrix,
-    which costs a quarter and is as good for the well-conditioned matrix that this is.
+    decomposition with a positive diagonal, computed from the Cholesky factor of the Gram matrix:
+    a quarter of the cost, and as exact for a matrix that is well conditioned, as a random one is.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     normal = torch.from_numpy(generator.standard_normal((inputs, outputs)))
     upper = torch.linalg.cholesky(normal.T @ normal).T
     q = torch.linalg.solve_triangular(upper, normal, upper=True, left=False)  # q @ upper = normal
-    matrix: np.ndarray = ((q * GRID).round() / GRID).float().numpy()
-    return matrix
+    return ((q * GRID).round() / GRID).float().numpy()
 
 
 def projector(matrix: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what multiplies rows (t, inputs) by a matrix (inputs, outputs), all float32.
+    """Return a function that multiplies rows (t, inputs) by a matrix (inputs, outputs), float32.
 
-    By torch, whose threads are the network's own: NumPy's would be others, which stay awake for
-    a while after every product and take the processor from the network and the decoder. In
-    float64, so that the order in which threads add up is lost in rounding.
+    Torch computes it in the network's own threads: NumPy's threads would stay awake after every
+    product and take the processor from the network and the decoder. It is computed in float64, so
+    that the order in which threads add up is lost in rounding.
     """
     factor = torch.from_numpy(matrix).double()
-
-    def project(rows: np.ndarray) -> np.ndarray:
-        product: np.ndarray = (torch.from_numpy(rows).double() @ factor).float().numpy()
-        return product
-
-    return project
+    return lambda rows: (torch.from_numpy(rows).double() @ factor).float().numpy()
 
 
 def fit_pca(rows: Iterable[np.ndarray], outputs: int) -> tuple[np.ndarray, float]:
-    """Return the principal directions of rows, and the share of their variance that is kept.
+    """Return the principal directions of rows, and the share of the variance that they keep.
 
-    One pass over a covariance of float64, so memory does not grow with the number of rows.
+    One pass adds up a covariance in float64, so memory does not grow with the number of rows.
 
     Args:
         rows: arrays (t, D), D at least `outputs`.
@@ -85,29 +78,36 @@ def fit_pca(rows: Iterable[np.ndarray], outputs: int) -> tuple[np.ndarray, float
 
 
 def load_projection(path: str | Path, stream: str = "rgb") -> np.ndarray:
-    """Return the matrix (inputs, outputs) float32 in a `.npy` file or a feature file.
+    """Read the matrix (inputs, outputs) float32 in a `.npy` file or a feature file.
 
     Raises:
         InputError: neither, or the feature file has no projection for that stream.
     """
     path = Path(path)
-    matrix = _load_npy(path) if path.suffix == ".npy" else _stored(path, stream)
+    if path.suffix == ".npy":
+        matrix = _load_npy(path)
+    else:
+        with FeatureFile(path) as file:
+            matrices = file.projections()
+        if stream not in matrices:
+            raise InputError(f"{path}: stores no projection of the stream {stream!r}")
+        matrix = np.asarray(matrices[stream], dtype=np.float32)
     if not np.isfinite(matrix).all():
         raise InputError(f"{path}: a matrix of finite numbers is needed")
     return matrix
 
 
-def matrix_sha256(matrix: np.ndarray) -> str:
-    """Return the SHA-256 digest of a matrix's values, in hexadecimal."""
-    return hashlib.sha256(matrix.astype("<f4").tobytes()).hexdigest()
-
-
-def _stored(path: Path, stream: str) -> np.ndarray:
+def pca_report(path: str | Path) -> Mapping[str, object] | None:
+    """Read what is known of the PCA in a feature file: rows, videos, share of variance; or None."""
+    if Path(path).suffix == ".npy":
+        return None
     with FeatureFile(path) as file:
-        matrices = file.projections()
-    if stream not in matrices:
-        raise InputError(f"{path}: stores no projection of the stream {stream!r}")
-    return np.asarray(matrices[stream], dtype=np.float32)
+        return file.provenance.get("pca")
+
+
+def matrix_sha256(matrix: np.ndarray) -> str:
+    """The SHA-256 digest of a matrix's values, in hexadecimal."""
+    return hashlib.sha256(matrix.astype("<f4").tobytes()).hexdigest()
 
 
 def _load_npy(path: Path) -> np.ndarray:

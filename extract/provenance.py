@@ -1,7 +1,7 @@
-"""What a feature file says of how its rows were made: from settings, and back to settings.
+"""Settings to what a feature file says of how its rows were made, and back to settings.
 
-Rows are comparable where two provenances do not differ; so a file is added to, and a new video is
-extracted as the features were that a head was trained on.
+Rows are comparable where two provenances do not differ: then a file can be added to, and a new
+video is extracted as the features were that a head was trained on.
 """
 
 from __future__ import annotations
@@ -32,15 +32,13 @@ def make_provenance(
     dtype: str,
     device: str,
 ) -> dict[str, Any]:
-    """Return what a feature file says about its rows; JSON.
+    """Return the provenance of the rows that an extraction makes; JSON.
 
     Args:
         settings: of the extraction.
-        weights: identity of the backbone's weights.
-        projection: identity of the projection matrix.
+        weights, projection: identity of the backbone's weights, and of the projection matrix.
         flow: method, weights and projection of the second stream; None without one.
-        dtype: what `auto` came to.
-        device: likewise.
+        dtype, device: as chosen, never `auto`.
     """
     return {
         "extractor": I3D_R50.name,
@@ -96,51 +94,45 @@ def settings_of(
             "from `tsatal extract`: extract the video in the same way and give the feature file"
         )
     try:
-        flow = provenance["flow"] if "flow" in streams else None
-        rgb = provenance["weights"]
-        chosen = {name: provenance[name] for name in (*CHOSEN, "segment")}
-        seed = int(rgb.get("seed", 0))
-        more: dict[str, Any] = {}
-        if flow is not None:
-            more = {"flow": True, "flow_method": flow["method"]}
-            if flow["weights"] != rgb:
-                more["flow_weights"] = _weights(flow["weights"], flow_weights, "--flow-weights")
-        more["weights"] = _weights(rgb, weights, "--weights")
-        more["projection"] = _projection(provenance, chosen["width"], seed=seed, features=features)
-    except InputError:  # a file is needed that only the user has
-        raise
+        rgb, sha256 = provenance["weights"], provenance["projection"]["sha256"]
+        flow: Any = provenance["flow"] if "flow" in streams else None
+        own_flow = flow is not None and flow["weights"] != rgb
+        settings = ExtractSettings(
+            **{name: provenance[name] for name in (*CHOSEN, "segment")},
+            weights=rgb["name"],
+            weights_sha256=rgb.get("sha256"),
+            seed=int(rgb.get("seed", 0)),
+            flow=flow is not None,
+            flow_method=flow["method"] if flow else "dis",
+            flow_weights=flow["weights"]["name"] if own_flow else None,
+            device=device,
+        )
     except (KeyError, TypeError, AttributeError, ValueError) as e:
         raise InputError(f"{features}: its provenance is damaged ({e!r})") from None
-    try:
-        return ExtractSettings(
-            **chosen, weights_sha256=rgb.get("sha256"), seed=seed, device=device, **more
-        )
-    except InputError as e:
-        raise InputError(f"{features}: its provenance is damaged ({e})") from None
+    # Files that only the user has.
+    files = {"weights": weights or _published(rgb, "--weights")}
+    if own_flow:
+        files["flow_weights"] = flow_weights or _published(flow["weights"], "--flow-weights")
+    made = orthogonal_projection(I3D_R50.width, settings.width, seed=settings.seed)
+    if matrix_sha256(made) != sha256:
+        if not features.is_file():
+            raise InputError(
+                f"{features}: no such file; the projection of the features is needed, which is in "
+                "it: name where it is now with --features"
+            )
+        files["projection"] = str(features)
+    return settings.changed(**files)
 
 
-def _weights(identity: Mapping[str, Any], given: str | None, option: str) -> str:
-    """Return what `resolve_weights` finds them by."""
-    if given is not None:
-        return given
-    if identity["name"] in ("random", "kinetics"):
-        return str(identity["name"])
-    raise InputError(
-        f"the features were made with the weights {identity['name']!r} (sha256 "
-        f"{identity['sha256']}): give that file with {option}"
-    )
-
-
-def _projection(provenance: Mapping[str, Any], width: int, *, seed: int, features: Path) -> str:
-    made = orthogonal_projection(I3D_R50.width, width, seed=seed)
-    if provenance["projection"]["sha256"] == matrix_sha256(made):
-        return "orthogonal"
-    if not features.is_file():
+def _published(identity: Mapping[str, Any], option: str) -> str:
+    """Return the name of weights that need no file of the user's."""
+    name = str(identity["name"])
+    if name not in ("random", "kinetics"):
         raise InputError(
-            f"{features}: no such file; the projection of the features is needed, which is in it: "
-            "name where it is now with --features"
+            f"the features were made with the weights {name!r} (sha256 {identity.get('sha256')}): "
+            f"give that file with {option}"
         )
-    return str(features)
+    return name
 
 
 def _plain(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""Stage one on a Ray cluster: the same work per video, as many videos at a time as it has room for.
+"""Stage one on a Ray cluster: the same work per video, on as many videos as there is room for.
 
-The videos are read where they are extracted, so every machine must see them under the same paths;
+Videos are read where they are extracted, so every machine must see them under the same paths;
 rows come back to the process that was started, which keeps them as if they were its own.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,9 @@ import torch
 
 from ..errors import InputError
 from ..formats.features import VideoFeatures
-from .backbones.i3d_r50 import choose_device
+from .backbones.device import choose_device
 from .backbones.weights import resolve_weights
-from .extractor import Recipe, ThisProcess
-from .sharing.work import Advance, Results, Videos
+from .engine import Advance, Recipe, Results, ThisProcess, Videos
 from .video import VideoError
 
 log = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ class Worker:
     """What lives in a process of the cluster: the network, loaded with the first video."""
 
     def __init__(self) -> None:
-        torch.set_num_threads(1)  # one CPU is what it has
+        torch.set_num_threads(1)  # the worker has one CPU
         self._engine = ThisProcess()
         self._recipe: Recipe | None = None
 
@@ -56,7 +55,7 @@ class Cluster:
         self._ray = ray
 
     def device(self, wanted: str) -> str:
-        """Return what the cluster has, `cpu` or `cuda`; for `auto`, `cuda` if it has any GPU.
+        """Return `cpu` or `cuda`; for `auto`, `cuda` if the cluster has any GPU.
 
         Raises:
             InputError: an unknown name, or CUDA where the cluster has none.
@@ -70,26 +69,28 @@ class Cluster:
         return "cuda"  # Ray shows every worker just its own
 
     def extract(self, videos: Videos, advance: Advance, *, recipe: Recipe) -> Results:
-        """Yield every video's rows, or why there are none; see `extractor.Engine`.
+        """Yield every video's rows, or why there are none; see `engine.Engine`.
 
-        A worker is started only when there is a video for it. A lost one is started again, and
-        its video with it, by Ray. A video that loses its worker every time has failed.
+        A worker is started only when there is a video for it. Ray starts a lost worker again, and
+        its video with it. A video that loses its worker every time has failed.
 
         Raises:
             InputError: a network cannot be loaded, or the cluster has no room.
         """
         if all(w.path is None for w in recipe.weights.values()):
             log.warning("RANDOM WEIGHTS: the features will be those of an untrained network")
-        start, room = self._starter(recipe.device), self._room(recipe.device)
-        recipe_here = self._ray.put(recipe)
+        room, on_gpu = self._room(recipe.device), recipe.device.startswith("cuda")
         if not room:
             raise InputError(f"the cluster has no {recipe.device} to run on")
+        lasting = {"max_restarts": -1, "max_task_retries": RETRIES}
+        actor = self._ray.remote(num_cpus=1, num_gpus=int(on_gpu), **lasting)(Worker)
+        recipe_here = self._ray.put(recipe)
         coming, idle = iter(videos), list[Any]()
         running: dict[Any, tuple[Any, tuple[str, Path]]] = {}
         try:
             while True:
                 while len(running) < room and (video := next(coming, None)):
-                    worker = idle.pop() if idle else start()
+                    worker = idle.pop() if idle else actor.remote()
                     task = worker.extract.remote(recipe_here, video[0], video[1].absolute())
                     running[task] = worker, video
                 if not running:
@@ -102,25 +103,14 @@ class Cluster:
             for worker in [*idle, *(worker for worker, _ in running.values())]:
                 self._ray.kill(worker)
 
-    def _starter(self, device: str) -> Callable[[], Any]:
-        """Return what starts a worker, which holds one CPU, and one GPU if it runs there."""
-        actor = self._ray.remote(
-            num_cpus=1,
-            num_gpus=int(device.startswith("cuda")),
-            max_restarts=-1,
-            max_task_retries=RETRIES,
-        )(Worker)
-        start: Callable[[], Any] = actor.remote
-        return start
-
     def _room(self, device: str) -> int:
+        """The number of workers that the cluster has a CPU or GPU for."""
         has = self._ray.cluster_resources()
         return int(has.get("GPU" if device.startswith("cuda") else "CPU", 0))
 
     def _result(self, ready: Any, path: Path) -> VideoFeatures | VideoError:
         try:
-            result: VideoFeatures | VideoError = self._ray.get(ready)
-            return result
+            return self._ray.get(ready)
         except self._ray.exceptions.RayTaskError as e:
             if isinstance(e.cause, InputError):
                 raise InputError(str(e.cause)) from None
@@ -161,16 +151,11 @@ def _with_own_weights(recipe: Recipe) -> Recipe:
     """Return the recipe with checkpoints that are on this machine, downloaded if need be.
 
     Raises:
-        InputError: a checkpoint is not to be had here, or is another one.
+        InputError: a checkpoint cannot be found here, or is another one.
     """
-    weights = {
-        stream: (
-            given
-            if given.path is None or given.path.is_file()
-            else resolve_weights(
-                "kinetics" if given.name == "kinetics" else str(given.path), sha256=given.sha256
-            )
-        )
-        for stream, given in recipe.weights.items()
-    }
+    weights = dict(recipe.weights)
+    for stream, given in weights.items():
+        if given.path is not None and not given.path.is_file():
+            name = "kinetics" if given.name == "kinetics" else str(given.path)
+            weights[stream] = resolve_weights(name, sha256=given.sha256)
     return replace(recipe, weights=weights)

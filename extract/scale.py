@@ -1,4 +1,4 @@
-"""One picture to the size that the network sees: scaled, and its centre cut out."""
+"""A decoded picture to the size that the network sees: scaled, and its centre cut out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 def scaled_centre(image: np.ndarray, resize: int, crop: int) -> np.ndarray:
     """Return the centre of an image scaled to `resize` on its shorter side, (crop, crop, 3).
 
-    Halving before the final area filter costs a fifth of the area filter alone, at its quality;
-    plain bilinear sampling would alias.
+    The image is halved before the final area filter: this costs a fifth of the filter alone, at
+    its quality. Plain bilinear sampling would alias.
 
     Args:
         image: (H, W, 3) uint8.
@@ -25,36 +25,26 @@ def scaled_centre(image: np.ndarray, resize: int, crop: int) -> np.ndarray:
     while min(height, width) >= 2 * resize:
         height, width = height // 2, width // 2
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    if scale < 1:
-        return _shrunk_centre(image, size, crop)
-    image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
-    top, left = ((n - crop) // 2 for n in size)
-    return image[top : top + crop, left : left + crop]
-
-
-def _shrunk_centre(image: np.ndarray, size: tuple[int, int], crop: int) -> np.ndarray:
-    """Return the centre of an image filtered down to `size`, (crop, crop, 3).
-
-    Bit for bit what is cut out of the whole image scaled, at half the cost for a wide one.
-    """
-    (rows, height, top), (columns, width, left) = (
-        _around_centre(before, after, crop)
-        for before, after in zip(image.shape[:2], size, strict=True)
-    )
+    if scale >= 1:
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+        top, left = ((n - crop) // 2 for n in size)
+        return image[top : top + crop, left : left + crop]
+    # Only the part around the centre is filtered: bit for bit the same, at half the cost.
+    rows, height, top = _around_centre(image.shape[0], size[0], crop)
+    columns, width, left = _around_centre(image.shape[1], size[1], crop)
     near = cv2.resize(image[rows, columns], (width, height), interpolation=cv2.INTER_AREA)
     return near[top : top + crop, left : left + crop]
 
 
 def _around_centre(before: int, after: int, crop: int) -> tuple[slice, int, int]:
-    """Return what to scale of a side so that its centre comes out as if all were scaled.
+    """Return the part of a side whose scaling gives the same centre as scaling the whole side.
 
     Args:
-        before: length of the side.
-        after: what it is scaled to.
-        crop: length of the centre, of `after`.
+        before, after: length of the side, and of the scaled side.
+        crop: length of the centre, of the scaled side.
     Returns:
-        The stretch of the side, which begins and ends where whole pixels meet on both scales;
-        what it is scaled to; and where the centre begins in that.
+        The part, which begins and ends where whole pixels meet on both scales; its length when
+        scaled; and where the centre begins in the scaled part.
     """
     period = after // math.gcd(before, after)
     first = (after - crop) // 2

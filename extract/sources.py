@@ -1,4 +1,4 @@
-"""Which videos to extract: from a file, a folder or a list to ids, paths and fingerprints."""
+"""What a user names as videos, a file, a folder or a list, to ids, paths and fingerprints."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..formats.names import id_problem, is_text
+from .video import VideoError
 
 # fmt: off
 VIDEO_EXTENSIONS = frozenset((
@@ -19,36 +20,36 @@ VIDEO_EXTENSIONS = frozenset((
 
 
 def find_videos(path: str | Path) -> list[Path]:
-    """Return the videos that `path` stands for, sorted (a list keeps its order).
+    """Return the paths of the videos in `path`, sorted; a list keeps its order.
 
     Args:
         path: one video; a folder, searched recursively by extension, hidden files and folders
             left out; or a `.txt` file with one path per line, relative to its own folder, where
             empty lines and lines that start with `#` do not count.
     Raises:
-        InputError: nothing is there, or no video is in it. Whether a listed path exists and can
-            be decoded is found out when it is extracted, so that one bad line stops nothing.
+        InputError: nothing is there, or no video is in it. A listed path that is missing or no
+            video is found out when it is extracted, so that one bad line stops nothing.
     """
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if _is_video(p, path))
         needed = f"files named {' '.join(sorted(VIDEO_EXTENSIONS))}"
     elif path.suffix.lower() == ".txt":
         found, needed = _read_list(path), "one path per line"
     else:
-        found, needed = [path], "a video"
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
+        return [path]
     if not found:
         raise InputError(f"{path}: holds no videos ({needed} would be taken)")
     return found
 
 
 def assign_ids(videos: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return the path of every video id (its stem), and why others got none.
+    """Return paths by video id, the file's stem; and by file name, why others have no id.
 
-    Two files with one stem would be one video in the feature file, so the first keeps the id
-    and the others are reported, under their file names. The same path twice counts once.
+    Two files with one stem would be one video in the feature file, so the first keeps the id. The
+    same path twice counts once.
     """
     ids: dict[str, Path] = {}
     refused: dict[str, str] = {}
@@ -68,12 +69,15 @@ def assign_ids(videos: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]
 
 
 def fingerprint(path: Path) -> str:
-    """Return what changes when the file's content does: size and modification time, as JSON.
+    """Return a file's size and modification time as JSON: it changes with the content.
 
     Raises:
-        OSError: the file is not there.
+        VideoError: the file is not there.
     """
-    stat = os.stat(path)
+    try:
+        stat = os.stat(path)
+    except OSError as e:
+        raise VideoError(f"{path}: cannot be opened ({e.strerror})") from None
     return json.dumps({"size": stat.st_size, "mtime_ns": stat.st_mtime_ns})
 
 
@@ -83,8 +87,6 @@ def _is_video(path: Path, root: Path) -> bool:
 
 
 def _read_list(path: Path) -> list[Path]:
-    if not path.exists():
-        return []
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except UnicodeDecodeError:

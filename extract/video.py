@@ -2,7 +2,7 @@
 
 Pictures are chosen by the container's time stamps, never by counting: a stated frame rate is
 often wrong, and many videos have none. PyAV decodes (FFmpeg's libraries, as in OpenCV, whose
-pictures are the same bit for bit), because it says which pictures are damaged, goes on behind a
+pictures are the same bit for bit), because it says which pictures are damaged, goes on after a
 damaged packet, and knows the containers' own clock.
 """
 
@@ -21,13 +21,13 @@ from ..errors import InputError
 from .scale import scaled_centre
 
 MAX_GAP_SEC = 600.0  # a longer jump of the time stamps is a broken clock, not a still picture
-MAX_PERIOD_SEC = 2.0  # so is, beyond that gap, a longer time from picture to picture on the whole
+MAX_PERIOD_SEC = 2.0  # so is a longer mean time from picture to picture, beyond one such gap
 MAX_PIXELS = 8192 * 8192
 MAX_ASPECT = 32
 TIME = re.compile(r"(\d{1,6}):(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
 PLAYLISTS = {"concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "vobsub"}
 FORMATS = ",".join(sorted(av.formats_available - PLAYLISTS))
-MISSING_SEC = 0.5  # ends this much before the promised one are not worth a warning
+MISSING_SEC = 0.5  # an end that is this much too early is not worth a warning
 
 
 class VideoError(InputError):
@@ -36,29 +36,25 @@ class VideoError(InputError):
 
 @dataclass
 class DecodeReport:
-    """What was found in one video; filled in while its frames are read.
+    """The account of one video; filled in while its frames are read."""
 
-    `promised_sec` is what the container says (0 where it does not), `decoded_sec` what came out,
-    both from the first picture; `frames` counts those that were kept for the clock.
-    """
-
-    frames: int = 0
-    pictures: int = 0
+    frames: int = 0  # on the clock
+    pictures: int = 0  # in the video, of which some are damaged
     damaged: int = 0
     lost_packets: int = 0
-    decoded_sec: float = 0.0
-    promised_sec: float = 0.0
-    broken: str = ""
+    decoded_sec: float = 0.0  # from the first picture on
+    promised_sec: float = 0.0  # the same by the container; 0 where it does not say
+    broken: str = ""  # why reading ended early
 
     @property
     def missing_sec(self) -> float:
-        """Return how much of the promised duration did not come out, 0 where all did."""
+        """The part of the promised duration that did not come out; 0 where all did."""
         missing = self.promised_sec - self.decoded_sec
         return missing if missing > MISSING_SEC else 0.0
 
     @property
     def partial(self) -> str:
-        """Return what is missing or damaged, in words; empty where nothing is."""
+        """What is missing or damaged, in words; empty where nothing is."""
         found = []
         if self.missing_sec:
             found.append(f"{self.missing_sec:.1f} s of {self.promised_sec:.1f} s are missing")
@@ -72,7 +68,7 @@ class DecodeReport:
 
 
 def probe_duration(path: str | Path) -> float:
-    """Return the duration in seconds that the container promises; 0 where unknown or unreadable."""
+    """Read the duration in seconds that the container promises; 0 where unknown or unreadable."""
     try:
         with open_container(Path(path)) as container:
             return promised_sec(container, picture_stream(container, Path(path)))
@@ -91,8 +87,8 @@ def read_frames(
     """Yield the frame for every tick of a clock, each (crop, crop, 3) uint8, RGB, upright.
 
     Frame `k` is the first picture at or after `k / fps` seconds from the start of the picture
-    stream, also where one picture must serve several ticks because the source is slower than
-    the clock. The last frame is that of the last tick that still has a picture at or after it.
+    stream; one picture serves several ticks where the source is slower than the clock. The last
+    frame is that of the last tick that still has a picture at or after it.
 
     Args:
         path: the video.
@@ -123,7 +119,7 @@ def read_frames(
 
 
 def open_container(path: Path) -> av.container.InputContainer:
-    """Return the opened file; nothing but that file is read, whatever is in it.
+    """Open a video; nothing but that file is read, whatever is in it.
 
     Raises:
         VideoError: it is not there, empty, or no video.
@@ -131,8 +127,8 @@ def open_container(path: Path) -> av.container.InputContainer:
     try:
         if path.stat().st_size == 0:
             raise VideoError(f"{path}: empty (0 bytes)")
-        # "file:", because FFmpeg takes what stands before a colon for a protocol; and none but it,
-        # and no format that names other files, because a playlist could name anything.
+        # "file:", because FFmpeg takes the text before a colon for a protocol. No other protocol
+        # and no format that names other files: a playlist could name anything.
         options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
         return av.open(f"file:{path}", metadata_errors="ignore", options=options)
     except (av.error.FFmpegError, OSError) as e:
@@ -157,7 +153,8 @@ def picture_stream(container: av.container.InputContainer, path: Path) -> av.Vid
     cover = av.stream.Disposition.attached_pic
     streams = [s for s in container.streams.video if not s.disposition & cover]
     if not streams:
-        raise VideoError(f"{path}: has no picture stream, only {_kinds(container)}")
+        kinds = " and ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise VideoError(f"{path}: has no picture stream, only {kinds}")
     stream = streams[0]
     if stream.codec_context is None:
         raise VideoError(f"{path}: its picture stream is of a kind that FFmpeg cannot decode")
@@ -172,16 +169,11 @@ def _check_size(width: int, height: int, path: Path) -> None:
         raise VideoError(f"{path}: its pictures are said to be {width} x {height}")
 
 
-def _kinds(container: av.container.InputContainer) -> str:
-    return " and ".join(sorted({s.type for s in container.streams})) or "nothing"
-
-
 def promised_sec(container: av.container.InputContainer, stream: av.VideoStream) -> float:
     """Return the picture stream's duration in seconds as its container states it, or 0.
 
-    AVI states a number of frames, from which FFmpeg departs where the file is shorter; Matroska
-    has a tag per stream; the whole container's duration is the last resort, because its sound may
-    be longer.
+    AVI states a number of frames, which FFmpeg lowers where the file is shorter; Matroska has a tag
+    per stream; the whole container's duration is the last resort, because sound may be longer.
     """
     stated = [0.0]
     if stream.duration is not None:
@@ -197,15 +189,15 @@ def promised_sec(container: av.container.InputContainer, stream: av.VideoStream)
 
 
 def _unit(stream: av.VideoStream) -> float:
-    """Return the unit of the stream's time stamps, seconds."""
+    """The unit of the stream's time stamps, seconds."""
     return float(stream.time_base or 1 / av.time_base)
 
 
 def _clock_slack(stream: av.VideoStream) -> float:
-    """Return by how much a time stamp may be early, in seconds: half a unit of a fine clock.
+    """Return the seconds by which a time stamp may be early: half a unit of a fine clock.
 
     Matroska rounds to milliseconds: the picture at 1/30 s is stamped 0.033 and must still be the
-    one at tick 1 of a 30 Hz clock. A coarse unit is a frame, whose stamps are not rounded.
+    one at tick 1 of a 30 Hz clock. A coarse unit is one frame, and its stamps are not rounded.
     """
     unit = _unit(stream)
     return 1e-9 + (unit / 2 if unit <= 0.001 else 0.0)
@@ -257,14 +249,12 @@ def timed_pictures(
         if stamp is not None:
             seconds = (stamp - start) * unit
         if seconds > previous + MAX_GAP_SEC:
-            report.broken = (
-                f"its time stamps jump by {seconds - previous:.0f} s at {previous:.1f} s"
-            )
+            jump = seconds - previous
+            report.broken = f"its time stamps jump by {jump:.0f} s at {previous:.1f} s"
             return
         if seconds > MAX_GAP_SEC + MAX_PERIOD_SEC * report.pictures:
-            report.broken = (
-                f"its time stamps spread {report.pictures} pictures over {seconds:.0f} s"
-            )
+            count = report.pictures
+            report.broken = f"its time stamps spread {count} pictures over {seconds:.0f} s"
             return
         shown = picture.duration * unit if picture.duration else period
         report.decoded_sec = max(report.decoded_sec, seconds + shown)

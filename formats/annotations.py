@@ -318,7 +318,7 @@ def _curve(raw: Any) -> ActionnessCurve:
     values = tuple(_number(v, "value") for v in _member(raw, "values", list))
     step = _number(raw.get("step_sec"), "step_sec")
     if step <= 0:
-        raise InputError(f"'step_sec' must be above 0, is {step}")
+        raise InputError(f"'step_sec' must be above 0, is {step}; leave 'actionness' out")
     return ActionnessCurve(_number(raw.get("start_sec"), "start_sec"), step, values)
 
 
@@ -335,7 +335,7 @@ def _labelled_segment(raw: Any) -> tuple[str, float, float]:
 
 def _member(raw: Any, key: str, kind: type) -> Any:
     if not isinstance(raw, dict) or key not in raw:
-        raise InputError(f"has no {key!r}; ActivityNet-style JSON is needed")
+        raise InputError(f"has no {key!r}; ActivityNet-style JSON is needed (docs/feature_file.md)")
     if not isinstance(raw[key], kind):
         raise InputError(f"{key!r} must be a {kind.__name__}, is {shown(raw[key])}")
     return raw[key]

@@ -147,7 +147,9 @@ def _encode(video: Path, path: Path, encoder: str) -> None:
         promised = promised_sec(source, stream)
         logger.info("making a copy of %s that browsers play", video)
         made = None
-        with closing(Progress(1, promised, shown=promised > LONG_SEC)) as progress:
+        with closing(
+            Progress("copy", promised, "s of video", shown=promised > LONG_SEC)
+        ) as progress:
             for picture, ticks, lasted in _ticking(video, source, stream):
                 made = made or _encoding_stream(target, encoder, options, picture, stream)
                 target.mux(made.encode(_prepared(picture, made, ticks)))

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tsatal import config
-from tsatal.config import Config, dump_config, load_config
+from tsatal.config import Config, dump_config, explain_config, load_config
 from tsatal.errors import InputError
 
 
@@ -73,6 +73,17 @@ def test_a_file_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(InputError, match="bad.yaml"):
         load_config(str(path), [])
+
+
+@pytest.mark.parametrize("name", config.shipped_configs())
+def test_what_is_explained_loads_again_and_has_every_sentence(name: str, tmp_path: Path) -> None:
+    path, loaded = tmp_path / "mine.yaml", load_config(name, ["eval.exclude=['a: b', '#c', é]"])
+    path.write_text(explain_config(loaded))
+    assert load_config(str(path)) == loaded
+    said = " ".join(path.read_text().replace("  # ", " ").split())
+    for section in (type(field.default) for field in Config.model_fields.values()):
+        assert str(section.__doc__) in said
+        assert all(str(field.description) in said for field in section.model_fields.values())
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -1,40 +1,71 @@
+"""Progress on a terminal, and where output is none."""
+
 from __future__ import annotations
 
+import io
 import logging
+import sys
 import time
 
 import pytest
 
 from tsatal import progress
-from tsatal.progress import Progress
+from tsatal.progress import Progress, counted
 
 
-def test_time_left_goes_by_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_left_goes_by_the_amount(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 10.0, 10.0, 10.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    bar = Progress(4, 1000.0, shown=False)
+    bar = Progress("1 of 4 videos", 1000.0, "s of video", shown=False)
     bar.advance(100.0)
-    bar.finish_video()
-    assert bar.line() == ("1 of 4 videos, 100 of 1000 s of video, 10.0 s per second, 2 min left")
+    assert bar.line() == "1 of 4 videos: 100 of 1000 s of video, 10.0 per second, 2 min left"
     bar.close()
 
 
 def test_without_a_terminal_lines_are_logged_now_and_then(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(progress, "PLAIN_EVERY_SEC", 0.0)
     caplog.set_level(logging.INFO)
-    bar = Progress(2, 10.0)
-    bar.advance(5.0)
+    bar = Progress("extract", 10.0, "s of video")
+    bar.advance(1.0)
+    assert not caplog.messages
+    monkeypatch.setattr(progress, "PLAIN_EVERY_SEC", 0.0)
+    bar.advance(4.0)
     bar.close()
-    quiet = Progress(2, 10.0, shown=False)
+    quiet = Progress("extract", 10.0, "s of video", shown=False)
     quiet.advance(5.0)
     quiet.close()
     assert len(caplog.messages) == 1 and "5 of 10 s of video" in caplog.messages[0]
 
 
-def test_more_video_than_announced_is_no_error() -> None:
-    bar = Progress(1, 0.0, shown=False)
+def test_more_than_announced_is_no_error() -> None:
+    bar = Progress("extract", 0.0, "s of video", shown=False)
     bar.advance(3.0)
     assert "0 min left" in bar.line()
     bar.close()
+
+
+def test_more_than_announced_is_no_error_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bar = Progress("extract", 10.0, "s of video")
+    bar.advance(20.0)
+    bar.doing = "one more"
+    bar.advance(5.0)
+    bar.close()
+    assert "25/25 s of video" in terminal.getvalue() and "one more" in terminal.getvalue()
+
+
+def test_items_come_as_they_are_and_a_line_says_how_far(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert list(counted("abc", "import")) == ["a", "b", "c"]
+    assert not caplog.messages
+    monkeypatch.setattr(progress, "PLAIN_EVERY_SEC", 0.0)
+    assert list(counted("abc", "import")) == ["a", "b", "c"]
+    assert caplog.messages[0].startswith("import: 1 of 3 videos, ") and len(caplog.messages) == 3

@@ -1,4 +1,4 @@
-"""What a backbone family fixes about its rows; known without torch, so that `--help` is quick."""
+"""What a backbone family fixes about its rows; free of torch, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -8,28 +8,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Family:
-    """A backbone family.
-
-    name: the extractor's name in a feature file.
-    fps: frames per second that it is meant to see.
-    channels: input channels of each stream that the family takes.
-    stride_frames: frames from one row to the next.
-    reach_frames: frames that a row sees on either side of its own, in whole rows.
-    width: values of a row before the projection.
-    """
+    """A backbone family: `name` stands in feature files as the extractor."""
 
     name: str
-    fps: float
-    channels: Mapping[str, int]
-    stride_frames: int
-    reach_frames: int
-    width: int
+    channels: Mapping[str, int]  # of the input, by stream
+    fps: float  # frames per second that it is shown
+    stride_frames: int  # from one row to the next
+    reach_frames: int  # that a row sees on either side of its own, in whole rows
+    width: int  # values of a row, before the projection
 
 
 I3D_R50 = Family(
     name="i3d_r50",
-    fps=10.0,
     channels={"rgb": 3, "flow": 2},
+    fps=10.0,
     stride_frames=2,
     reach_frames=18,
     width=2048,

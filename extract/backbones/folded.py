@@ -1,7 +1,7 @@
-"""The backbone as it runs: batch norm folded into the convolutions, activations fused to them.
+"""The I3D-R50 as it runs: batch norm folded into the convolutions, activations fused to them.
 
 At inference a batch norm is a scale and a shift per channel, so it can live in the weights of the
-convolution before it. On CPU, oneDNN then adds the shortcut and applies the ReLU while a result
+convolution before it. On a CPU, oneDNN then adds the shortcut and applies the ReLU while a result
 is still in cache; with channels-last memory this takes 0.4 of the stock network's time.
 """
 
@@ -17,16 +17,16 @@ from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
-ROOM = 4  # frames; what the layers of a stage put before their frames, one after the other
+ROOM = 4  # frames; enough for what the layers of a stage put before theirs, one after another
 
 
 class Strip(NamedTuple):
     """Frames of one layer, and room before them, in one piece of memory.
 
-    The room is for kept frames of the piece before, so that they can be put in front of new ones
-    without copying these. What lies in it is nobody's; layers may compute with it, and nothing
-    that they make of it is read. There is none but in videos that pass in pieces, one at a time:
-    so frames are always a dense stretch of their memory.
+    Kept frames of the piece before go into the room, so that new frames need no copy. Until then
+    the room holds no meaningful values: layers may compute with them, and nobody reads the result.
+    Only videos that pass in pieces, one at a time, have room; so the frames of a strip are always
+    a dense stretch of its memory.
 
     `memory` is (B, C, room + T, H, W), channels last.
     """
@@ -36,18 +36,18 @@ class Strip(NamedTuple):
 
     @property
     def frames(self) -> Tensor:
-        """Return the frames, (B, C, T, H, W)."""
+        """The frames, (B, C, T, H, W)."""
         return self.memory[:, :, self.room :]
 
 
 class Carried:
     """What the layers of a network keep of one video that passes through in pieces.
 
-    A layer that looks `reach` frames to either side keeps the last `2 * reach` that it was given,
-    and has zeros beyond the ends of the video, as its padding would. So every number is computed
-    once, from the same numbers as in a pass over the whole video.
+    A layer that looks `reach` frames to either side keeps the last `2 * reach` frames of its input,
+    and sees zeros beyond the ends of the video, as its padding would give. So every number is
+    computed once, from the same numbers as in a pass over the whole video.
 
-    `ends` says that the piece under way is the last one.
+    `ends` is True while the last piece passes.
     """
 
     def __init__(self) -> None:
@@ -55,28 +55,28 @@ class Carried:
         self._kept: dict[nn.Module, Tensor] = {}
 
     def widen(self, layer: nn.Module, x: Strip, reach: int) -> Strip:
-        """Return `x` with what the layer needs to see around it, in the same memory if it can be.
+        """Return `x` after the layer's kept frames and, where the video ends, before zeros.
 
-        That is the kept frames before and, where the video ends, `reach` frames of zeros.
+        It is in the memory of `x` if there is room for the kept frames.
         """
         B, C, _, H, W = x.memory.shape
         zeros = x.memory.new_zeros(B, C, reach, H, W)
-        wide = _behind(self._kept.get(layer, zeros), x, zeros_after=reach if self.ends else 0)
+        wide = _after(self._kept.get(layer, zeros), x, zeros_after=reach if self.ends else 0)
         self._kept[layer] = wide.frames[:, :, -2 * reach :].clone()  # `wide` may be overwritten
         return wide
 
     def pair_up(self, layer: nn.Module, x: Strip) -> Strip:
-        """Return `x` behind the odd frame that was kept, without its own odd last frame."""
+        """Return `x` after the odd frame that was kept, without an odd last frame of its own."""
         if layer in self._kept:
-            x = _behind(self._kept.pop(layer), x)
+            x = _after(self._kept.pop(layer), x)
         if x.frames.shape[2] % 2:
             self._kept[layer] = x.frames[:, :, -1:].clone()
             x = Strip(x.memory[:, :, :-1], x.room)
         return x
 
 
-def _behind(before: Tensor, x: Strip, *, zeros_after: int = 0) -> Strip:
-    """Return `x` behind other frames, and before zeros: in its own memory where that has room."""
+def _after(before: Tensor, x: Strip, *, zeros_after: int = 0) -> Strip:
+    """Return `x` after other frames and before zeros, in its own memory where that has room."""
     own, more = x.frames, before.shape[2]
     if x.room < more or zeros_after:
         B, C, T, H, W = own.shape
@@ -90,7 +90,7 @@ def _behind(before: Tensor, x: Strip, *, zeros_after: int = 0) -> Strip:
 
 
 def _strip(like: Tensor, shape: tuple[int, ...]) -> Strip:
-    """Return memory for frames of this shape, with room before them."""
+    """Return memory, like that of `like`, for frames of this shape, with room before them."""
     B, C, T, H, W = shape
     memory = torch.empty(
         (B, C, ROOM + T, H, W),
@@ -103,7 +103,7 @@ def _strip(like: Tensor, shape: tuple[int, ...]) -> Strip:
 
 
 class FoldedConv(nn.Module):
-    """A convolution with its batch norm inside, then optionally an addition and a ReLU."""
+    """A convolution with its batch norm inside; an addition and a ReLU may follow."""
 
     weight: Tensor
     bias: Tensor
@@ -118,18 +118,18 @@ class FoldedConv(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Return how many frames a result sees on either side of its own."""
+        """The number of frames that a result sees on either side of its own."""
         return self.padding[0]
 
     def forward(
         self, x: Tensor, *, relu: bool = True, add: Tensor | None = None, wide: bool = False
     ) -> Tensor:
-        """Return the convolved `x`, plus `add`, rectified; with `add`, in its memory.
+        """Return the convolved `x`, plus `add`, rectified; with `add`, in the memory of `add`.
 
         Args:
             x: (B, C_in, T, H, W) float, channels last.
             relu: whether to end with a ReLU; an addition always does.
-            add: what to add before the ReLU, of the result's shape and dtype.
+            add: added before the ReLU, of the result's shape and dtype.
             wide: whether `x` has `reach` more frames on either side than the result is to have.
         """
         padding = [0, *self.padding[1:]] if wide else self.padding
@@ -143,12 +143,9 @@ class FoldedConv(nn.Module):
     def _fused(self, x: Tensor, padding: list[int], relu: bool, add: Tensor | None) -> Tensor:
         layer = (x, self.weight, self.bias, padding, self.stride, [1, 1, 1], 1)
         ops = torch.ops.mkldnn
-        y: Tensor
         if add is None:
-            y = ops._convolution_pointwise(*layer, "relu" if relu else "none", [], "")
-        else:
-            y = ops._convolution_pointwise_.binary(add, *layer, "add", 1.0, "relu", [], "")
-        return y
+            return ops._convolution_pointwise(*layer, "relu" if relu else "none", [], "")
+        return ops._convolution_pointwise_.binary(add, *layer, "add", 1.0, "relu", [], "")
 
 
 class FoldedBlock(nn.Module):
@@ -181,7 +178,7 @@ class FoldedBlock(nn.Module):
 class PairMaximum(nn.Module):
     """The network's one temporal pooling: the larger of every two frames, an odd one dropped.
 
-    What `MaxPool3d((2, 1, 1))` computes; that took a twentieth of the whole forward on CPU.
+    It is `MaxPool3d((2, 1, 1))`, which took a twentieth of the whole forward on a CPU.
     """
 
     def forward(self, x: Strip, carried: Carried | None = None) -> Strip:
@@ -198,22 +195,29 @@ class PairMaximum(nn.Module):
 
 
 class FoldedResNet(nn.Module):
-    """pytorchvideo's ResNet without its head, for inference; see `backbone.build_i3d`."""
+    """pytorchvideo's ResNet without its head, for inference; see `i3d_r50.build_i3d`."""
 
     def __init__(self, net: Any) -> None:
         super().__init__()
         stem, *stages = net.blocks
         self.stem = FoldedConv(stem.conv, stem.norm)
         self.pool = stem.pool
-        self.layers = nn.ModuleList(layer for stage in stages for layer in _fold_stage(stage))
+        self.layers = nn.ModuleList()
+        for stage in stages:
+            if hasattr(stage, "res_blocks"):
+                self.layers.extend(FoldedBlock(block) for block in stage.res_blocks)
+            elif _triple(stage.kernel_size) == _triple(stage.stride) == (2, 1, 1):
+                self.layers.append(PairMaximum())
+            else:
+                raise ValueError("only a pooling of every two frames is folded")
         self.eval()
 
     def forward(self, x: Tensor, carried: Carried | None = None) -> Tensor:
-        """Return spatially averaged features, (B, T // 2, D), of clips (B, C, T, H, W).
+        """Return spatially averaged rows, (B, T // 2, D), of clips (B, C, T, H, W).
 
-        They are float32 also where the network computes in bfloat16.
-        With `carried`, a clip is the next piece of a video, and the features are the next ones
-        that can be had without what follows it. The first piece must be long enough to give one.
+        They are float32 also where the network computes in bfloat16. With `carried`, a clip is the
+        next piece of a video, and the rows are the next ones that depend on no later frame; the
+        first piece must be long enough to give one.
         """
         if carried is not None:
             x = carried.widen(self.stem, Strip(x), self.stem.reach).frames
@@ -236,11 +240,10 @@ def fold(conv: nn.Conv3d, norm: Any) -> tuple[Tensor, Tensor]:
 
 @functools.cache
 def fused_convolution_works(dtype: torch.dtype) -> bool:
-    """Return whether oneDNN's fused 3-D convolution works here on the CPU, by trying it.
+    """Try whether oneDNN's fused 3-D convolution works on this CPU.
 
-    The operators are those that torch's own compiler emits; they are not public, so any
-    difference from the plain operations means that the plain ones are used. A processor may have
-    them in float32 and not in bfloat16.
+    Torch's own compiler emits these operators; they are not public, so plain ones are used where
+    the two differ. A processor may have them in float32 and not in bfloat16.
     """
     near = 1e-5 if dtype == torch.float32 else 0.05
     generator = torch.Generator().manual_seed(0)
@@ -261,15 +264,6 @@ def fused_convolution_works(dtype: torch.dtype) -> bool:
     if not works:
         log.info("no fused 3-D convolution in %s here; plain ones are used", dtype)
     return works
-
-
-def _fold_stage(stage: Any) -> list[nn.Module]:
-    blocks = getattr(stage, "res_blocks", None)
-    if blocks is not None:
-        return [FoldedBlock(b) for b in blocks]
-    if _triple(stage.kernel_size) == _triple(stage.stride) == (2, 1, 1):
-        return [PairMaximum()]
-    raise ValueError("only a pooling of every two frames is folded")
 
 
 def _triple(size: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Where the backbone's weights come from: the Kinetics checkpoint, a file, or a seed."""
+"""The backbone's weights: from the Kinetics checkpoint, a file or a seed into the network."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import hashlib
 import logging
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ...errors import InputError
 from ...formats.atomic import replacing, write_text
+from ...progress import Progress
 
 log = logging.getLogger(__name__)
 
 KINETICS_URL = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/I3D_8x8_R50.pyth"
-CHUNK = 1 << 20
-HEAD = "blocks.6."  # the classifier of the stock network, which is not used
+CHUNK = 2**20  # bytes, 1 MiB
+HEAD = "blocks.6."  # the stock network's classifier, which is not used
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights: a checkpoint's `path` and digest, or, without a path, a `seed`."""
+    """A checkpoint's path and digest, or, without a path, the seed of random weights."""
 
     name: str
     path: Path | None = None
@@ -35,14 +35,14 @@ class Weights:
     seed: int = 0
 
     def identity(self) -> dict[str, Any]:
-        """Return what must be equal for features to be comparable."""
+        """The part of a provenance that must be equal for rows to be comparable; JSON."""
         if self.path is None:
             return {"name": self.name, "seed": self.seed}
         return {"name": self.name, "sha256": self.sha256}
 
 
 def resolve_weights(name: str, *, seed: int = 0, sha256: str | None = None) -> Weights:
-    """Return the weights that `name` stands for, downloading them if need be.
+    """Find weights by name, downloading them if need be.
 
     Args:
         name: `kinetics`, `random`, or the path of a checkpoint.
@@ -70,8 +70,8 @@ def resolve_weights(name: str, *, seed: int = 0, sha256: str | None = None) -> W
 def fetch_checkpoint(url: str, folder: Path | None = None) -> tuple[Path, str]:
     """Return the cached file of `url` and its sha256, downloading it the first time.
 
-    No digest of the checkpoint is published, so that of the first download is written beside it
-    and every later use is checked against it.
+    No digest of the checkpoint is published: that of the first download is written beside it, and
+    every later use is checked against it.
 
     Args:
         url: of the checkpoint.
@@ -98,7 +98,7 @@ def fetch_checkpoint(url: str, folder: Path | None = None) -> tuple[Path, str]:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 digest of a file, in hexadecimal."""
+    """The SHA-256 digest of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -122,9 +122,13 @@ def load_state(net: nn.Module, path: Path) -> None:
     if first in state:
         state[first] = adapt_colour(state[first], own[first].shape[1])
     needed = {k: v for k, v in own.items() if not k.endswith("num_batches_tracked")}
-    differing = _differences(
-        needed, {k: v for k, v in state.items() if k in needed or k not in own}
-    )
+    differing = [
+        f"{k} is {tuple(state[k].shape)}, must be {tuple(v.shape)}"
+        for k, v in needed.items()
+        if k in state and state[k].shape != v.shape
+    ]
+    differing += [f"{k} is missing" for k in needed if k not in state]
+    differing += [f"{k} is unknown" for k in state if k not in own]
     if differing:
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise InputError(f"{path}: does not fit the I3D-R50: {'; '.join(differing[:3])}{more}")
@@ -134,23 +138,12 @@ def load_state(net: nn.Module, path: Path) -> None:
 def adapt_colour(weight: Tensor, channels: int) -> Tensor:
     """Return a first convolution (O, 3, ...) for `channels` inputs, as two-stream networks do.
 
-    Every input gets the mean over colour (Wang et al., "Temporal Segment Networks", 2016).
-    A weight that has `channels` inputs, or is no convolution, is returned as it is.
+    Every input gets the mean over colour (Wang et al., "Temporal Segment Networks", 2016). A weight
+    that has `channels` inputs, or is no convolution, stays as it is.
     """
     if weight.dim() != 5 or weight.shape[1] == channels or weight.shape[1] != 3:
         return weight
     return weight.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1, 1)
-
-
-def _differences(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    missing = [f"{k} is missing" for k in needed if k not in given]
-    unknown = [f"{k} is unknown" for k in given if k not in needed]
-    shapes = [
-        f"{k} is {tuple(given[k].shape)}, must be {tuple(v.shape)}"
-        for k, v in needed.items()
-        if k in given and given[k].shape != v.shape
-    ]
-    return shapes + missing + unknown
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
@@ -161,10 +154,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             f"{path}: not a checkpoint that holds tensors only ({type(e).__name__})"
         ) from None
     state = content.get("model_state", content) if isinstance(content, dict) else None
-    named = isinstance(state, dict) and all(
+    if not isinstance(state, dict) or not all(
         isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
-    )
-    if not isinstance(state, dict) or not named:
+    ):
         raise InputError(f"{path}: holds no state dict, by itself or under 'model_state'")
     return state
 
@@ -173,23 +165,16 @@ def _download(url: str, path: Path) -> None:
     log.info("downloading %s to %s", url, path)
     with replacing(path) as aside, aside.open("wb") as file:
         try:
-            for chunk in _chunks(url):
-                file.write(chunk)
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                size = int(answer.headers.get("Content-Length") or 0)
+                with closing(Progress("download", size / CHUNK, "MiB")) as progress:
+                    while chunk := answer.read(CHUNK):
+                        file.write(chunk)
+                        progress.advance(len(chunk) / CHUNK)
+            if size and file.tell() != size:
+                raise ConnectionError(f"only {file.tell()} of {size} bytes came")
         except (urllib.error.URLError, ConnectionError, TimeoutError) as e:
             raise InputError(
                 f"{url} cannot be downloaded ({getattr(e, 'reason', e)}); fetch it by hand and "
                 f"give its path with --weights, or put it at {path}"
             ) from None
-
-
-def _chunks(url: str) -> Iterator[bytes]:
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        size = int(answer.headers.get("Content-Length") or 0)
-        with tqdm(
-            total=size or None, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1]
-        ) as bar:
-            while chunk := answer.read(CHUNK):
-                bar.update(len(chunk))
-                yield chunk
-            if size and bar.n != size:
-                raise ConnectionError(f"only {bar.n} of {size} bytes came")

@@ -1,8 +1,8 @@
 """Who works on what: files in a shared folder that one process at a time can hold.
 
-A claim is made by an exclusive create, which local and network filesystems promise to be atomic.
-It names its process, so that on the same host a dead one is known at once, and is touched every
-few seconds, so that elsewhere it is known by standing still.
+An exclusive create makes a claim; local and network filesystems promise that it is atomic. The
+claim names its process, so a process that dies is noticed at once on its own host. Its process
+touches it every few seconds, so on other hosts a dead one is noticed by a claim that stands still.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from typing import Any
 
 from ...errors import InputError
 
-LIMIT_SEC = 60.0  # a claim of another host that stands still for so long is that of a dead process
+LIMIT_SEC = 60.0  # a claim of another host that stands still for so long: its process is dead
 BEATS = 6  # how often a claim is touched within that time
 FIELDS = {"host": str, "pid": int, "started": str, "token": str, "about": dict}
-POLL_SEC = 0.1  # how often a claim that is waited for is tried
-PATIENCE_SEC = 3.0  # how long it is waited for without a word
+POLL_SEC = 0.1  # from one try to take a claim to the next
+PATIENCE_SEC = 3.0  # after so many tries the wait is worth a word
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a claim's file says; `token` is another for every claim ever made."""
+    """What a claim's file says; no two claims have the same `token`."""
 
     host: str
     pid: int
@@ -44,7 +44,7 @@ class Claim:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Return the process in words."""
+        """The process in words."""
         return f"process {self.pid} on {self.host.split()[0]}" if self.host else "a process"
 
 
@@ -78,7 +78,7 @@ class Claims:
             self.folder.rmdir()
 
     def take(self, name: str, /, **about: Any) -> bool:
-        """Return whether `name` is now held by this process, and was not held by a living one.
+        """Claim `name` if no living process holds it, and return whether that worked.
 
         Args:
             name: of the claim, valid in a file name.
@@ -98,7 +98,7 @@ class Claims:
             self._release(path)
 
     def note(self, name: str, /, **about: Any) -> None:
-        """Say something else about a claim that this process holds."""
+        """Change what others may read about a claim that this process holds."""
         path = self._path(name)
         claim = Claim(**{**asdict(self._held[path]), "about": about})
         aside = path.with_name(f".{path.name}.{claim.token}.tmp")
@@ -106,18 +106,18 @@ class Claims:
         os.replace(aside, path)
 
     def holder(self, name: str) -> Claim | None:
-        """Return the claim of the living process that holds `name`, or None."""
+        """The claim of the living process that holds `name`, or None."""
         return self._living(self._path(name))
 
     def others(self, prefix: str) -> list[Claim]:
-        """Return the claims of names with that prefix that other living processes hold."""
+        """The claims of names with that prefix that other living processes hold."""
         paths = [p for p in self.folder.glob(f"{prefix}*.claim") if p not in self._held]
         return [claim for p in paths if (claim := self._living(p))]
 
     def doubtful(self, prefix: str) -> list[Claim]:
-        """Return those of `others` of which it is not known yet whether they are alive.
+        """The claims among `others` whose process is not known to be alive yet.
 
-        Within `limit_sec` of asking again and again, all of them have been touched or are dead.
+        After asking again and again for `limit_sec`, each has been touched, or its process is dead.
         """
         return [
             c for c in self.others(prefix) if c.host != this_host() and c.token not in self._moved
@@ -125,7 +125,7 @@ class Claims:
 
     @contextlib.contextmanager
     def hold(self, name: str) -> Iterator[None]:
-        """Hold `name` for the length of a `with` statement, waiting until it is to be had."""
+        """Wait until `name` can be held, and hold it for the length of a `with` statement."""
         began, said = time.monotonic(), False
         while not self.take(name):
             if not said and time.monotonic() - began > PATIENCE_SEC:
@@ -138,9 +138,9 @@ class Claims:
             self.release(name)
 
     def sweep(self) -> None:
-        """Remove what processes that died left in the folder: claims, and half-written files.
+        """Remove what dead processes left in the folder: claims, and half-written files.
 
-        A half-written file `.NAME.*.tmp` belongs to whoever holds NAME.
+        A half-written file `.NAME.*.tmp` belongs to the holder of NAME.
         """
         for path in self.folder.glob("*.claim*"):
             claim = _read(path)
@@ -178,10 +178,10 @@ class Claims:
         return True
 
     def _remove_dead(self, path: Path, claim: Claim) -> bool:
-        """Remove a dead process's claim; whether it is gone.
+        """Remove a dead process's claim, and return whether it is gone.
 
-        Of two that found it dead, the slower could remove the claim that the faster has made
-        since. So whoever removes it holds a claim on removing just this one, and looks again.
+        Of two processes that find it dead, the slower could remove the claim that the faster has
+        made since. So a process first claims the removal of just this claim, and looks again.
         """
         guard = path.with_name(f"{path.name}.{claim.token}")
         if not self._take(guard, {}):
@@ -205,10 +205,10 @@ class Claims:
         return claim if claim and not self._dead(path, claim) else None
 
     def _dead(self, path: Path, claim: Claim) -> bool:
-        """Return whether the claim's process is gone.
+        """Whether the claim's process is gone.
 
-        Another host's is when its claim has stood still by our own clock: clocks of two hosts,
-        or of a host and its file server, cannot be compared.
+        A process of another host is gone when its claim has stood still for long by our own clock:
+        clocks of two hosts, or of a host and its file server, cannot be compared.
         """
         if claim.host == this_host():
             return not _runs(claim)
@@ -234,7 +234,7 @@ class Claims:
 
 @functools.cache
 def this_host() -> str:
-    """Return what tells hosts apart, and boots and containers of one host: pids are theirs."""
+    """The names of host, boot and container: a process number means the same only within them."""
     marks = [socket.gethostname()]
     with contextlib.suppress(OSError):
         marks.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -243,10 +243,10 @@ def this_host() -> str:
 
 
 def started(pid: int) -> str:
-    """Return when a process of this host began, in ticks; empty where that is not to be had.
+    """Return the start of a process of this host, in ticks; empty where the system does not say.
 
-    A number that was given to another process since has another start; `dead` is what is said of
-    a process that has ended but was not yet waited for by its parent.
+    The system gives the number of an ended process to a new one, but its start differs. A process
+    that has ended, but that its parent has not yet waited for, is `dead`.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -266,9 +266,9 @@ def _runs(claim: Claim) -> bool:
 
 
 def _write_new(path: Path, text: str, *, token: str) -> None:
-    """Make a file that must not be there yet, with all its text from its first moment on.
+    """Make a file that must not be there yet, complete from its first moment on.
 
-    Otherwise a process that is killed between the two would leave a claim that names nobody.
+    A process that is killed between creating and writing would leave a claim that names nobody.
 
     Raises:
         FileExistsError: it is there.
@@ -292,14 +292,11 @@ def _write_new(path: Path, text: str, *, token: str) -> None:
 
 
 def _write_exclusively(path: Path, text: str) -> None:
-    with os.fdopen(_open_new(path), "w", encoding="utf-8") as stream:
-        stream.write(text)
-
-
-def _open_new(path: Path) -> int:
     while True:
         try:
-            return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            with path.open("x", encoding="utf-8") as stream:
+                stream.write(text)
+            return
         except FileNotFoundError:  # no folder, or another process has just removed it
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -309,7 +306,8 @@ def _open_new(path: Path) -> int:
 
 
 def _read(path: Path) -> Claim | None:
-    """Return a claim, or None where there is none; one cut short is told by its standing still."""
+    """Read a claim, None where there is none. One that is cut short names a process of no host, so
+    it counts until it has stood still for long."""
     try:
         with path.open(encoding="utf-8") as file:
             stat = os.fstat(file.fileno())

@@ -1,8 +1,8 @@
-"""Work that is never lost: one small feature file per finished video, put together at the end.
+"""Finished videos to the feature file: one small file for each, put together in the end.
 
-A single HDF5 file that grows does not survive being killed while it is written to; whole files
-that are renamed into place do. `OUT.h5.parts/` holds those of the videos that are finished but
-not yet in `OUT.h5`.
+A single HDF5 file that grows does not survive a kill in the middle of writing; whole files that
+are renamed into place do. `OUT.h5.parts/` holds the videos that are finished but not yet in
+`OUT.h5`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from ...formats.atomic import write_text
 from ...formats.features import FeatureFile, VideoFeatures, write_feature_file
 from ..provenance import differing_setting
 
+_KEPT = "finished videos are kept, and the same command goes on from there"
+
 
 class Parts:
     """The parts of one feature file, made with one provenance.
 
     Args:
         out: the feature file.
-        provenance: what a part must have been made with to count.
+        provenance: parts with another one do not count.
     """
 
     def __init__(self, out: Path, provenance: Mapping[str, Any]) -> None:
@@ -42,15 +44,14 @@ class Parts:
         Raises:
             InputError: it cannot be written, for instance because the disk is full.
         """
-        path = self.path(video.video_id)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_feature_file(path, [video], provenance=self.provenance)
+            write_feature_file(self.path(video.video_id), [video], provenance=self.provenance)
         except OSError as e:
             raise InputError(f"{self.folder}: cannot be written ({e}); {_KEPT}") from None
 
     def path(self, video_id: str) -> Path:
-        """Return where the part of a video is, or would be."""
+        """The place of a video's part, whether it is there or not."""
         return self.folder / f"{part_name(video_id)}.h5"
 
     def find(self) -> dict[str, tuple[Path, str]]:
@@ -61,11 +62,11 @@ class Parts:
         return found
 
     def empty(self) -> bool:
-        """Return whether there is no part that counts."""
+        """Whether there is no part that counts."""
         return not any(self._read(path) for path in self.folder.glob("*.h5"))
 
     def source(self, video_id: str) -> str | None:
-        """Return the source fingerprint of a video's part, None without one that counts."""
+        """The source fingerprint of a video's part, None without one that counts."""
         return self._read(self.path(video_id)).get(video_id)
 
     def _read(self, path: Path) -> dict[str, str]:
@@ -88,13 +89,13 @@ class Parts:
         Raises:
             InputError: it cannot be written; the old file and the parts are still there.
         """
-        found = {path: file_identity(path) for path in self.folder.glob("*.h5")}
+        identities = {path: file_identity(path) for path in self.folder.glob("*.h5")}
         parts = {video_id: path for video_id, (path, _) in self.find().items()}
         with contextlib.ExitStack() as stack:
             old = None
             if self.out.exists() and not fresh:
+                annotations_text = annotations_text or embedded_annotations(self.out)
                 old = stack.enter_context(FeatureFile(self.out))
-                annotations_text = annotations_text or _embedded(old)
             try:
                 write_feature_file(
                     self.out,
@@ -105,34 +106,25 @@ class Parts:
                 )
             except OSError as e:
                 raise InputError(f"{self.out}: cannot be written ({e}); {_KEPT}") from None
-        self._clear(found)
-
-    def _clear(self, found: Mapping[Path, str]) -> None:
-        """Remove the parts that were found, and what killed runs left half-written.
-
-        What another process has written since they were found is not in the file, and stays.
-        """
-        for left, identity in found.items():
-            if file_identity(left) == identity:
-                left.unlink(missing_ok=True)
-        for left in self.folder.glob("*.pca"):  # the feature file holds the matrix now
-            left.unlink(missing_ok=True)
-        for left in self.out.parent.glob(f".{glob.escape(self.out.name)}.*.tmp"):
-            left.unlink(missing_ok=True)
+        # A part that another process has replaced meanwhile is not in the file, and stays.
+        for part, identity in identities.items():
+            if file_identity(part) == identity:
+                part.unlink(missing_ok=True)
+        # The matrix is in the feature file now; killed runs may have left half-written files.
+        half_written = self.out.parent.glob(f".{glob.escape(self.out.name)}.*.tmp")
+        for path in (*self.folder.glob("*.pca"), *half_written):
+            path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
 
-_KEPT = "finished videos are kept, and the same command goes on from there"
-
-
 def part_name(video_id: str) -> str:
-    """Return the name of a video's part and claim; ids can be too long for a file's name."""
+    """The name of a video's part and claim; ids can be too long for a file's name."""
     return hashlib.sha256(video_id.encode()).hexdigest()[:24]
 
 
 def file_identity(path: Path) -> str:
-    """Return what is another once a file has been replaced; empty where there is none.
+    """Return a text that differs once a file has been replaced; empty where there is none.
 
     The file is opened, because only that makes a network filesystem ask its server.
     """
@@ -163,11 +155,10 @@ def read_existing(out: Path, provenance: Mapping[str, Any]) -> dict[str, str]:
 
 
 def embedded_annotations(out: Path) -> str | None:
-    """Return the annotations' JSON that the feature file holds, None without any or a file."""
-    if not out.exists():
-        return None
+    """Return the annotations' JSON that a feature file holds, or None."""
     with FeatureFile(out) as file:
-        return _embedded(file)
+        annotations = file.annotations()
+    return None if annotations is None else annotations.text
 
 
 def fingerprints(file: FeatureFile) -> dict[str, str]:
@@ -184,13 +175,8 @@ def write_failures(out: Path, failed: Mapping[str, str]) -> None:
     write_text(path, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
 
 
-def _embedded(file: FeatureFile) -> str | None:
-    annotations = file.annotations()
-    return None if annotations is None else annotations.text
-
-
 def _videos(old: FeatureFile | None, parts: Mapping[str, Path]) -> Iterator[VideoFeatures]:
-    """Yield the videos of both, sorted; a part replaces what the file had."""
+    """Yield the videos of the old file and the parts, sorted; a part replaces what the file had."""
     kept = set(old.video_ids) if old else set()
     for video_id in sorted(kept | set(parts)):
         if video_id in parts:

@@ -2,8 +2,8 @@
 
 Every process that extracts into OUT.h5 joins the others through `OUT.h5.parts/`, on one host or on
 several that share the folder. It claims a video, looks whether another has finished it meanwhile,
-extracts it, keeps the part, and gives the claim back. When nothing is left for it, it waits for
-those that others work on, whose claims it takes over if they die.
+extracts it, keeps the part, and gives the claim back. When nothing is left to claim, it waits for
+the videos of the others, and takes over the claims of those that die.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from ...errors import InputError
 from ...formats.features import VideoFeatures
@@ -46,7 +45,7 @@ class Share:
         self._waiting = False
 
     def finished(self) -> dict[str, str]:
-        """Return the source fingerprint of every video that is finished, by whomever.
+        """Return the source fingerprint of every video that any process has finished.
 
         Raises:
             InputError: the feature file was made with other settings.
@@ -54,7 +53,9 @@ class Share:
         parts = {video_id: source for video_id, (_, source) in self.parts.find().items()}
         return {**self._in_file(), **parts}  # in this order: an assembly moves parts to the file
 
-    def claim(self, left: Left, settle: Callable[[str, str | None], None]) -> Iterator[str]:
+    def claim(
+        self, left: Left, settle: Callable[[str, str | None], None]
+    ) -> Iterator[tuple[str, Path]]:
         """Yield videos that this process has just claimed, until none can be claimed for now.
 
         Args:
@@ -62,20 +63,21 @@ class Share:
             settle: called with a video that another process has finished, and None; or with one
                 that it has failed at, and the reason.
         """
-        for video_id, (_, source) in list(left.items()):
+        for video_id, (path, source) in list(left.items()):
             name, reason = part_name(video_id), None
             if not self._is_finished(video_id, source):
-                if not self.claims.take(name):
+                if self.claims.take(name):
+                    # Another may have finished it just before this process took the claim.
+                    if not self._is_finished(video_id, source):
+                        del left[video_id]
+                        yield video_id, path
+                        continue
+                    self.claims.release(name)
+                else:
                     holder = self.claims.holder(name)
                     reason = holder.about.get("failed") if holder else None
                     if reason is None:
                         continue
-                elif not self._is_finished(video_id, source):
-                    del left[video_id]
-                    yield video_id
-                    continue
-                else:
-                    self.claims.release(name)
             del left[video_id]
             settle(video_id, reason)
 
@@ -85,11 +87,11 @@ class Share:
         self.claims.release(part_name(video.video_id))
 
     def kept(self, video_id: str) -> bool:
-        """Return whether a finished video's rows are still there: nobody may remove them."""
+        """Whether a finished video's rows are still there: nobody may remove them."""
         return self.parts.path(video_id).exists() or video_id in self._in_file()
 
     def fail(self, video_id: str, reason: str) -> None:
-        """Let the others know that a claimed video is in vain, for as long as this process runs."""
+        """Tell the others that a claimed video has failed, for as long as this process runs."""
         self.claims.note(part_name(video_id), failed=reason)
 
     def wait(self, left: Left) -> None:
@@ -101,16 +103,12 @@ class Share:
             log.info("waiting for %d videos that are claimed by %s", len(left), at_work)
         time.sleep(POLL_SEC)
 
-    def leave(self) -> None:
-        """Give up everything that is claimed, at once."""
-        self.claims.release_all()
-
     def others(self) -> list[Claim]:
-        """Return the other processes that are at work on the feature file."""
+        """The other processes that are at work on the feature file."""
         return self.claims.others(MEMBER)
 
     def replacing(self) -> bool:
-        """Return whether the feature file as it stands is to be replaced, not added to."""
+        """Whether the feature file as it stands is to be replaced, not added to."""
         return self.replaces is not None and self.replaces == file_identity(self.parts.out)
 
     @contextlib.contextmanager
@@ -124,10 +122,10 @@ class Share:
         return source in (self.parts.source(video_id), self._in_file().get(video_id))
 
     def _in_file(self) -> Mapping[str, str]:
-        """Return the fingerprints in the feature file, read again only when it was replaced."""
+        """The fingerprints in the feature file, read again only when it was replaced."""
         identity = file_identity(self.parts.out)
         if self._existing is None or self._existing[0] != identity:
-            old = self.replaces is not None and self.replaces == identity
+            old = self.replaces == identity
             there = {} if old else read_existing(self.parts.out, self.parts.provenance)
             self._existing = identity, there
         return self._existing[1]
@@ -135,7 +133,7 @@ class Share:
 
 @contextlib.contextmanager
 def join(parts: Parts, *, overwrite: bool, limit_sec: float = LIMIT_SEC) -> Iterator[Share]:
-    """Join those at work on a feature file, and leave them in the end.
+    """Join the processes at work on a feature file, and leave them in the end.
 
     With `overwrite`, the first one starts the file anew, and others that overwrite join it: what
     it replaces is the file that it found. All must be started alike.
@@ -146,35 +144,28 @@ def join(parts: Parts, *, overwrite: bool, limit_sec: float = LIMIT_SEC) -> Iter
     """
     with Claims(parts.folder, limit_sec=limit_sec) as claims:
         with claims.hold(LOCK):
-            others = _others(parts, claims, overwrite)
-            replaces = _replaced(parts, others, overwrite)
-            about: dict[str, Any] = {"provenance": parts.provenance, "replaces": replaces}
-            claims.take(f"{MEMBER}{uuid.uuid4().hex[:12]}", **about)
+            # Of processes that would stand in the way, make sure first that they live.
+            while (doubtful := claims.doubtful(MEMBER)) and (
+                overwrite or any(_conflict(parts, other, overwrite) for other in doubtful)
+            ):
+                time.sleep(POLL_SEC)
+            others = claims.others(MEMBER)
+            for other in others:
+                if conflict := _conflict(parts, other, overwrite):
+                    raise InputError(f"{parts.out}: {other} is {conflict}; wait until it has ended")
+            replaces = file_identity(parts.out) if overwrite else None
+            if others:
+                replaces = others[0].about["replaces"]
+            claims.take(
+                f"{MEMBER}{uuid.uuid4().hex[:12]}", provenance=parts.provenance, replaces=replaces
+            )
         if others:
             log.info("sharing the work with %s", ", ".join(map(str, others)))
         yield Share(parts, claims, replaces)
 
 
-def _others(parts: Parts, claims: Claims, overwrite: bool) -> list[Claim]:
-    """Return who is at work, having made sure that they live where it makes a difference."""
-    while (doubtful := claims.doubtful(MEMBER)) and (
-        overwrite or any(_conflict(parts, other, overwrite) for other in doubtful)
-    ):
-        time.sleep(POLL_SEC)
-    return claims.others(MEMBER)
-
-
-def _replaced(parts: Parts, others: list[Claim], overwrite: bool) -> str | None:
-    for other in others:
-        if conflict := _conflict(parts, other, overwrite):
-            raise InputError(f"{parts.out}: {other} is {conflict}; wait until it has ended")
-    if others:
-        replaces: str | None = others[0].about["replaces"]
-        return replaces
-    return file_identity(parts.out) if overwrite else None
-
-
 def _conflict(parts: Parts, other: Claim, overwrite: bool) -> str | None:
+    """What keeps this process from joining another one, in words, or None."""
     said = other.about.get("provenance")
     if not isinstance(said, Mapping) or "replaces" not in other.about:  # cut short, or damaged
         return "starting"

@@ -57,7 +57,7 @@ def of_annotations(database: Database, named: Subsets | None = None) -> list[Fin
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.json")
         path.write_text(json.dumps({"database": database}))
-        return list((check_file(path, named=named) if named else check_file(path)).findings)
+        return list(check_file(path, named=named).findings)
 
 
 def the(findings: Iterable[Finding], kind: str) -> Finding:

@@ -97,3 +97,12 @@ def test_provenance_says_how_frames_became_rows() -> None:
     assert i3d(fps=30).provenance()["fps"] == 30 and i3d().provenance()["fps"] == "per video"
     resized = ImportSettings(format="bmn").provenance()
     assert resized["fps"] is None and resized["resized"] and resized["extractor"] == "imported"
+
+
+def test_bmn_is_always_spread_and_others_where_it_is_said() -> None:
+    assert ImportSettings(format="bmn").spread and ImportSettings(format="npy", resized=True).spread
+    assert not i3d().spread
+    with pytest.raises(InputError, match="the format \\(bmn\\) or --resized is wrong"):
+        ImportSettings(format="bmn", offset_frames=0)
+    with pytest.raises(InputError, match="leave these out"):
+        i3d().changed(resized=True)

@@ -17,14 +17,14 @@ import pytest
 from torch import nn
 
 from tsatal.errors import InputError
-from tsatal.extract import extractor, prefetch
+from tsatal.extract import engine, prefetch
 from tsatal.extract.backbones.family import I3D_R50
 from tsatal.extract.backbones.i3d_r50 import Backbone
-from tsatal.extract.extractor import extract_video, extract_videos
+from tsatal.extract.engine import extract_video, prepare
+from tsatal.extract.extractor import Summary, extract_videos
 from tsatal.extract.prefetch import FrameStream
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sharing.share import Share
-from tsatal.extract.sharing.work import Summary
 from tsatal.extract.sources import find_videos
 from tsatal.extract.video import VideoError, read_frames
 from tsatal.formats.features import FeatureFile, VideoFeatures
@@ -46,7 +46,7 @@ class Averages:
 
 @pytest.fixture(autouse=True)
 def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extractor, "load_backbones", lambda *a, **k: {"rgb": Averages()})
+    monkeypatch.setattr(engine, "load_backbones", lambda *a, **k: {"rgb": Averages()})
 
 
 @pytest.fixture
@@ -104,8 +104,8 @@ def test_rows_are_the_networks_rows_projected(
 ) -> None:
     """The whole way with a real network, against decoding, network and matrix by hand."""
     backbone = Backbone(live_net)
-    monkeypatch.setattr(extractor, "load_backbones", lambda *a, **k: {"rgb": backbone})
-    monkeypatch.setattr(extractor, "I3D_R50", NARROW)
+    monkeypatch.setattr(engine, "load_backbones", lambda *a, **k: {"rgb": backbone})
+    monkeypatch.setattr(engine, "I3D_R50", NARROW)
     settings = ExtractSettings(weights="random", width=16, crop=32, resize=32, segment=10)
     run(folder, tmp_path / "out.h5", settings)
     frames = np.stack(list(read_frames(folder / "a.mp4", resize=32, crop=32)))
@@ -119,14 +119,14 @@ def test_videos_that_take_turns_give_the_rows_that_each_gives_alone(
 ) -> None:
     """Every video has state of its own in the network, and pieces of several are on their way."""
     turns: list[str] = []
-    begin = extractor.extract_video
+    begin = engine.extract_video
 
-    def watched(stream: FrameStream, *rest: Any, **named: Any) -> Any:
-        pieces = begin(stream, *rest, **named)
+    def watched(video_id: str, *rest: Any) -> Any:
+        pieces = begin(video_id, *rest)
 
         def go() -> Any:
             while True:
-                turns.append(stream.path.stem)
+                turns.append(video_id)
                 try:
                     yield next(pieces)
                 except StopIteration as end:
@@ -135,14 +135,14 @@ def test_videos_that_take_turns_give_the_rows_that_each_gives_alone(
         return go()
 
     backbone = Backbone(live_net)
-    monkeypatch.setattr(extractor, "load_backbones", lambda *a, **k: {"rgb": backbone})
-    monkeypatch.setattr(extractor, "I3D_R50", NARROW)
-    monkeypatch.setattr(extractor, "extract_video", watched)
+    monkeypatch.setattr(engine, "load_backbones", lambda *a, **k: {"rgb": backbone})
+    monkeypatch.setattr(engine, "I3D_R50", NARROW)
+    monkeypatch.setattr(engine, "extract_video", watched)
     shutil.copy(folder / "a.mp4", folder / "d.mp4")
     settings = ExtractSettings(weights="random", width=16, crop=32, resize=32, segment=4)
     alone = run(folder, tmp_path / "1.h5", settings.changed(at_once=1))
     assert turns == sorted(turns) and alone.done == ["a", "b", "c", "d"]
-    monkeypatch.setattr(extractor, "first_ready", lambda streams, n: min(streams, key=turns.count))
+    monkeypatch.setattr(engine, "first_ready", lambda streams, n: min(streams, key=turns.count))
     turns.clear()
     together = run(folder, tmp_path / "3.h5", settings.changed(at_once=3))
     assert turns[:5] == ["a", "b", "c", "a", "b"] and sorted(together.done) == alone.done
@@ -173,6 +173,23 @@ def test_a_slow_video_holds_up_no_other_and_a_broken_one_neither(
     assert sorted(done[:2]) == ["b", "c"] and summary.done[2:] == ["a"]
     assert list(summary.failed) == ["bad"]
     assert not any(t.name.startswith("decode ") for t in threading.enumerate())
+
+
+def test_every_video_is_told_of_once_its_rows_are_safe(folder: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "out.h5", list[str]()
+    (folder / "bad.mp4").write_bytes(b"no video")
+
+    def look(video: VideoFeatures) -> None:
+        [part] = [p for p in out.with_name("out.h5.parts").glob("*.h5") if p.name not in told]
+        with FeatureFile(part) as file:
+            assert file.video_ids == [video.video_id]
+            np.testing.assert_array_equal(file.rows(video.video_id, ["rgb"]), video.streams["rgb"])
+        told.append(part.name)
+
+    summary = extract_videos(find_videos(folder), out, SETTINGS, on_video=look)
+    assert summary.done == ["a", "b", "c"] and list(summary.failed) == ["bad"] and len(told) == 3
+    extract_videos(find_videos(folder), out, SETTINGS, on_video=look)
+    assert len(told) == 3  # those that are there already are not extracted
 
 
 def test_running_again_adds_what_is_new_and_counts_what_is_there(
@@ -292,7 +309,7 @@ def test_a_projection_that_does_not_fit_is_refused(folder: Path, tmp_path: Path)
 SLOW_RUN = """
 import signal, sys, time
 from pathlib import Path
-from tsatal.extract import extractor, prefetch
+from tsatal.extract import engine, extractor
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
 
@@ -304,7 +321,7 @@ class Slow:
         pairs = frames[: max(len(frames) // 2, 1) * 2 : 2].astype("float32")
         return pairs.mean(axis=(1, 2)).repeat(700, axis=1)[:, :2048] / 255
 
-extractor.load_backbones = lambda *a, **k: {"rgb": Slow()}
+engine.load_backbones = lambda *a, **k: {"rgb": Slow()}
 settings = ExtractSettings(weights="random", width=16, device="cpu", context=0)
 out = Path(sys.argv[2])
 summary = extractor.extract_videos(find_videos(sys.argv[1]), out, settings, show_progress=False)
@@ -354,7 +371,7 @@ def test_a_video_that_changes_while_it_is_read_fails(folder: Path) -> None:
     stream = FrameStream(video, SETTINGS)
     os.utime(video, ns=(0, 0))
     with pytest.raises(VideoError, match="was changed while it was being read"):
-        list(extract_video(stream, {"rgb": backbone}, extractor.prepare(SETTINGS)))
+        list(extract_video("a", stream, {"rgb": backbone}, prepare(SETTINGS)))
 
 
 def test_a_video_that_changes_while_it_is_read_is_failed_and_done_again(
@@ -393,5 +410,5 @@ def test_rows_that_somebody_removes_meanwhile_are_not_said_to_be_there(
     summary = run(folder, out)
     assert summary.done == ["b", "c"] and "its rows were removed" in summary.failed["a"]
     monkeypatch.undo()
-    monkeypatch.setattr(extractor, "load_backbones", lambda *a, **k: {"rgb": Averages()})
+    monkeypatch.setattr(engine, "load_backbones", lambda *a, **k: {"rgb": Averages()})
     assert run(folder, out).done == ["a"] and list(content(out)) == ["a", "b", "c"]

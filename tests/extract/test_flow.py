@@ -11,7 +11,7 @@ from torch import nn
 from tsatal.errors import InputError
 from tsatal.extract import flow
 from tsatal.extract.backbones.i3d_r50 import Backbone, normalise, random_i3d
-from tsatal.extract.extractor import prepare
+from tsatal.extract.engine import prepare
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.stitch import stitched_rows
 

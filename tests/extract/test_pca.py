@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tsatal.errors import InputError
-from tsatal.extract import extractor, pca
+from tsatal.extract import engine, pca
 from tsatal.extract.extractor import extract_videos
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
@@ -38,7 +38,8 @@ def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return {"rgb": Colours()}
 
     Colours.loaded = 0
-    monkeypatch.setattr(extractor, "load_backbones", load)
+    for module in (engine, pca):
+        monkeypatch.setattr(module, "load_backbones", load)
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_a_file_that_is_added_to_keeps_its_matrix(
 def test_a_test_set_is_projected_by_the_training_sets_matrix(folder: Path, tmp_path: Path) -> None:
     train, test, other = tmp_path / "train.h5", tmp_path / "test.h5", tmp_path / "other.h5"
     extract(folder / "a.mp4", train)
-    shared = ExtractSettings(**{**vars(PCA), "projection": str(train)})
+    shared = PCA.changed(projection=str(train))
     extract(folder / "b.mp4", test, shared)
     extract(folder / "b.mp4", other)
     with FeatureFile(train) as a, FeatureFile(test) as b:
@@ -106,9 +107,7 @@ def test_an_interrupted_fit_is_not_fitted_again(folder: Path, tmp_path: Path) ->
     videos = find_videos(folder)
 
     def fit() -> Path:
-        return pca.pca_file(
-            videos, tmp_path / "out.h5", PCA, lambda: {"rgb": Colours()}, overwrite=False  # type: ignore[dict-item]
-        )  # fmt: skip
+        return Path(pca.with_pca(PCA, videos, tmp_path / "out.h5", overwrite=False).projection)
 
     first = fit()
     stamp = first.stat().st_mtime_ns
@@ -119,12 +118,12 @@ def test_a_file_projected_otherwise_and_too_few_rows_are_refused(
     folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.h5"
-    extract(folder, out, ExtractSettings(**{**vars(PCA), "projection": "orthogonal"}))
+    extract(folder, out, PCA.changed(projection="orthogonal"))
     with pytest.raises(InputError, match="out.h5: was not projected by PCA"):
         extract(folder, out)
     assert extract(folder, out, overwrite=True) == ["a", "b"]
     with pytest.raises(InputError, match="PCA to 512 values needs more rows.*the sample has 60"):
-        extract(folder, tmp_path / "few.h5", ExtractSettings(**{**vars(PCA), "width": 512}))
+        extract(folder, tmp_path / "few.h5", PCA.changed(width=512))
 
 
 def test_rows_are_gathered_in_order_and_none_is_lost() -> None:

@@ -16,7 +16,8 @@ from tsatal.errors import InputError
 from tsatal.extract import extractor
 from tsatal.extract import ray_cluster as module
 from tsatal.extract.backbones.weights import Weights, file_sha256
-from tsatal.extract.extractor import Recipe, extract_videos, prepare
+from tsatal.extract.engine import Recipe, prepare
+from tsatal.extract.extractor import extract_videos
 from tsatal.extract.ray_cluster import Cluster, _with_own_weights, connect
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
@@ -141,10 +142,17 @@ def test_the_result_is_the_same_file(
     monkeypatch.setattr(extractor, "prepare", lambda *args, **kwargs: harmless_recipe(tmp_path))
     here, there = tmp_path / "here.h5", tmp_path / "there.h5"
     extract_videos(find_videos(folder), here, SETTINGS, show_progress=False)
+    told: list[VideoFeatures] = []
     summary = extract_videos(
-        find_videos(folder), there, SETTINGS, show_progress=False, engine=cluster
+        find_videos(folder),
+        there,
+        SETTINGS,
+        show_progress=False,
+        engine=cluster,
+        on_video=told.append,
     )
     assert sorted(summary.done) == ["a", "b", "c", "d"] and summary.video_sec > 6
+    assert [video.video_id for video in told] == summary.done
     with FeatureFile(here) as one, FeatureFile(there) as two:
         assert one.video_ids == two.video_ids and one.provenance == two.provenance
         for video_id in one.video_ids:

@@ -20,7 +20,7 @@ def uncut(net: torch.nn.Module, frames: np.ndarray) -> np.ndarray:
 def stitched(net: torch.nn.Module, frames: np.ndarray, segment: int, context: int) -> np.ndarray:
     backbone = Backbone(net)
     segments = cut_segments(frames, segment=segment, context=context)
-    return np.concatenate([backbone.rows(s.frames)[s.keep] for s in segments])
+    return np.concatenate([backbone.rows(clip)[keep] for clip, keep in segments])
 
 
 def noise(count: int, side: int = 32) -> np.ndarray:
@@ -117,11 +117,11 @@ def test_segments_hold_no_more_than_they_need_and_miss_nothing() -> None:
     for length in range(1, 200):
         frames = [np.array([number]) for number in range(length)]
         kept = []
-        for segment in cut_segments(iter(frames), segment=32, context=18):
-            seen = segment.frames[:, 0]
+        for clip, keep in cut_segments(iter(frames), segment=32, context=18):
+            seen = clip[:, 0]
             assert len(seen) <= 32 + 2 * 18 and (np.diff(seen) == 1).all()
-            first = seen[0] + 2 * segment.keep.start
-            kept += [first + 2 * n for n in range(segment.keep.stop - segment.keep.start)]
+            first = seen[0] + 2 * keep.start
+            kept += [first + 2 * n for n in range(keep.stop - keep.start)]
             assert seen[0] <= max(first - 18, 0)
             assert seen[-1] >= min(kept[-1] + 1 + 18, length - 1)
         assert kept == [2 * row for row in range(max(length // 2, 1))]

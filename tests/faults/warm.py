@@ -211,7 +211,7 @@ def _prepare() -> Any:
     from tsatal import pipeline
     from tsatal.cli import main
     from tsatal.exchange import exporter, importer
-    from tsatal.extract import extractor, projection
+    from tsatal.extract import engine, projection
     from tsatal.extract.backbones.weights import Weights
     from tsatal.reports import canvas
 
@@ -219,7 +219,7 @@ def _prepare() -> Any:
     assert pipeline and exporter and importer
     canvas.text_width("finds its font the first time")
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1, requires_grad=True))]).step()
-    changed: Any = extractor
+    changed: Any = engine
     nets = changed.load_backbones({"rgb": Weights("random")}, device="cpu", dtype="float32")
     matrix = projection.orthogonal_projection(2048, 512, seed=0)
     changed.load_backbones = lambda *_, **__: nets

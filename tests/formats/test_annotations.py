@@ -11,14 +11,20 @@ import pytest
 
 from tsatal.errors import InputError
 from tsatal.formats.annotations import (
+    ActionnessCurve,
     Annotations,
     Detection,
     Instance,
+    Problem,
     class_labels,
+    json_kind,
+    load_actionness,
     load_annotations,
     load_predictions,
     parse_annotations,
     predictions_json,
+    read_annotations,
+    repeated_keys,
 )
 
 from ..conftest import SHARED
@@ -107,6 +113,51 @@ def test_every_mistake_names_its_place(database: Any, message: str) -> None:
         parsed(database)
 
 
+def test_what_cannot_be_read_is_listed_and_the_rest_is_kept() -> None:
+    database: dict[str, Any] = {
+        "a": video(action(0, 1), action(2, 1), action(3, float("nan")), action(4, 5)),
+        "b": {"duration": "ten", "annotations": [action(0, 1)]},
+        "c": video(action(0, 1), duration=float("inf")),
+        "d": [],
+        "\ud800": video(action(0, 1)),
+    }
+    there, problems = read_annotations(json.dumps({"database": database}), source="a.json")
+    assert [(i.start_sec, i.end_sec) for i in there.videos["a"].instances] == [(0, 1), (4, 5)]
+    assert [len(v.instances) for v in there.videos.values()] == [2, 1, 1, 0]
+    assert [v.subset for v in there.videos.values()] == ["training", "", "training", ""]
+    assert [v.duration_sec for v in there.videos.values()] == [10, None, None, None]
+    assert problems == [
+        Problem("", r"'\ud800' is not valid text"),
+        Problem("a", "entry 1: the segment ends (1.0 s) before it starts (2.0 s)"),
+        Problem("a", "entry 2: 'end' must be a finite number, is nan"),
+        Problem("b", "has no 'subset'; ActivityNet-style JSON is needed (docs/feature_file.md)"),
+        Problem("c", "'duration' must be a finite number, is inf"),
+        Problem("d", "has no 'subset'; ActivityNet-style JSON is needed (docs/feature_file.md)"),
+    ]
+    with pytest.raises(InputError, match=r"a.json: '\\ud800' is not valid text"):
+        parsed(database)
+
+
+def test_keys_that_stand_twice_are_named_once_each() -> None:
+    text = '{"database": {"a": {"subset": "x", "subset": "y"}, "b": {}, "b": {}, "b": {}}}'
+    assert repeated_keys(text) == ["subset", "b"]
+    assert repeated_keys('{"a": {"x": 1}, "b": {"x": 1}}') == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('{"database": {}}', "annotations"),
+        ('{"version": 1, "results": {}}', "detections"),
+        ('{"a": 1}', None),
+        ('["database"]', None),
+    ],
+)
+def test_a_file_is_known_by_its_keys(text: str, kind: str | None, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text(text)
+    assert json_kind(tmp_path / "f") == kind
+
+
 def test_what_is_not_json_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a.json: not JSON \(line 2"):
         parse_annotations('{"database":\n nothing}', source="a.json")
@@ -161,6 +212,18 @@ def test_every_mistake_in_predictions_names_its_place(
 ) -> None:
     with pytest.raises(InputError, match=message):
         load_predictions(results(tmp_path, content))
+
+
+def test_actionness_is_optional_and_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    curve = ActionnessCurve(0.1, 0.2, (0.5, 1e-05))
+    path = tmp_path / "p.json"
+    path.write_text(predictions_json({"a": []}, {"a": curve}))
+    assert load_actionness(path) == {"a": curve}
+    for content in ("null", "{}"):
+        path.write_text(f'{{"results": {{}}, "actionness": {content}}}')
+        assert load_actionness(path) == {}
+    path.write_text(predictions_json({"a": []}))
+    assert load_actionness(path) == {}
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tsatal.errors import InputError
-from tsatal.extract.backbones.i3d_r50 import (
-    Backbone,
-    build_i3d,
-    choose_device,
-    choose_dtype,
-    normalise,
-    random_i3d,
-)
+from tsatal.extract.backbones.i3d_r50 import Backbone, build_i3d, normalise, random_i3d
 
 from ...conftest import ROOT
 
@@ -122,28 +114,6 @@ def test_rows_in_bfloat16_are_as_near_as_the_documentation_says(live_net: nn.Mod
         assert not np.array_equal(rough, exact)
         apart = np.linalg.norm(rough - exact, axis=1) / np.linalg.norm(exact, axis=1)
         assert apart.max() < int(percent) / 100
-
-
-def test_devices_and_dtypes() -> None:
-    assert choose_device("cpu") == "cpu"
-    assert choose_device("auto") in ("cpu", "cuda")
-    assert choose_dtype("auto", "cpu") == "float32"
-    assert choose_dtype("auto", "cuda:1") == "bfloat16"
-    assert choose_dtype("bfloat16", "cpu") == "bfloat16"
-    with pytest.raises(InputError, match="device must be"):
-        choose_device("tpu")
-    with pytest.raises(InputError, match="device must be"):
-        choose_device("cuda:first")
-    if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="no CUDA device"):
-            choose_device("cuda")
-
-
-def test_a_gpu_that_knows_no_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    for capability, dtype in (((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")):
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
-        assert choose_dtype("auto", "cuda") == dtype
 
 
 def test_rows_of_a_network_in_bfloat16_are_not_rounded_to_it(live_net: nn.Module) -> None:

@@ -54,12 +54,12 @@ def test_each_video_is_claimed_by_one_and_settled_by_the_others(tmp_path: Path) 
         ours, theirs = left("a", "b", "c", "d"), left("a", "b", "c", "d")
         settled: dict[str, str | None] = {}
         first = one.claim(ours, settled.__setitem__)
-        assert [next(first), next(first)] == ["a", "b"]
+        assert [next(first)[0], next(first)[0]] == ["a", "b"]
         second = two.claim(theirs, settled.__setitem__)
-        assert next(second) == "c"
+        assert next(second) == ("c", Path("c.mp4"))
         one.finish(video("a"))
         one.fail("b", "no pictures")
-        assert next(second) == "d"
+        assert next(second)[0] == "d"
         assert list(second) == [] and list(theirs) == ["a", "b"]
         assert list(two.claim(theirs, settled.__setitem__)) == []
         assert settled == {"a": None, "b": "no pictures"} and theirs == {}
@@ -107,7 +107,7 @@ def test_videos_of_a_process_that_has_died_are_taken_over(tmp_path: Path) -> Non
     with joined(tmp_path / "out.h5") as share:
         command = [sys.executable, "-c", script, str(share.parts.folder), part_name("a")]
         subprocess.run(command, check=False)
-        assert list(share.claim(left("a"), lambda *a: None)) == ["a"]
+        assert list(share.claim(left("a"), lambda *a: None)) == [("a", Path("a.mp4"))]
 
 
 def test_those_that_overwrite_replace_the_file_once(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_another_host_that_was_switched_off_stops_nobody_for_long(tmp_path: Path
 RUN = """
 import os, signal, sys, time
 from pathlib import Path
-from tsatal.extract import extractor
+from tsatal.extract import engine, extractor
 from tsatal.extract.sharing import parts
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
@@ -181,7 +181,7 @@ class Logging(parts.Parts):
         with open(sys.argv[2] + ".log", "a") as log:
             log.write(f"{os.getpid()} {video.video_id}\\n")
 
-extractor.load_backbones = lambda *args, **kwargs: {"rgb": Slow()}
+engine.load_backbones = lambda *args, **kwargs: {"rgb": Slow()}
 extractor.Parts = Logging
 settings = ExtractSettings(weights="random", width=16, device="cpu", segment=8, context=0)
 summary = extractor.extract_videos(
