@@ -66,7 +66,7 @@ class Peer:
             if "nms_1d_cpu" in str(e):
                 raise InputError(
                     f"{root}: its NMS extension is not built for this Python and torch ({e}); "
-                    f"cd {root}/libs/utils && python setup.py build_ext --inplace"
+                    "its own INSTALL.md says how"
                 ) from None
             raise InputError(f"{root}: cannot be imported ({e})") from None
 

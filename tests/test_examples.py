@@ -1,0 +1,107 @@
+"""The examples run as they stand: small, offline, in seconds."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tsatal.commands.demo import write_demo_videos
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+NOTEBOOK = EXAMPLES / "look_at_detections.ipynb"
+SMALL = ("model.width=16", "optim.epochs=2", "optim.batch_size=2")
+
+
+def example(name: str) -> ModuleType:
+    """Return an example as a module, without running its command line."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def cells(kind: str) -> list[str]:
+    """Return the sources of the notebook's cells of one kind."""
+    found = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in found if cell["cell_type"] == kind]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `videos` and, in `work`, what own_videos.py made of them."""
+    folder = tmp_path_factory.mktemp("example")
+    write_demo_videos(folder / "videos", training=2, validation=1, duration_sec=6.0, seed=0)
+    example("own_videos").main(
+        str(folder / "videos"),
+        str(folder / "work"),
+        overrides=SMALL,
+        weights="random",
+        resize=32,
+        crop=32,
+    )
+    return folder
+
+
+def test_own_videos_writes_features_a_run_and_detections(work: Path) -> None:
+    assert (work / "work" / "features.h5").exists()
+    assert (work / "work" / "run" / "report.html").exists()
+    found = json.loads((work / "work" / "found" / "predictions.json").read_text())
+    assert sorted(found["results"]) == ["training_00", "training_01", "validation_02"]
+
+
+def test_cached_features_are_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    average_map = example("cached_features").main(
+        tmp_path, overrides=("model.width=32", "optim.epochs=10", "data.windows_per_video=6")
+    )
+    assert average_map > 0.5  # the actions are plain to see
+    assert "12 videos; video_00 has 120 rows" in capsys.readouterr().out
+
+
+def test_compare_measures_prints_both_protocols(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # One instance, and two detections of it of equal tIoU 0.5. Under `anet` a tIoU of 0.5 reaches
+    # the threshold 0.5, under `thumos14` it must exceed it: 3 of 5 thresholds against 2 of 5.
+    instance = {"label": "run", "segment": [0, 10]}
+    truth = {"database": {"v": {"subset": "test", "annotations": [instance]}}}
+    found = {"results": {"v": [{"label": "run", "segment": [0, 5], "score": 0.9}]}}
+    for name, content in (("a.json", truth), ("p.json", found)):
+        (tmp_path / name).write_text(json.dumps(content))
+    averages = example("compare_measures").main(tmp_path / "p.json", tmp_path / "a.json")
+    assert averages == pytest.approx({"anet": 3 / 5, "thumos14": 2 / 5})
+    assert re.search(r"thumos14 +100\.00 +100\.00 +0\.00", capsys.readouterr().out)
+
+
+def test_the_notebook_runs(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(work)
+    names: dict[str, Any] = {}
+    for source in cells("code"):
+        exec(compile(source, NOTEBOOK.name, "exec"), names)
+    assert len(names["rows"]) == len(names["video"].detections)
+    assert "<" in names["video"]._repr_html_()
+    assert set(names["seconds"]) <= {"bounce", "circle", "pulse", "sweep"}
+
+
+def test_the_notebook_is_stored_without_output() -> None:
+    notebook = json.loads(NOTEBOOK.read_text("utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    for cell in notebook["cells"]:
+        assert set(cell) >= {"cell_type", "id", "metadata", "source"}
+        assert re.fullmatch(r"[a-zA-Z0-9-_]{1,64}", cell["id"])
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [] and cell["execution_count"] is None
+
+
+def test_every_example_is_tested_and_described() -> None:
+    files = {p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb")}
+    page = (EXAMPLES / "README.md").read_text("utf-8")
+    assert files == {
+        "own_videos.py", "cached_features.py", "compare_measures.py", "look_at_detections.ipynb",
+    }  # fmt: skip
+    assert all(f"({name})" in page for name in files)
