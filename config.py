@@ -39,7 +39,7 @@ def setting(default: Any, sentence: str, *, metavar: str | None = None, **bounds
     """A field of a model of settings.
 
     Args:
-        default: the value where none is given.
+        default: the value where none is given; `...` where one must be.
         sentence: what it means, for users: the comment in YAML, or an option's help.
         metavar: what the help of an option calls the value.
         bounds: `ge`, `gt`, `le`, `lt` and the like, as for pydantic's Field.

@@ -43,9 +43,8 @@ def settings_options(
 ) -> Callable[[Command], Command]:
     """A decorator that gives a command one option per field of a settings model.
 
-    The field's description is the option's help, its bounds and choices are the option's, and
-    `json_schema_extra={"metavar": ...}` names its value. A description may end with
-    "  [default: ...]" where the default is None.
+    `config.setting` makes such fields: its sentence is the help, its bounds and choices are the
+    option's. A sentence may end with "  [default: ...]" where the default is None.
 
     Args:
         model: the options' values together are its arguments.

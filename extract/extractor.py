@@ -182,6 +182,7 @@ def _extract_left(
 
     with contextlib.closing(bar.progress):
         while left and not (strict and summary.failed):
+            # A video is claimed only when the engine asks for it, just before it starts.
             claimed = share.claim(left, settle)
             results = engine.extract(claimed, bar.advance, recipe=recipe)
             with contextlib.closing(results):

@@ -7,23 +7,22 @@ from typing import Any, Literal
 import click
 import pytest
 from click.testing import CliRunner
-from pydantic import Field
 
 from tsatal.commands.options import settings_options
-from tsatal.config import Settings
+from tsatal.config import Settings, setting
 
 
 class Sample(Settings):
     """One field of every kind."""
 
-    layout: Literal["tall", "wide"] = Field(description="Which way.")
-    frame_rate: float | None = Field(None, gt=0, le=60, description="Rate.  [default: the file's]")
-    count: int = Field(3, ge=1, description="How many.")
-    where: Path | None = Field(None, description="A place.")
-    loud: bool = Field(False, description="Say more.")
-    turn: bool | None = Field(None, description="Turn it.  [default: found out]")
-    name: str = Field("x", description="A name.", json_schema_extra={"metavar": "NAME"})
-    hidden: int = Field(7, description="Not on the command line.")
+    layout: Literal["tall", "wide"] = setting(..., "Which way.")
+    frame_rate: float | None = setting(None, "Rate.  [default: the file's]", gt=0, le=60)
+    count: int = setting(3, "How many.", ge=1)
+    where: Path | None = setting(None, "A place.")
+    loud: bool = setting(False, "Say more.")
+    turn: bool | None = setting(None, "Turn it.  [default: found out]")
+    name: str = setting("x", "A name.", metavar="NAME")
+    hidden: int = setting(7, "Not on the command line.")
 
 
 @click.command()
