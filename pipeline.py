@@ -41,6 +41,7 @@ from .head.run import (
 from .head.training import train_head
 from .reports.comparison import comparison_table
 from .reports.report import write_report
+from .reports.tables import evaluation_table
 from .reports.viewer import view_predictions
 
 logger = logging.getLogger(__name__)
@@ -268,7 +269,7 @@ def table(measured: Mapping[str, Measured]) -> str:
     """Return what was measured as text: one evaluation, or several runs side by side."""
     evaluations = {name: m.evaluation for name, m in measured.items()}
     if len(measured) == 1:
-        return next(iter(evaluations.values())).table()
+        return evaluation_table(next(iter(evaluations.values())))
     configs = {name: load_run_description(Path(name))[0] for name in measured}
     return comparison_table(evaluations, configs)
 

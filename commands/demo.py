@@ -130,9 +130,10 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
 def command(out: Path, seed: int, device: str) -> None:
     """Make small videos, extract, train and evaluate, in a few minutes, with nothing else."""
     from .. import pipeline
+    from ..reports.tables import evaluation_table
 
     measured = pipeline.demo(out, seed=seed, device=device)
-    click.echo(measured.evaluation.table())
+    click.echo(evaluation_table(measured.evaluation))
     click.echo(
         "Features came from a network with random weights: real ones need --weights kinetics."
     )

@@ -91,24 +91,6 @@ class Evaluation:
             "notes": list(self.notes),
         }
 
-    def table(self) -> str:
-        """Return a text table of percentages per class and threshold, with headline and notes."""
-        width = max(map(len, [*self.per_class, "class"]))
-        heads = "".join(f"{h:>8}" for h in [*map(threshold_name, self.tious), "mean"])
-        lines = [
-            self.headline,
-            "average precision in % at tIoU thresholds",
-            "",
-            f"{'class':{width}}  instances{heads}",
-        ]
-        classes = self.per_class.items()
-        rows = [(label, self.instances_per_class[label], ap) for label, ap in classes]
-        for name, instances, ap in [*rows, ("mAP", self.num_instances, self.mean_ap)]:
-            figures = "".join(f"{100 * value:8.2f}" for value in [*ap, ap.mean()])
-            lines.append(f"{name:{width}}  {instances:9}{figures}")
-        lines.insert(-1, "-" * len(lines[-1]))
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
-
     def _by_threshold(self, values: np.ndarray) -> dict[str, float]:
         names = map(threshold_name, self.tious)
         return {name: float(value) for name, value in zip(names, values, strict=True)}

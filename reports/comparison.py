@@ -1,12 +1,13 @@
-"""Several runs measured alike, in one table."""
+"""Several evaluated runs in one text table, for the command `evaluate`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..config import Config
 from ..evaluation.average_precision import Evaluation, threshold_name
+from .tables import text_table
 
 SETTINGS_NAMED = 12  # that differ; the rest are counted
 MISSING = "-"
@@ -24,58 +25,41 @@ def comparison_table(
     """
     first = next(iter(evaluations.values()))
     heads = [f"tIoU {threshold_name(t)}" for t in first.tious]
-    totals = {k: [*e.mean_ap, e.average_map] for k, e in evaluations.items()}
+    totals = [["run", *heads, "average"]]
+    totals += [[k, *_percent([*e.mean_ap, e.average_map])] for k, e in evaluations.items()]
+    classes = [["class", *evaluations]]
+    for label in sorted({label for e in evaluations.values() for label in e.per_class}):
+        means = [e.per_class[label].mean() if label in e.per_class else None
+                 for e in evaluations.values()]  # fmt: skip
+        classes.append([label, *_percent(means)])
     blocks = [
-        [first.headline, "mean average precision in %"],
-        _table("run", [*heads, "average"], {k: _percent(v) for k, v in totals.items()}),
-        ["average precision in %, mean over the thresholds"],
-        _table("class", list(evaluations), _classes(evaluations)),
+        [first.headline, "mean average precision in %", *text_table(totals)],
+        ["average precision in %, mean over the thresholds", *text_table(classes)],
     ]
     differing = _differing(configs or {})
     if differing:
-        named = dict(list(differing.items())[:SETTINGS_NAMED])
-        more = len(differing) - len(named)
-        title = "settings that differ" + (f" (the first {len(named)}, {more} more)" if more else "")
-        blocks += [[title], _table("setting", list(configs or {}), named)]
+        more = len(differing) - SETTINGS_NAMED
+        title = "settings that differ"
+        title += f" (the first {SETTINGS_NAMED}, {more} more)" if more > 0 else ""
+        named = [["setting", *(configs or {})], *differing[:SETTINGS_NAMED]]
+        blocks.append([title, *text_table(named)])
     notes = [
         f"note: {name}: {e.headline}" for name, e in evaluations.items()
         if e.headline != first.headline
     ]  # fmt: skip
-    return "\n".join("\n".join(block) for block in [*_spaced(blocks), *([notes] if notes else [])])
+    return "\n".join(["\n\n".join("\n".join(block) for block in blocks), *notes])
 
 
-def _spaced(blocks: list[list[str]]) -> list[list[str]]:
-    """Return titles and tables in pairs, with an empty line before each but the first title."""
-    return [[*([""] if n and n % 2 == 0 else []), *block] for n, block in enumerate(blocks)]
+def _percent(shares: Iterable[float | None]) -> list[str]:
+    return [MISSING if share is None else f"{100 * share:.2f}" for share in shares]
 
 
-def _table(name: str, heads: list[str], rows: Mapping[str, list[str]]) -> list[str]:
-    lines = [[name, *heads], *([label, *cells] for label, cells in rows.items())]
-    first, *widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join([f"{line[0]:{first}}", *map(str.rjust, line[1:], widths)]) for line in lines]
-
-
-def _percent(values: list[float]) -> list[str]:
-    return [f"{100 * value:.2f}" for value in values]
-
-
-def _classes(evaluations: Mapping[str, Evaluation]) -> dict[str, list[str]]:
-    labels = sorted({label for e in evaluations.values() for label in e.per_class})
-    return {
-        label: [
-            f"{100 * e.per_class[label].mean():.2f}" if label in e.per_class else MISSING
-            for e in evaluations.values()
-        ]
-        for label in labels
-    }
-
-
-def _differing(configs: Mapping[str, Config]) -> dict[str, list[str]]:
-    """Return the settings in which the runs differ, with their values as text."""
+def _differing(configs: Mapping[str, Config]) -> list[list[str]]:
+    """Return the settings in which the runs differ: name, and the runs' values as text."""
     flat = [_flat(config) for config in configs.values()]
-    keys = list(dict.fromkeys(key for settings in flat for key in settings))
-    values = {key: [str(settings[key]) for settings in flat] for key in keys}
-    return {key: row for key, row in values.items() if len(set(row)) > 1}
+    keys = dict.fromkeys(key for settings in flat for key in settings)
+    rows = [[key, *(str(settings[key]) for settings in flat)] for key in keys]
+    return [row for row in rows if len(set(row[1:])) > 1]
 
 
 def _flat(config: Config) -> dict[str, Any]:

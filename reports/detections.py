@@ -12,8 +12,7 @@ from ..formats.annotations import AnnotatedVideo, Detection, predictions_json
 from ..formats.atomic import write_text
 from ..formats.names import file_names
 from ..head.detector import Found
-from .canvas import clock
-from .pictures import timeline
+from .pictures import clock, timeline
 
 PREDICTIONS, TABLE, TIMELINES = "predictions.json", "detections.csv", "timelines"
 NAMED = 3  # detections in the one line about a video

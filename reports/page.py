@@ -26,8 +26,9 @@ def page(*, title: str, name: str, data: Any, scripts: Sequence[str] = ()) -> st
             set as text, never as HTML.
         scripts: names of further scripts in this folder, put before the page's own.
     """
-    body, style = (_asset(f"{name}.{kind}") for kind in ("html", "css"))
-    script = "".join(_asset(f"{part}.js") for part in (*scripts, name))
+    body = _asset(f"{name}.html")
+    style = "".join(_asset(f"{part}.css") for part in ("timeline", name))
+    script = "".join(_asset(f"{part}.js") for part in ("timeline", *scripts, name))
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'

@@ -1,39 +1,75 @@
-"""Pictures of ground truth, detections and their average precision, as PNG files.
+"""Pictures of ground truth, detections and their average precision, drawn with matplotlib.
 
-Every picture says in its header what it was made from, so that it can be read alone.
+`evaluate` and `detect` save them as PNG, training takes a time line's pixels for TensorBoard, a
+notebook its SVG. A picture's caption says what it was made from, so that it can be read alone.
+Only matplotlib's object interface is used: no window is opened and nothing global is set.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MultipleLocator
 
 from ..evaluation.average_precision import ANET, Curve, Evaluation, quantity, threshold_name
 from ..formats.annotations import AMBIGUOUS, Detection, Instance
-from . import canvas
-from .canvas import GRID, INK, LINE, MARGIN, MUTED, PAPER, SMALL, Page, class_colours
+from ..formats.atomic import replacing
 
-TIMELINE_WIDTH, TIMELINE_LEFT = 1200, 104  # px
-TIMELINE_AXIS = TIMELINE_WIDTH - TIMELINE_LEFT - MARGIN - 6
-LANE, BAR, PAD, TICKS = 22, 18, 6, 34  # px: heights within a strip, and of what is below it
-MAX_STRIPS, MAX_LANES, MAX_TRUTH_LANES, MAX_TRUTH = 8, 6, 40, 1000
-READABLE_BAR = 16  # px that the median bar should have before a timeline needs no more strips
+DPI = 100
+INK, MUTED, GRID, PAPER, GREY = "#222222", "#666666", "#dddddd", "#f4f4f2", "#c4c4c4"
+# Okabe and Ito's colours, which the colour-blind can tell apart; for their pale yellow, a purple.
+HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A5195")
+SMALL, NORMAL, LARGE = 8, 9, 13  # points
+LINE = 0.2  # inches, of text
+SMALL_LETTER, LETTER, LARGE_LETTER = 6.6, 7.5, 11  # px, about, of each size
+LONGEST_LABEL = 40  # letters
+LEGEND: dict[str, Any] = {"fontsize": NORMAL, "title_fontsize": NORMAL, "frameon": False}
+LEGEND |= {"labelcolor": INK, "alignment": "left", "handlelength": 1.1}
+
+TIMELINE_WIDTH, TIMELINE_AXIS = 1200, 1090  # px: of the picture, and about that of its time axes
+LANE, BAR, BAND_GAP = 0.22, 0.8, 0.3  # inches; in lanes, a bar's height and the gap between bands
+MAX_STRIPS, MAX_LANES, MAX_TRUTH_LANES, MAX_TRUTH = 8, 6, 12, 1000
+READABLE_BAR = 16  # px that the median bar should have before a time line needs no more strips
 LEAST_BAR = 4  # px, so that an instance of no length is seen
-ROOM_FOR_WORDS = 60  # px, from which on a shortened label still tells something
+TICK_STEPS_SEC = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 
 CHART_WIDTH = 900  # px
-CURVES_LEFT, CURVES_SIDE = 60, 520  # px
 MANY_CLASSES, NAMED_OF_MANY = 10, 3  # above so many, only the best and the worst are named
-GREY = "#c4c4c4"  # of the curves that are not
 MOST_BARS = 500  # drawn of the best classes, and as many of the worst
-BARS_ROW, BARS_COUNTS, BARS_VALUES = 24, 68, 72  # px: a row's height, and two columns' widths
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that can be saved as PNG, or taken as pixels."""
+
+    figure: Figure
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture to `path` as PNG."""
+        with replacing(path) as aside, _boxes_for_unknown_letters():
+            self.figure.savefig(aside, format="png", dpi=DPI)
+
+    def pixels(self) -> np.ndarray:
+        """Return the picture as an image, (height, width, 3) uint8."""
+        canvas = FigureCanvasAgg(self.figure)
+        with _boxes_for_unknown_letters():
+            canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def timeline(
@@ -43,42 +79,61 @@ def timeline(
     truth: Sequence[Instance],
     detections: Sequence[Detection],
     labels: Sequence[str],
-) -> Page:
-    """Return a page with one video's ground truth above its detections.
+) -> Picture:
+    """Return a picture of one video's ground truth above its detections.
 
     A long video with many short actions is broken into strips, as text is into lines. What
-    overlaps in time is stacked: detections by falling score, so that the first row reads like the
-    result of a strict suppression. The fill is the stronger, the higher a score is beside the
+    overlaps in time is stacked: detections by falling score, so that the first lane reads like
+    the result of a strict suppression. The fill is the stronger, the higher a score is beside the
     video's best. Twice as many of the best are shown as there are instances, at least 10 and at
-    most 200, and no more than 6 at one instant; the header says so.
+    most 200, and no more than 6 at one instant; the caption says so.
 
     Args:
         labels: all classes of the data set, in one order for all pictures: it fixes the colours.
     """
     limit = min(200, max(10, 2 * len(truth)))
     best = sorted(detections, key=lambda d: d.score, reverse=True)[:limit]
-    spans = _strip_spans(duration_sec, truth, best)
-    least_sec = LEAST_BAR * (spans[0][1] - spans[0][0]) / TIMELINE_AXIS
-    above = _stacked(_truth_marks(truth)[:MAX_TRUTH], least_sec, max_lanes=MAX_TRUTH_LANES)
-    below = _stacked(_found_marks(best), least_sec, max_lanes=MAX_LANES)
-    strips = [
-        _Strip(*span, _within(above, span) if truth else None, _within(below, span))
-        for span in spans
-    ]
+    in_time = sorted(truth, key=lambda i: (i.start_sec, i.label))[:MAX_TRUTH]
+    edges = _strip_edges(duration_sec, truth, best)
+    extent, least_sec = edges[-1], LEAST_BAR * edges[1] / TIMELINE_AXIS
+    above = _stacked(in_time, least_sec, MAX_TRUTH_LANES)
+    top = max(bar.y for bar in above) + 1 + BAND_GAP if truth else 0.0
+    below = _stacked(best, least_sec, MAX_LANES, top=top)
+    bottom = max([top, *(bar.y for bar in below)]) + 1
+    caption = _timeline_caption(duration_sec, truth, detections, len(above), below)
 
-    colours = _timeline_colours(labels, [*above, *below])
-    caption = _timeline_caption(duration_sec, truth, below, len(detections), len(above))
-    legend_top = canvas.header_height(caption, TIMELINE_WIDTH)
-    top = legend_top + canvas.legend_height(colours, TIMELINE_WIDTH) + 2 * PAD
-    page = Page(TIMELINE_WIDTH, top + sum(s.height + TICKS for s in strips) + PAD)
-    page.header(video_id, caption)
-    page.legend(legend_top, colours, hatched=[AMBIGUOUS])
-    for strip in strips:
-        axes = page.axes(TIMELINE_LEFT, top, TIMELINE_AXIS, strip.height)
-        _draw_strip(axes, strip, colours, duration_sec=duration_sec, extent_sec=spans[-1][1])
-        _name_bands(page, top, strip, canvas.clock_unit(spans[-1][1]))
-        top += strip.height + TICKS
-    return page
+    # The colours are those of all labels; the legend names those that are there.
+    present = {bar.action.label for bar in [*above, *below]}
+    unlisted = sorted(present - {*labels, AMBIGUOUS})
+    colours = {**class_colours([*labels, *unlisted]), AMBIGUOUS: MUTED}
+    named = {label: colours[label] for label in colours if label in present}
+    longest = max((len(shortened(label)) for label in named), default=0)
+    columns = max(1, int(TIMELINE_WIDTH / (LETTER * (longest + 6))))
+
+    strips = len(edges) - 1
+    inches = strips * (LANE * bottom + 1.6 * LINE) + LINE * (2 + math.ceil(len(named) / columns))
+    figure, rows = _figure(video_id, caption, TIMELINE_WIDTH, inches, rows=strips)
+    bands = {"truth": BAR / 2, "detected": top + BAR / 2} if truth else {"detected": BAR / 2}
+    for axes, start, end in zip(rows, edges[:-1], edges[1:], strict=True):
+        axes.set(xlim=(start, end), ylim=(bottom, BAR - 1))
+        axes.set_yticks([*bands.values()], [*bands], fontsize=NORMAL, color=INK)
+        axes.axvspan(start, max(start, min(duration_sec, end)), color=PAPER, linewidth=0, zorder=0)
+        axes.axhline(top - (1 - BAR + BAND_GAP) / 2, color="white", linewidth=2, zorder=0.4)
+        _set_clock(axes, extent)
+        _draw_bars(axes, [*above, *below], colours)
+    rows[-1].set_xlabel(clock_unit(extent), loc="left", fontsize=SMALL, color=MUTED)
+    # The blank is for names that begin with "_", which matplotlib would leave out.
+    entries = [Patch(label=f" {plain(shortened(k))}", **_look(k, c)) for k, c in named.items()]
+    figure.legend(handles=entries, loc="outside lower left", ncols=columns, **LEGEND)
+    return Picture(figure)
+
+
+def timeline_svg(**arguments: Any) -> str:
+    """Return the picture of `timeline`, whose arguments these are, as an SVG element."""
+    text = io.StringIO()
+    with _boxes_for_unknown_letters():
+        timeline(**arguments).figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
 
 
 def precision_recall_figure(
@@ -101,22 +156,40 @@ def precision_recall_figure(
     k = names.index(threshold_name(tiou))
     ap = {label: float(values[k]) for label, values in evaluation.per_class.items()}
     ranked = sorted(ap, key=lambda label: -ap[label])
-    colours = _curve_colours(ranked)
+    named = ranked
+    colours = class_colours(sorted(ranked))
+    if len(ranked) > MANY_CLASSES:
+        named = [*ranked[:NAMED_OF_MANY], *ranked[-NAMED_OF_MANY:]]
+        colours = dict(zip(named, HUES, strict=False))
 
-    top = canvas.header_height(evaluation.headline, CHART_WIDTH) + 2 * LINE
-    page = Page(CHART_WIDTH, top + CURVES_SIDE + 60)
-    page.header(f"mAP {evaluation.mean_ap[k]:.1%} at tIoU {names[k]}", evaluation.headline)
-    axes = page.axes(CURVES_LEFT, top, CURVES_SIDE, CURVES_SIDE)
+    title = f"mAP {evaluation.mean_ap[k]:.1%} at tIoU {names[k]}"
+    figure, [axes] = _figure(title, evaluation.headline, CHART_WIDTH, 6)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=np.arange(6) / 5, yticks=np.arange(6) / 5)
     axes.grid(color=GRID, linewidth=0.8)
+    axes.set_xlabel("recall", color=MUTED, fontsize=NORMAL)
     precision = "precision (monotone envelope)" if evaluation.protocol == ANET else "precision"
-    page.write(MARGIN, top - LINE, precision, colour=MUTED)
-    middle, below = CURVES_LEFT + CURVES_SIDE / 2, top + CURVES_SIDE + 36
-    page.write(middle, below, "recall", colour=MUTED, align="center")
+    axes.set_ylabel(precision, color=MUTED, fontsize=NORMAL)
 
-    _draw_curves(axes, {label: curves[label] for label in ranked}, colours)
-    _curve_legend(page, top, float(evaluation.mean_ap[k]), ap, colours)
-    page.save(path)
+    others = [label for label in ranked if label not in named]
+    words = {label: f"{len(others)} classes between" for label in others[:1]}
+    words |= {label: f"{100 * ap[label]:.1f}  {plain(shortened(label, 22))}" for label in named}
+    # Named curves grow thinner from the best to the worst, so that those that coincide show.
+    widths = dict(zip(named, np.linspace(2.8, 1.2, len(named)), strict=True))
+    for label in [*others, *named]:
+        # Steps whose area is the average precision.
+        recall, precisions = curves[label]
+        (line,) = axes.plot([0.0, *recall], [*precisions[:1], *precisions] or [math.nan])
+        line.set(drawstyle="steps-pre", clip_on=False, label=words.get(label))
+        line.set(color=colours.get(label, GREY), linewidth=widths.get(label, 0.7))
+    if len(ranked) > 1:
+        grid = np.linspace(0, 1, 501)
+        # Beyond a curve's last hit its precision is 0.
+        at_grid = [np.append(p, 0.0)[np.searchsorted(r, grid - 1e-9)] for r, p in curves.values()]
+        (line,) = axes.plot(grid, np.mean(at_grid, axis=0), color=INK, linewidth=3.2)
+        line.set(drawstyle="steps-pre", clip_on=False)
+        line.set_label(f"{100 * evaluation.mean_ap[k]:.1f}  mean")
+    figure.legend(loc="outside right center", title="average precision in %", **LEGEND)
+    Picture(figure).save(path)
 
 
 def per_class_ap_figure(path: str | Path, evaluation: Evaluation) -> None:
@@ -128,271 +201,200 @@ def per_class_ap_figure(path: str | Path, evaluation: Evaluation) -> None:
     ranked = sorted(evaluation.per_class, key=lambda k: -evaluation.per_class[k].mean())
     ranked = ranked[:MOST_BARS] + ranked[max(len(ranked) - MOST_BARS, MOST_BARS) :]
     values = 100 * np.array([evaluation.per_class[label] for label in ranked])  # (C, K)
-    names_right = MARGIN + max(canvas.text_width(canvas.shortened(label)) for label in ranked)
-    counts_right, values_right = names_right + BARS_COUNTS, CHART_WIDTH - MARGIN
-    title, caption = _bars_words(evaluation)
+    means, rows = values.mean(axis=1), np.arange(len(ranked))
+    tious = ", ".join(map(threshold_name, evaluation.tious))
 
-    top = canvas.header_height(caption, CHART_WIDTH) + 2 * LINE
-    page = Page(CHART_WIDTH, top + BARS_ROW * len(ranked) + 48)
-    page.header(title, caption)
-    page.write(counts_right, top - LINE / 2, "instances", SMALL, colour=MUTED, align="right")
-    page.write(values_right, top - LINE / 2, "AP in %", SMALL, colour=MUTED, align="right")
-    for row, (label, value) in enumerate(zip(ranked, values.mean(axis=1), strict=True)):
-        y, count = top + BARS_ROW * (row + 0.5), f"{evaluation.instances_per_class[label]:,}"
-        page.write(names_right, y, canvas.shortened(label), align="right")
-        page.write(counts_right, y, count, colour=MUTED, align="right")
-        page.write(values_right, y, f"{value:.1f}", align="right")
-    left, right = counts_right + 14, values_right - BARS_VALUES
-    axes = page.axes(left, top, right - left, BARS_ROW * len(ranked))
-    _draw_bars(axes, values, mean=100 * evaluation.average_map)
-    page.save(path)
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """What a bar of a timeline stands for; `strength` (0 to 1) is that of its fill."""
-
-    label: str
-    start_sec: float
-    end_sec: float
-    score: float | None = None
-    strength: float = 1.0
-    lane: int = 0
-
-    def words(self, room: float) -> str:
-        """Return what may be written into a bar of `room` px."""
-        if self.score is not None:
-            choices = [f"{self.label} {self.score:.2g}", f"{self.score:.2g}"]
-        elif self.label == AMBIGUOUS:
-            choices = []
-        elif room < ROOM_FOR_WORDS:
-            choices = [self.label]
-        else:
-            choices = [canvas.shortened(self.label, SMALL, room)]
-        return next((w for w in choices if canvas.text_width(w, SMALL) <= room), "")
-
-
-@dataclass(frozen=True)
-class _Strip:
-    """One line of a timeline: from when to when (seconds), and what lies in it.
-
-    `truth` is None where the whole video has none: its band is then left out.
-    """
-
-    start_sec: float
-    end_sec: float
-    truth: list[_Mark] | None
-    found: list[_Mark]
-
-    @property
-    def found_top(self) -> float:
-        if self.truth is None:
-            return PAD
-        return 2 * PAD + LANE * (1 + max((m.lane for m in self.truth), default=0))
-
-    @property
-    def height(self) -> float:
-        return self.found_top + PAD + LANE * (1 + max((m.lane for m in self.found), default=0))
-
-
-def _truth_marks(truth: Iterable[Instance]) -> list[_Mark]:
-    ordered = sorted(truth, key=lambda i: (i.start_sec, i.label))
-    return [_Mark(i.label, i.start_sec, i.end_sec) for i in ordered]
-
-
-def _found_marks(best: Sequence[Detection]) -> list[_Mark]:
-    floor = min([0.0, *(d.score for d in best)])
-    scale = max((d.score - floor for d in best), default=0.0) or 1.0
-    strengths = [0.15 + 0.85 * (d.score - floor) / scale for d in best]
-    return [
-        _Mark(d.label, d.start_sec, d.end_sec, d.score, strength)
-        for d, strength in zip(best, strengths, strict=True)
+    title = f"mAP {evaluation.average_map:.1%} at tIoU {tious}"
+    caption = f"{evaluation.headline}  ·  after a name: instances and AP in %  ·  dashed: mAP"
+    caption += "  ·  bar: mean over tIoU  ·  line: from the least to the greatest"
+    if len(evaluation.per_class) > len(ranked):
+        caption += f"  ·  the best {MOST_BARS} and the worst"
+    figure, [axes] = _figure(title, caption, CHART_WIDTH, 0.24 * len(ranked) + 2 * LINE)
+    axes.barh(rows, means, height=0.62, color=mixed(HUES[0], "white", 0.3))
+    axes.hlines(rows, values.min(axis=1), values.max(axis=1), color=INK, linewidth=1.2)
+    axes.axvline(100 * evaluation.average_map, color=INK, linewidth=1, linestyle="--")
+    axes.set(xlim=(0, min(100, 5 + 1.1 * values.max())), ylim=(len(ranked) - 0.5, -0.5))
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    names = [
+        f"{plain(shortened(label))} ({evaluation.instances_per_class[label]:,})  {mean:.1f}"
+        for label, mean in zip(ranked, means, strict=True)
     ]
+    axes.set_yticks(rows, names, fontsize=NORMAL, color=INK)
+    Picture(figure).save(path)
 
 
-def _strip_spans(
+def class_colours(labels: Sequence[str]) -> dict[str, str]:
+    """Return a colour for every label, the same in all pictures drawn with the same list.
+
+    Seven hues, then the same hues darker, then lighter; after 21 labels they repeat.
+    """
+    shades = [*HUES, *(mixed(hue, other, 0.45) for other in ("black", "white") for hue in HUES)]
+    return {label: shades[k % len(shades)] for k, label in enumerate(labels)}
+
+
+def clock(seconds: float, extent_sec: float) -> str:
+    """Return an instant of a video `extent_sec` long in the unit that `clock_unit` names."""
+    if extent_sec < 120:
+        return f"{seconds:.4g}"
+    hours, rest = divmod(round(seconds), 3600)
+    minutes = f"{rest // 60}:{rest % 60:02d}"
+    return minutes if extent_sec < 3600 else f"{hours}:{minutes.zfill(5)}"
+
+
+def clock_unit(extent_sec: float) -> str:
+    """Return how the instants of a video `extent_sec` long are written."""
+    return "seconds" if extent_sec < 120 else "min:s" if extent_sec < 3600 else "h:min:s"
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """An action on a time line: its lane, from the top, and the `strength` (0 to 1) of its fill."""
+
+    action: Instance | Detection
+    y: float
+    strength: float
+
+
+def _strip_edges(
     duration_sec: float, truth: Sequence[Instance], best: Sequence[Detection]
-) -> list[tuple[float, float]]:
-    """Return the strips' spans: as many as it takes to make the median bar readable."""
+) -> list[float]:
+    """Return where strips begin and end: as many as it takes to make the median bar readable."""
     extent = max([duration_sec, 1e-3, *(i.end_sec for i in truth)])
     lengths = [e.end_sec - e.start_sec for e in truth or best]
-    median = max(statistics.median(lengths or [extent]), 1e-6)
+    median = max(np.median(lengths or [extent]), 1e-6)
     wanted = math.ceil(READABLE_BAR * extent / (TIMELINE_AXIS * median))
     strips = min(MAX_STRIPS, wanted, 1 + len(lengths) // 8)
-    if strips == 1:
-        return [(0.0, extent)]
-    step = canvas.tick_step(extent / strips)
-    span = math.ceil(extent / strips / step) * step
-    return [(k * span, (k + 1) * span) for k in range(math.ceil(extent / span))]
+    return [extent * k / strips for k in range(strips + 1)]
 
 
-def _stacked(marks: Sequence[_Mark], least_sec: float, max_lanes: int | None = None) -> list[_Mark]:
-    """Return the marks, each in the first lane that is free there; none past `max_lanes`."""
-    lanes: list[list[tuple[float, float]]] = []
-    placed = []
-    for mark in marks:
-        start, end = mark.start_sec, max(mark.end_sec, mark.start_sec + least_sec)
-        taken = [any(start < e and s < end for s, e in lane) for lane in lanes]
-        lane = taken.index(False) if False in taken else len(lanes)
-        if lane == max_lanes:
-            continue
-        if lane == len(lanes):
-            lanes.append([])
-        lanes[lane].append((start, end))
-        placed.append(replace(mark, lane=lane))
-    return placed
-
-
-def _within(marks: Iterable[_Mark], span: tuple[float, float]) -> list[_Mark]:
-    return [m for m in marks if m.start_sec < span[1] and (m.end_sec > span[0] or not span[0])]
-
-
-def _timeline_colours(labels: Sequence[str], marks: Iterable[_Mark]) -> dict[str, str]:
-    present = {mark.label for mark in marks}
-    every = [*labels, *sorted(present - {*labels, AMBIGUOUS})]
-    colours = {**class_colours(every), AMBIGUOUS: MUTED}
-    return {label: colour for label, colour in colours.items() if label in present}
+def _stacked(
+    actions: Sequence[Instance | Detection], least_sec: float, max_lanes: int, *, top: float = 0.0
+) -> list[_Bar]:
+    """Return the actions as bars, each in the first lane that is free then; none past the last."""
+    scores = [a.score for a in actions if isinstance(a, Detection)]
+    floor = min([0.0, *scores])
+    scale = max([0.0, *scores]) - floor or 1.0
+    lanes: list[list[tuple[float, float]]] = [[] for _ in range(max_lanes)]
+    bars = []
+    for action in actions:
+        start, end = action.start_sec, max(action.end_sec, action.start_sec + least_sec)
+        for k, lane in enumerate(lanes):
+            if all(start >= e or s >= end for s, e in lane):
+                lane.append((start, end))
+                share = (action.score - floor) / scale if isinstance(action, Detection) else 1.0
+                bars.append(_Bar(action, top + k, 0.15 + 0.85 * share))
+                break
+    return bars
 
 
 def _timeline_caption(
-    duration_sec: float, truth: Sequence[Instance], shown: Sequence[_Mark], number: int, drawn: int
+    duration_sec: float,
+    truth: Sequence[Instance],
+    detections: Sequence[Detection],
+    drawn: int,
+    shown: Sequence[_Bar],
 ) -> str:
-    unit, _, _ = canvas.clock_unit(duration_sec).partition(":")
+    """Return how long the video is, and how many instances are drawn and detections shown."""
+    unit, _, _ = clock_unit(duration_sec).partition(":")
     ambiguous = sum(i.label == AMBIGUOUS for i in truth)
     instances = quantity(len(truth) - ambiguous, "instance") if truth else "no annotated instances"
     instances += f" and {ambiguous} {AMBIGUOUS}" if ambiguous else ""
-    parts = [f"{canvas.clock(duration_sec, duration_sec)} {unit}", instances]
     beyond = sum(i.end_sec > duration_sec + 1e-3 for i in truth)
-    parts[-1] += f" ({beyond} past the end of the video)" if beyond else ""
-    parts[-1] += f" ({drawn} of them drawn)" if drawn < len(truth) else ""
-    if len(shown) == number:
-        parts.append(quantity(number, "detection") if number else "no detections")
-    else:
-        least = min((m.score for m in shown if m.score is not None), default=math.inf)
-        parts.append(
-            f"the best {len(shown)} of {quantity(number, 'detection')}: "
-            f"scores from {least:.2g}, at most {MAX_LANES} at an instant"
-        )
+    instances += f" ({beyond} past the end of the video)" if beyond else ""
+    instances += f" ({drawn} of them drawn)" if drawn < len(truth) else ""
+    found = quantity(len(detections), "detection") if detections else "no detections"
+    if len(shown) < len(detections):
+        least = min(bar.action.score for bar in shown if isinstance(bar.action, Detection))
+        found = f"the best {len(shown)} of {found}: scores from {least:.2g}"
+        found += f", at most {MAX_LANES} at an instant"
+    parts = [f"{clock(duration_sec, duration_sec)} {unit}", instances, found]
     return "  ·  ".join([*parts, "stronger fill, higher score"] if shown else parts)
 
 
-def _draw_strip(
-    axes: Axes,
-    strip: _Strip,
-    colours: Mapping[str, str],
-    *,
-    duration_sec: float,
-    extent_sec: float,
-) -> None:
-    canvas.time_axis(axes, strip.start_sec, strip.end_sec, extent_sec=extent_sec)
-    axes.set(ylim=(strip.height, 0), yticks=[])
-    lasts = max(0.0, min(duration_sec, strip.end_sec) - strip.start_sec)
-    axes.add_patch(Rectangle((strip.start_sec, 0), lasts, strip.height, fc=PAPER, zorder=0))
-    if strip.truth is not None:
-        axes.axhline(strip.found_top - PAD / 2, color="white", linewidth=2, zorder=0.4)
-    for marks, top in ((strip.truth or [], PAD), (strip.found, strip.found_top)):
-        for mark in marks:
-            _draw_mark(axes, strip, mark, top + LANE * mark.lane, colours[mark.label])
-
-
-def _draw_mark(axes: Axes, strip: _Strip, mark: _Mark, y: float, colour: str) -> None:
-    pixel = (strip.end_sec - strip.start_sec) / TIMELINE_AXIS
-    start, end = max(mark.start_sec, strip.start_sec), min(mark.end_sec, strip.end_sec)
-    hatched = mark.label == AMBIGUOUS
-    fill = PAPER if hatched else canvas.mixed(colour, "white", 1 - mark.strength)
-    # A pixel less on either side keeps bars apart that touch.
-    corner = (start + pixel, y + (LANE - BAR) / 2)
-    bar = Rectangle(corner, max(end - start, LEAST_BAR * pixel) - 2 * pixel, BAR, facecolor=fill)
-    bar.set(edgecolor=colour, linewidth=0.8, hatch=canvas.HATCH if hatched else None, zorder=3)
-    axes.add_patch(bar)
-    words, ink = mark.words((end - start) / pixel - 8), canvas.ink_on(fill)
-    canvas.write(axes, (start + end) / 2, y + LANE / 2, words, SMALL, colour=ink, align="center")
-
-
-def _name_bands(page: Page, top: float, strip: _Strip, unit: str) -> None:
-    page.write(TIMELINE_LEFT - 12, top + strip.found_top + LANE / 2, "detected", align="right")
-    if strip.truth is not None:
-        page.write(TIMELINE_LEFT - 12, top + PAD + LANE / 2, "truth", align="right")
-    y = top + strip.height + 14
-    page.write(TIMELINE_LEFT - 32, y, unit, SMALL, colour=MUTED, align="right")
-
-
-def _curve_colours(ranked: Sequence[str]) -> dict[str, str]:
-    """Return the colours of the curves that have one, best first."""
-    if len(ranked) <= MANY_CLASSES:
-        colours = class_colours(sorted(ranked))
-        return {label: colours[label] for label in ranked}
-    named = [*ranked[:NAMED_OF_MANY], *ranked[-NAMED_OF_MANY:]]
-    return dict(zip(named, canvas.HUES, strict=False))
-
-
-def _draw_curves(axes: Axes, curves: Mapping[str, Curve], colours: Mapping[str, str]) -> None:
-    """Draw the steps whose area is the average precision, and above them their mean.
-
-    Coloured curves grow thinner from the best to the worst, so that those that coincide show.
-    """
-    widths = dict(zip(colours, np.linspace(2.8, 1.2, len(colours)), strict=True))
-    for label in [*(k for k in curves if k not in colours), *colours]:
-        recall, precision = curves[label]
-        x, y = [0.0, *recall], [*precision[:1], *precision]
-        if len(recall):
-            (line,) = axes.plot(x, y, drawstyle="steps-pre", clip_on=False)
-            line.set(color=colours.get(label, GREY), linewidth=widths.get(label, 0.7))
-    if len(curves) > 1:
-        grid = np.linspace(0, 1, 501)
-        mean = np.mean([_precision_at(curve, grid) for curve in curves.values()], axis=0)
-        axes.plot(grid, mean, color=INK, linewidth=3.2, drawstyle="steps-pre", clip_on=False)
-
-
-def _precision_at(curve: Curve, grid: np.ndarray) -> np.ndarray:
-    """Return the precision at the recalls `grid`; beyond the last hit it is 0."""
-    recall, precision = curve
-    return np.append(precision, 0.0)[np.searchsorted(recall, grid - 1e-9)]
-
-
-def _curve_legend(
-    page: Page, top: float, mean: float, ap: Mapping[str, float], colours: Mapping[str, str]
-) -> None:
-    """Write the mean and the average precisions of the coloured classes beside the curves."""
-    left, y = CURVES_LEFT + CURVES_SIDE + 48, top - LINE
-    page.write(left, y, "average precision in %", colour=MUTED)
-    rows = [(label, ap[label], colour) for label, colour in colours.items()]
-    if len(ap) > 1:
-        rows.insert(0, ("mean", mean, INK))
-    if len(ap) > len(colours):
-        between = quantity(len(ap) - len(colours), "class", "classes")
-        rows.insert(1 + NAMED_OF_MANY, (f"{between} between", math.nan, GREY))
-    for label, value, colour in rows:
-        y += 22
-        page.swatch(left, y, colour)
-        page.write(left + 62, y, "" if math.isnan(value) else f"{100 * value:.1f}", align="right")
-        page.write(left + 74, y, canvas.shortened(label, room=CHART_WIDTH - left - 74 - MARGIN))
-
-
-def _bars_words(evaluation: Evaluation) -> tuple[str, str]:
-    names = [threshold_name(t) for t in evaluation.tious]
-    headline = evaluation.headline
-    if len(evaluation.per_class) > 2 * MOST_BARS:
-        headline += f"  ·  the best {MOST_BARS} and the worst"
-    if len(names) == 1:
-        return f"mAP {evaluation.average_map:.1%} at tIoU {names[0]}", headline
-    title = f"mAP {evaluation.average_map:.1%}, average over {len(names)} tIoU thresholds"
-    return title, (
-        f"{headline}  ·  bar: mean over tIoU {', '.join(names)}"
-        "  ·  line: from the least to the greatest"
-    )
-
-
-def _draw_bars(axes: Axes, values: np.ndarray, *, mean: float) -> None:
-    """Draw the rows of `values` (C, K), in percent, as bars from the top down, and their mean."""
-    rows = np.arange(len(values)) + 0.5
-    limit = min(100, 10 * math.ceil(values.max() / 10 + 0.1))
-    axes.set(xlim=(0, limit), ylim=(len(values), 0), yticks=[])
+def _set_clock(axes: Axes, extent_sec: float) -> None:
+    """Put at most a dozen ticks on the axis, written to suit a video `extent_sec` long."""
+    start, end = axes.get_xlim()
+    step = next((s for s in TICK_STEPS_SEC if (end - start) / s <= 12), (end - start) / 12)
+    axes.xaxis.set_major_locator(MultipleLocator(step))
+    axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds, extent_sec))
     axes.grid(axis="x", color=GRID, linewidth=0.8)
-    blue = canvas.mixed(canvas.HUES[0], "white", 0.3)
-    axes.barh(rows, values.mean(axis=1), height=0.62, color=blue)
-    if values.shape[1] > 1:
-        axes.hlines(rows, values.min(axis=1), values.max(axis=1), color=INK, linewidth=1.2)
-    axes.axvline(mean, color=INK, linewidth=1, linestyle=(0, (4, 3)), clip_on=False)
-    side = "left" if mean < 0.8 * limit else "right"
-    canvas.write(axes, mean, -LINE / 2 / BARS_ROW, f"mean {mean:.1f}", SMALL, align=side)
+
+
+def _draw_bars(axes: Axes, bars: Sequence[_Bar], colours: Mapping[str, str]) -> None:
+    """Draw the bars that are within the axes, and into them label and score, or score, or none."""
+    first, last = axes.get_xlim()
+    pixel = (last - first) / TIMELINE_AXIS
+    for bar in bars:
+        action = bar.action
+        if action.start_sec >= last or (action.end_sec <= first and first > 0):
+            continue
+        start = max(action.start_sec, first)
+        length = max(min(action.end_sec, last) - start, LEAST_BAR * pixel)
+        look = _look(action.label, colours[action.label], bar.strength)
+        # A pixel less on either side keeps bars apart that touch.
+        corner, width = (start + pixel, bar.y), length - 2 * pixel
+        axes.add_patch(Rectangle(corner, width, BAR, linewidth=0.8, **look))
+        score = f"{action.score:.2g}" if isinstance(action, Detection) else ""
+        letters = (length / pixel - 8) / SMALL_LETTER
+        words = f"{action.label} {score}".strip()
+        words = words if len(words) <= letters else score if len(score) <= letters else ""
+        if words and action.label != AMBIGUOUS:
+            is_light = np.dot(to_rgb(look["facecolor"]), (0.3, 0.59, 0.11)) > 0.52
+            axes.text(
+                start + length / 2, bar.y + BAR / 2, plain(words), fontsize=SMALL, in_layout=False,
+                color=INK if is_light else "white", ha="center", va="center_baseline",
+            )  # fmt: skip
+
+
+def _figure(
+    title: str, caption: str, width_px: int, inches: float, *, rows: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a header, and so many inches of axes for the layout engine to place."""
+    caption = "\n".join(textwrap.wrap(plain(caption), int(width_px / LETTER)))
+    header = LINE * (caption.count("\n") + 3)
+    height = header + inches
+    layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.06, rect=(0, 0, 1, inches / height))
+    figure = Figure((width_px / DPI, height), dpi=DPI, facecolor="white", layout=layout)
+    title = plain(shortened(title, width_px / LARGE_LETTER))
+    figure.text(0.02, 1 - 0.15 / height, title, size=LARGE, weight="bold", color=INK, va="top")
+    figure.text(0.02, 1 - 0.45 / height, caption, size=NORMAL, color=MUTED, va="top")
+    every = list(figure.subplots(rows, squeeze=False)[:, 0])
+    for axes in every:
+        axes.set_axisbelow(True)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, pad=6, labelsize=SMALL, labelcolor=MUTED)
+    return figure, every
+
+
+def shortened(words: str, letters: float = LONGEST_LABEL) -> str:
+    """Return `words`, or of more than so many letters their start and end around a "…"."""
+    if len(words) <= letters:
+        return words
+    head = int(0.6 * letters)
+    return f"{words[:head]}…{words[len(words) - int(letters) + head + 1 :]}"
+
+
+def _look(label: str, colour: str, strength: float = 1.0) -> dict[str, Any]:
+    """Return how the actions of a label are drawn: Ambiguous ones hatched."""
+    if label == AMBIGUOUS:
+        return {"edgecolor": colour, "facecolor": PAPER, "hatch": "//////"}
+    return {"edgecolor": colour, "facecolor": mixed(colour, "white", 1 - strength)}
+
+
+def plain(words: str) -> str:
+    """Return `words` so that matplotlib draws them as they are: no formulas, no odd characters."""
+    return "".join(c if c.isprintable() else " " for c in words).replace("$", r"\$")
+
+
+def mixed(colour: str, other: str, share: float) -> str:
+    """Return `colour` with a share (0 to 1) of `other` in it."""
+    mean = (1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(other))
+    return to_hex(tuple(mean))
+
+
+@contextlib.contextmanager
+def _boxes_for_unknown_letters() -> Iterator[None]:
+    """Let letters that the font lacks be drawn as boxes, which speak for themselves."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def report_page(
     """
     data = report_data(evaluation, diagnosis, videos, predictions, name=name)
     title = f"{name}: why the mAP is what it is"
-    return page(title=title, name="report", data=data, scripts=("report_tools", "report_lines"))
+    return page(title=title, name="report", data=data, scripts=("report_tools",))
 
 
 def report_data(
@@ -90,7 +91,7 @@ def _mistakes(
     return [
         {
             "video": verdicts.video_ids[verdicts.detections.video[n]],
-            **_bar(_detection(diagnosis, predictions, n)),
+            **asdict(_detection(diagnosis, predictions, n)),
             "kind": KINDS[diagnosis.kind[k, n] - 1],
         }
         for n in wrong[:MISTAKES]
@@ -129,12 +130,12 @@ def _line(
     in_time = np.argsort(verdicts.instances.segment[instances, 0], kind="stable")
     truth = [
         {
-            **_bar(annotated.instances[verdicts.instances.place[m]]),
+            **asdict(annotated.instances[verdicts.instances.place[m]]),
             "fates": _digits(diagnosis.fate, int(m)),
         }
         for m in instances[in_time[:MAX_INSTANCES]]
     ]
-    ambiguous = [_bar(i) for i in annotated.instances if i.label == AMBIGUOUS][:MAX_INSTANCES]
+    ambiguous = [asdict(i) for i in annotated.instances if i.label == AMBIGUOUS][:MAX_INSTANCES]
     ends = [verdicts.instances.segment[instances, 1].max(), annotated.duration_sec or 0.0]
     if not annotated.duration_sec and len(best):
         ends.append(verdicts.detections.segment[best, 1].max())
@@ -149,7 +150,7 @@ def _line(
         "ambiguous": ambiguous if verdicts.protocol != "anet" else [],
         "found": [
             {
-                **_bar(_detection(diagnosis, predictions, n)),
+                **asdict(_detection(diagnosis, predictions, n)),
                 "kinds": _digits(diagnosis.kind, int(n)),
             }
             for n in best
@@ -163,11 +164,6 @@ def _detection(
 ) -> Detection:
     entries = diagnosis.verdicts.detections
     return predictions[diagnosis.verdicts.video_ids[entries.video[n]]][entries.place[n]]
-
-
-def _bar(entry: Any) -> dict[str, Any]:
-    shown = {"label": entry.label, "start": entry.start_sec, "end": entry.end_sec}
-    return {**shown, "score": entry.score} if isinstance(entry, Detection) else shown
 
 
 def _digits(codes: np.ndarray, n: int) -> str:

@@ -29,8 +29,8 @@ from ..formats.annotations import (
 )
 from ..formats.atomic import write_text
 from .browser_copy import TYPES, obstacle, write_preview
-from .canvas import MUTED, class_colours
 from .page import page
+from .pictures import MUTED, class_colours
 
 EMBED_BYTES = 50_000_000  # larger videos stay beside the page
 MAX_DETECTIONS = 2000  # more, and the page would answer slowly

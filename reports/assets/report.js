@@ -1,18 +1,19 @@
-"use strict";
+// The sections of a report's page; `timeline.js` and `report_tools.js` stand before this.
 
-// The sections of a report's page; `report_tools.js` and `report_lines.js` stand before it.
+const LANE_PX = 20, MAX_LANES = 6, MAX_STRIPS = 8;
+const READABLE_PX = 44; // that the median bar should have
 
 function drawHeader() {
-  at("name").textContent = data.name;
+  byId("name").textContent = data.name;
   const over = data.tious.length > 1 ? `, average over tIoU ${data.tious.join(", ")}`
     : ` at tIoU ${data.tious[0]}`;
-  at("score").textContent = `mAP ${percent(data.average_mAP)} %${over}`;
-  at("headline").textContent = data.headline;
-  at("notes").replaceChildren(...data.notes.map((note) => el("li", {}, note)));
-  data.tious.forEach((tiou, k) => at("threshold").append(el("option", { value: k }, tiou)));
-  at("threshold").value = state.k;
+  byId("score").textContent = `mAP ${percent(data.average_mAP)} %${over}`;
+  byId("headline").textContent = data.headline;
+  byId("notes").replaceChildren(...data.notes.map((note) => el("li", {}, note)));
+  data.tious.forEach((tiou, k) => byId("threshold").append(el("option", { value: k }, tiou)));
+  byId("threshold").value = state.k;
   for (const label of ["", ...Object.keys(data.curves[0])]) {
-    at("class").append(el("option", { value: label }, label || "All classes"));
+    byId("class").append(el("option", { value: label }, label || "All classes"));
   }
 }
 
@@ -25,10 +26,10 @@ function drawSplit() {
   ];
   const parts = shares.map(([name, share, colour]) => (
     { name, value: Math.max(0, +percent(share)), colour }));
-  at("split").replaceChildren(
+  byId("split").replaceChildren(
     el("div", { class: "split" }, bar(parts, 100, { height: 28 }),
       legend(shares.map(([name, share, colour]) => [`${name} ${percent(share)}`, colour]))));
-  at("findings").replaceChildren(...data.findings[state.k].map((words) => el("li", {}, words)));
+  byId("findings").replaceChildren(...data.findings[state.k].map((words) => el("li", {}, words)));
 }
 
 function drawThresholds() {
@@ -36,7 +37,7 @@ function drawThresholds() {
     const { mAP, mean_recall: recall } = data.diagnosis.thresholds[tiou];
     return [tiou, percent(mAP), percent(recall), plainBar(mAP, BLUE, recall)];
   });
-  at("thresholds").replaceChildren(table(
+  byId("thresholds").replaceChildren(table(
     "mAP and mean recall, in %; the line across a bar is the recall, the most that better scores could reach",
     [{ text: "tIoU" }, { text: "mAP", number: true }, { text: "recall", number: true },
       { text: "", bar: true }],
@@ -50,7 +51,7 @@ function drawImpact() {
     return [noted(named(name, COLOURS[n + 1]), meaning, "note wide"), detections[name], signed(gain[name]),
       plainBar(gain[name] / most, COLOURS[n + 1]), signed(data.diagnosis.average_gain[name])];
   });
-  at("impact").replaceChildren(table(
+  byId("impact").replaceChildren(table(
     `mAP gained without each kind of error, in points, at tIoU ${data.tious[state.k]}; number among `
       + `the ${detections.considered} detections considered`,
     [{ text: "Kind" }, { text: "number", number: true }, { text: "gain", number: true },
@@ -69,11 +70,11 @@ function drawProfile() {
   const rest = [["true positives", detections["true positive"]],
     ["errors", detections.considered - detections["true positive"]]]
     .map(([name, n]) => `${n} ${name}`).join(" and ");
-  const outside = `${count(detections.considered, "detection")} considered: ${rest}. `
+  const outside = `${plural(detections.considered, "detection")} considered: ${rest}. `
     + `${detections.beyond} rank beyond`
     + (detections.neutral ? `, and ${detections.neutral} count neither way.` : ".");
   const figures = profile.map((step, n) => [rows[n][0], ...kindNames.map((name) => step[name])]);
-  at("profile").replaceChildren(
+  byId("profile").replaceChildren(
     legend(data.kinds.map(({ name }, c) => [name, COLOURS[c]])),
     table("Detections by rank, all classes together",
       [{ text: "Rank" }, { text: "number", number: true }, { text: "", bar: true }], rows),
@@ -84,11 +85,11 @@ function drawProfile() {
 
 function drawMistakes() {
   const rows = data.mistakes[state.k].map((m) => [
-    noted(m.label, m.video), span(m), m.score.toPrecision(2),
+    noted(m.label, m.video), spanText(m), m.score.toPrecision(2),
     named(m.kind, COLOURS[kindNames.indexOf(m.kind)])]);
-  at("mistakes").replaceChildren(rows.length
+  byId("mistakes").replaceChildren(rows.length
     ? table("False positives with the highest scores", [{ text: "Label and video" },
-      { text: "Seconds", number: true }, { text: "score", number: true }, { text: "Kind" }], rows)
+      { text: "Time", number: true }, { text: "score", number: true }, { text: "Kind" }], rows)
     : el("p", {}, "There are none."));
 }
 
@@ -98,19 +99,19 @@ const reasonBar = (counts, total) => bar(
 function drawMissed() {
   const { instances, traits } = part();
   if (!instances.missed) {
-    at("missed").replaceChildren(el("p", {}, `None: all ${instances.all} are found at this threshold.`));
-    at("missed-traits").replaceChildren();
+    byId("missed").replaceChildren(el("p", {}, `None: all ${instances.all} are found at this threshold.`));
+    byId("missed-traits").replaceChildren();
     return;
   }
   const rows = data.reasons.map(({ name, meaning }, n) => {
     const number = instances.missed_because[name];
     return [noted(named(name, COLOURS[n + 1]), meaning), number, plainBar(number / (instances.missed || 1), COLOURS[n + 1])];
   });
-  at("missed").replaceChildren(table(
-    `${instances.missed} of ${count(instances.all, "instance")} missed at tIoU `
+  byId("missed").replaceChildren(table(
+    `${instances.missed} of ${plural(instances.all, "instance")} missed at tIoU `
       + `${data.tious[state.k]}, ${instances.found} found`,
     [{ text: "Instead" }, { text: "number", number: true }, { text: "", bar: true }], rows));
-  at("missed-traits").replaceChildren(...data.traits.map(({ name, meaning }) => table(
+  byId("missed-traits").replaceChildren(...data.traits.map(({ name, meaning }) => table(
     `Missed by ${meaning}; a full bar is all instances of the bucket`,
     [{ text: capital(name) }, { text: "missed", number: true }, { text: "of", number: true },
       { text: "in %", number: true }, { text: "", bar: true }],
@@ -122,7 +123,7 @@ function drawSensitivity() {
   const { traits, instances, mAP: all } = part();
   const row = (name, number, recall, ap) =>
     [name, number, percent(recall), percent(ap), plainBar(ap, BLUE, all)];
-  at("sensitivity").replaceChildren(...data.traits.map(({ name, meaning }) => table(
+  byId("sensitivity").replaceChildren(...data.traits.map(({ name, meaning }) => table(
     `By ${meaning}; the line across the bars is the mAP`,
     [{ text: capital(name) }, { text: "number", number: true },
       { text: "found %", number: true, wide: true }, { text: "AP %", number: true }, { text: "", bar: true }],
@@ -147,7 +148,7 @@ function drawClasses() {
   const rows = classRows().sort((a, b) => (falling ? -1 : 1) * order(a, b)).map((c) => [
     c.label, c.instances, c.found, percent(c.AP), percent(c.mean), plainBar(c.AP),
     c.kind ? noted(capital(c.kind), signed(c.gain)) : "–"]);
-  at("classes").replaceChildren(table(
+  byId("classes").replaceChildren(table(
     `Average precision (AP) in % at tIoU ${data.tious[state.k]} and in the mean over all thresholds; `
       + "the kind of error without which AP would rise most, and by how many points",
     [{ text: "Class", key: "label" }, { text: "instances", number: true, wide: true, key: "instances" },
@@ -174,7 +175,7 @@ function meanCurve(curves, sizes) {
 }
 
 function drawCurves() {
-  const width = Math.min(at("curves").clientWidth || 600, 640), height = Math.min(width, 440);
+  const width = Math.min(byId("curves").clientWidth || 600, 640), height = Math.min(width, 440);
   const [left, right, top, bottom] = [44, width - 12, 24, height - 44];
   const x = (recall) => left + recall * (right - left);
   const y = (precision) => bottom - precision * (bottom - top);
@@ -201,14 +202,96 @@ function drawCurves() {
   }
   if (state.label) path(steps(curves[state.label], sizes[state.label], x, y), CURVE, 3, state.label);
   else path(steps(meanCurve(curves, sizes), 200, x, y), INK, 3, "mean");
-  at("curves").replaceChildren(drawing,
+  byId("curves").replaceChildren(drawing,
     legend([[words, state.label ? CURVE : INK], ["single classes", "#b9b9b9"]]));
 }
 
+// As many strips, one below the other, as it takes to make room for words in the median bar.
+function spansOf(video, width) {
+  const lengths = [...video.truth, ...video.found].map((b) => b.end_sec - b.start_sec);
+  const median = lengths.sort((a, b) => a - b)[Math.floor(lengths.length / 2)] || video.extent;
+  const wanted = Math.ceil((READABLE_PX * video.extent) / (width * median));
+  const number = Math.max(1, Math.min(MAX_STRIPS, wanted));
+  const length = video.extent / number;
+  return Array.from({ length: number }, (_, n) => [n * length, (n + 1) * length]);
+}
+
+function truthBars(video) {
+  const bars = video.truth.map((b) => {
+    const code = +b.fates[state.k];
+    const fate = code ? `missed, ${data.reasons[code - 1].name}` : "found";
+    return { ...b, fill: code ? "#ffffff" : COLOURS[0], edge: code ? MISSED : COLOURS[0],
+      texts: [b.label], words: `${b.label}: ${fate}` };
+  });
+  return bars.concat(video.ambiguous.map((b) =>
+    ({ ...b, fill: COLOURS[6], edge: MUTED, texts: [b.label], words: b.label })));
+}
+
+function foundBars(video) {
+  return video.found.map((b) => {
+    const code = +b.kinds[state.k], score = b.score.toPrecision(2);
+    const kind = kindNames[code] ?? "counts neither way";
+    return { ...b, fill: COLOURS[code], edge: COLOURS[code], texts: [score, `${score} ${b.label}`],
+      words: `${b.label}, score ${score}: ${kind}` };
+  });
+}
+
+// The bars with their lanes; those beyond the most lanes are left out.
+function stacked(bars, leastSec, most = Infinity) {
+  const lanes = lanesOf(bars, leastSec);
+  return bars.map((b, n) => ({ ...b, lane: lanes[n] })).filter((b) => b.lane < most);
+}
+
+function drawBand(name, bars, [start, end], width) {
+  const inside = bars.filter((b) => b.start_sec < end && (b.end_sec > start || b.start_sec >= start));
+  const band = el("div", { class: "band" });
+  band.style.height = `${LANE_PX * (1 + Math.max(0, ...inside.map((b) => b.lane)))}px`;
+  for (const b of inside) {
+    const long = ((b.end_sec - b.start_sec) / (end - start)) * width;
+    const title = `${b.words} (${spanText(b)})`;
+    const text = long < 36 ? "" : long < 80 ? b.texts[0] : b.texts.at(-1);
+    const bar = el("span", { class: "action", title }, text);
+    bar.style.top = `${LANE_PX * b.lane}px`;
+    bar.style.background = b.fill;
+    bar.style.border = `1px ${b.edge === MISSED ? "dashed" : "solid"} ${b.edge}`;
+    bar.style.color = inkOn(b.fill);
+    band.append(placed(bar, b, [start, end]));
+  }
+  return [el("div", { class: "note" }, name), band];
+}
+
+function drawVideo(video, width) {
+  const spans = spansOf(video, width), leastSec = (3 * spans[0][1]) / width;
+  const truth = stacked(truthBars(video), leastSec);
+  const found = stacked(foundBars(video), leastSec, MAX_LANES);
+  const caption = `AP ${percent(video.AP[state.k])} %. ${plural(video.instances, "instance")}, `
+    + `${video.missed[state.k]} missed. `
+    + (video.truth.length < video.instances ? `The first ${video.truth.length} are drawn. ` : "")
+    + (found.length < video.detections ? `The best ${found.length} of ${video.detections} detections.`
+      : `${plural(video.detections, "detection")}.`);
+  const strips = spans.map((span) => el("div", { class: "strip", "aria-hidden": "true" },
+    ...drawBand("truth", truth, span, width), ...drawBand("detected", found, span, width),
+    el("div", { class: "ruler" }, ...ticksOf(span, width))));
+  const rows = [...truthBars(video).map((b) => ["truth", b]), ...foundBars(video).map((b) => ["detected", b])]
+    .map(([side, b]) => [side, spanText(b), b.words]);
+  return el("article", { class: "video" }, el("h4", {}, video.video),
+    el("p", { class: "note" }, caption), ...strips,
+    folded("The same as a table", table(`Truth and detections of ${video.video}`,
+      [{ text: "" }, { text: "Time", number: true }, { text: "what" }], rows)));
+}
+
+function drawVideos() {
+  for (const side of ["lowest", "highest"]) {
+    const width = byId(side).clientWidth || 600;
+    byId(side).replaceChildren(...data[side].map((video) => drawVideo(video, width)));
+    if (!data[side].length) byId(side).append(el("p", {}, "There is no other video."));
+  }
+}
+
 function drawTerms() {
-  at("terms").replaceChildren(...data.definitions.flatMap(([term, meaning]) =>
+  byId("terms").replaceChildren(...data.definitions.flatMap(([term, meaning]) =>
     [el("dt", {}, term), el("dd", {}, meaning)]));
-  at("video-legend").replaceChildren(legend([
+  byId("video-legend").replaceChildren(legend([
     ["truth, found", COLOURS[0]], ["truth, missed", "#fff", MISSED],
     ...data.kinds.map(({ name }, c) => [name, COLOURS[c]])]));
 }
@@ -219,8 +302,8 @@ function draw() {
 }
 
 function listen() {
-  at("threshold").addEventListener("change", (event) => { state.k = +event.target.value; draw(); });
-  at("class").addEventListener("change", (event) => { state.label = event.target.value; drawCurves(); });
+  byId("threshold").addEventListener("change", (event) => { state.k = +event.target.value; draw(); });
+  byId("class").addEventListener("change", (event) => { state.label = event.target.value; drawCurves(); });
   let width = window.innerWidth;
   window.addEventListener("resize", () => {
     if (window.innerWidth === width) return;

@@ -1,37 +1,15 @@
-"use strict";
-
-// What the parts of a report's page are made of.
-// Everything that comes from data is set as text or as a number: nothing here writes HTML.
-const data = JSON.parse(document.getElementById("data").textContent);
-const SVG = "http://www.w3.org/2000/svg";
+// What the sections of a report's page are made of; `timeline.js` stands before this.
 const INK = "#222", MUTED = "#5f5f5f", GRID = "#ddd";
 const COLOURS = ["#009E73", "#56B4E9", "#E69F00", "#0072B2", "#CC79A7", "#8c8c8c", "#e4e4e4"];
 const MISSED = "#b00020", CURVE = "#D55E00", BLUE = "#4d9ccb";
 const kindNames = data.kinds.map((kind) => kind.name);
 const state = { k: data.shown, label: "", sort: { key: "AP", falling: true } };
 
-const at = (id) => document.getElementById(id);
 const part = () => data.diagnosis.thresholds[data.tious[state.k]];
 const percent = (share) => (100 * share).toFixed(1);
 const signed = (share) => `${share >= 0.0005 ? "+" : ""}${percent(Math.max(share, 0))}`;
-const seconds = (t) => `${+t.toFixed(1)} s`;
 const bound = (name) => name.replace(/ (s|%)$/, "\u00a0$1"); // the unit stays with its number
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
-const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
-
-function el(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
-}
-
-function svg(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, tag), attributes, children);
-}
-
-function filled(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children); // a string becomes a text node
-  return node;
-}
 
 // A table: `heads` are {text, number, bar, wide, key}, `rows` arrays of texts and nodes.
 function table(caption, heads, rows, chosen = () => false) {
@@ -54,7 +32,7 @@ function headContent(head) {
     const again = state.sort.key === head.key;
     state.sort = { key: head.key, falling: again ? !state.sort.falling : head.number === true };
     drawClasses();
-    [...at("classes").querySelectorAll("button")]
+    [...byId("classes").querySelectorAll("button")]
       .find((b) => b.textContent.startsWith(head.text)).focus();
   });
   return button;
@@ -93,13 +71,6 @@ function plainBar(share, colour = BLUE, mark = null) {
   return node;
 }
 
-function swatch(colour, border = colour) {
-  const node = el("span", { class: "swatch" });
-  node.style.background = colour;
-  node.style.borderColor = border;
-  return node;
-}
-
 function legend(entries) {
   const items = entries.map(([words, colour, border]) =>
     el("li", {}, swatch(colour, border), words));
@@ -112,8 +83,6 @@ const named = (name, colour) =>
 function noted(words, note, kind = "note") {
   return el("div", {}, words, el("div", { class: kind }, note));
 }
-
-const span = ({ start, end }) => `${+start.toFixed(1)} – ${+end.toFixed(1)}`;
 
 function folded(words, content) {
   return el("details", {}, el("summary", {}, words), content);

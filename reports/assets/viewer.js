@@ -1,399 +1,377 @@
-// What a viewer's page does; `viewer_parts.js` and `viewer_clock.js` stand before it.
-(() => {
-  "use strict";
+// What a viewer's page does; the scripts of time line, parts and clock stand before this.
 
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const byId = (id) => document.getElementById(id);
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const extent = data.extent_sec;
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-  const LANE_PX = 26;
-  const TRUTH_PX = 16;
-  const MOST_LANES = 4; // what overlaps beyond that shares the last lane, the best on top
-  const READABLE_PX = 32; // of a mark, from which on its score fits in
-  const ROUNDED_SEC = 0.001; // browsers round what they are told to seek
-  const AT_SEC = 0.05; // a playhead this close to an action's start stands at it
-  const MOST_ZOOM = Math.max(8, Math.min(64, extent / 4));
+const LANE_PX = 26;
+const TRUTH_PX = 16;
+const MOST_LANES = 4; // what overlaps beyond that shares the last lane, the best on top
+const READABLE_PX = 32; // of a mark, from which on its score fits in
+const ROUNDED_SEC = 0.001; // browsers round what they are told to seek
+const AT_SEC = 0.05; // a playhead this close to an action's start stands at it
+const MOST_ZOOM = Math.max(8, Math.min(64, extent / 4));
 
-  const parts = viewerParts(data, { goTo, seek });
-  const clock = viewerClock(data.media, extent, moved);
+const clock = viewerClock(data.media, extent, moved);
 
-  const state = {
-    threshold: data.slider.start,
-    order: "time",
-    zoom: 1,
-    current: null, // the detection that was gone to
-    shown: [], // detections over the threshold, by time
-    under: "", // which of them the playhead is in
+const state = {
+  threshold: data.slider.start,
+  order: "time",
+  zoom: 1,
+  current: null, // the detection that was gone to
+  shown: [], // detections over the threshold, by time
+  under: "", // which of them the playhead is in
+};
+
+/* ---- where the playhead is ---- */
+
+function paint() {
+  const now = clock.now();
+  const words = `${clockText(now)} / ${clockText(data.duration_sec)}`;
+  byId("playhead").style.left = `${(100 * Math.min(now, extent)) / extent}%`;
+  byId("clock").textContent = words;
+  byId("play").textContent = clock.playing() ? "Pause" : "Play";
+  byId("ruler").setAttribute("aria-valuenow", now.toFixed(1));
+  byId("ruler").setAttribute("aria-valuetext", words);
+  paintNow(now);
+}
+
+function paintNow(now) {
+  const under = state.shown.filter((d) => d.start_sec <= now + ROUNDED_SEC && now < d.end_sec);
+  const key = under.map((d) => d.number).join();
+  if (key === state.under) return;
+  state.under = key;
+  for (const d of state.shown) {
+    const within = under.includes(d);
+    d.mark.classList.toggle("now", within);
+    d.item.classList.toggle("now", within);
+  }
+  byId("now").replaceChildren(under.length ? "Now: " : "Now: no detected action");
+  for (const d of [...under].sort((a, b) => b.score - a.score).slice(0, 6)) {
+    const chip = el("b", {}, `${d.label} ${scoreText(d.score)}`);
+    chip.prepend(swatch(colours.get(d.label)));
+    byId("now").append(chip);
+  }
+}
+
+let ticking = false;
+
+function tick() {
+  ticking = clock.playing();
+  const action = state.current;
+  const over = action && clock.now() >= Math.min(action.end_sec, data.duration_sec - AT_SEC);
+  if (ticking && over && byId("repeat").checked && action.end_sec - action.start_sec > AT_SEC) {
+    clock.seek(action.start_sec);
+  }
+  paint();
+  if (ticking) followPlayhead();
+  if (ticking && calm.matches) setTimeout(tick, 250);
+  else if (ticking) requestAnimationFrame(tick);
+}
+
+function moved() {
+  if (!ticking) tick();
+}
+
+function forgetActionLeftBehind() {
+  const [now, action] = [clock.now(), state.current];
+  if (action && (now < action.start_sec - 0.3 || now > action.end_sec + 0.3)) setCurrent(null);
+}
+
+/** Go on with an action that lasts until the video does. */
+function repeatAtTheEnd() {
+  if (!state.current || !byId("repeat").checked) return;
+  clock.seek(state.current.start_sec);
+  clock.play();
+}
+
+function seek(seconds) {
+  clock.seek(Math.max(0, Math.min(seconds, extent)));
+  moved();
+}
+
+function togglePlay() {
+  if (clock.playing()) clock.pause();
+  else clock.play();
+  moved();
+}
+
+/* ---- going to an action ---- */
+
+function setCurrent(detection) {
+  for (const part of ["mark", "item"]) {
+    state.current?.[part].removeAttribute("aria-current");
+    detection?.[part].setAttribute("aria-current", "true");
+  }
+  state.current = detection;
+  letTabIn();
+}
+
+/** One mark and one list item take part in the order of Tab; arrows lead to the others. */
+function letTabIn() {
+  const chosen = state.shown.includes(state.current) ? state.current : state.shown[0];
+  for (const d of state.shown) d.mark.tabIndex = d.item.tabIndex = d === chosen ? 0 : -1;
+}
+
+function goTo(detection) {
+  const focused = document.activeElement;
+  setCurrent(detection);
+  seek(detection.start_sec);
+  if (focused?.matches(".mark")) detection.mark.focus({ preventScroll: true });
+  if (focused?.matches(".item")) detection.item.focus({ preventScroll: true });
+  reveal(byId("list"), detection.item.parentElement);
+  reveal(byId("scroller"), detection.mark.closest(".row"));
+  showTime(detection.start_sec, detection.end_sec);
+  const place = state.shown.indexOf(detection) + 1;
+  const words = detectionText(detection);
+  byId("said").textContent = `${words}; ${place} of ${state.shown.length}`;
+}
+
+function reveal(list, row) {
+  const above = row.offsetTop < list.scrollTop;
+  const below = row.offsetTop + row.offsetHeight > list.scrollTop + list.clientHeight;
+  if (above || below) list.scrollTop = row.offsetTop - list.clientHeight / 3;
+}
+
+function step(direction) {
+  const now = clock.now();
+  const at = state.shown.indexOf(state.current);
+  const standing = at >= 0 && Math.abs(now - state.current.start_sec) < AT_SEC;
+  const ahead = state.current ? now + AT_SEC : now - AT_SEC; // at first, one that starts here
+  const found = standing
+    ? state.shown[at + direction]
+    : direction > 0
+      ? state.shown.find((d) => d.start_sec > ahead)
+      : state.shown.filter((d) => d.start_sec < now - AT_SEC).pop();
+  if (found) goTo(found);
+  else byId("said").textContent = direction > 0 ? "No later action" : "No earlier action";
+}
+
+/* ---- the time line ---- */
+
+const trackWidth = () => byId("ruler").clientWidth;
+
+function emptyRow(name) {
+  const row = el("div", { class: "row" });
+  const title = el("div", { class: "name" }, name);
+  const track = el("div", { class: "track" });
+  title.title = name;
+  row.append(title, track);
+  track.addEventListener("click", (event) => {
+    if (!event.target.closest("button")) seek(timeAt(event.clientX));
+  });
+  byId("rows").append(row);
+  return { row, title, track, truth: [] };
+}
+
+function rowOf({ label, colour }) {
+  const made = emptyRow(label);
+  made.title.prepend(swatch(colour));
+  made.truth = (data.truth ?? []).filter((i) => i.label === label).map(truthOf);
+  return made;
+}
+
+/** Stack a row's detections by falling score, and put its annotations below them. */
+function fillRow({ row, track, truth }, detections) {
+  const secPerPx = extent / Math.max(trackWidth(), 1);
+  const best = [...detections].sort((a, b) => b.score - a.score);
+  const lanes = lanesOf(best, 8 * secPerPx).map((lane) => Math.min(lane, MOST_LANES - 1));
+  best.forEach((d, k) => {
+    d.mark.style.top = `${2 + lanes[k] * LANE_PX}px`;
+    const fits = d.end_sec - d.start_sec > READABLE_PX * secPerPx;
+    d.mark.textContent = fits ? scoreText(d.score) : "";
+  });
+  const below = (1 + Math.max(-1, ...lanes)) * LANE_PX + 3;
+  for (const mark of truth) mark.style.top = `${below}px`;
+  row.hidden = lanes.length === 0 && truth.length === 0;
+  track.style.height = `${below + (truth.length ? TRUTH_PX : 0) + 1}px`;
+  // The best come last, so that they lie on top where marks overlap.
+  track.replaceChildren(...truth, ...best.reverse().map((d) => d.mark));
+}
+
+function timeAt(clientX) {
+  const box = byId("ruler").getBoundingClientRect();
+  return ((clientX - box.left) / box.width) * extent;
+}
+
+/** Scroll the zoomed time line so that these seconds are in sight. */
+function showTime(start, end = start) {
+  const scroller = byId("scroller");
+  const view = scroller.clientWidth - (scroller.scrollWidth - trackWidth());
+  const [left, right] = [start, end].map((s) => (s / extent) * trackWidth());
+  const { scrollLeft } = scroller;
+  if (left < scrollLeft || right > scrollLeft + view) scroller.scrollLeft = left - view / 8;
+}
+
+function followPlayhead() {
+  if (state.zoom > 1) showTime(clock.now());
+}
+
+function zoomBy(factor) {
+  state.zoom = Math.max(1, Math.min(MOST_ZOOM, state.zoom * factor));
+  byId("sheet").style.width = `${100 * state.zoom}%`;
+  byId("zoom-out").disabled = state.zoom <= 1;
+  byId("zoom-in").disabled = state.zoom >= MOST_ZOOM;
+  drawTimes();
+  const scroller = byId("scroller");
+  scroller.scrollLeft = (clock.now() / extent) * trackWidth() - scroller.clientWidth / 3;
+}
+
+/* ---- what is shown ---- */
+
+let rows = new Map();
+
+function drawTimes() {
+  byId("ruler").replaceChildren(...ticksOf([0, extent], trackWidth()));
+  const perLabel = new Map([...rows.keys()].map((label) => [label, []]));
+  for (const d of state.shown) perLabel.get(d.label).push(d);
+  for (const [label, row] of rows) fillRow(row, perLabel.get(label));
+}
+
+function drawList() {
+  const sorted = [...state.shown];
+  if (state.order === "score") sorted.sort((a, b) => b.score - a.score);
+  byId("list").replaceChildren(...sorted.map((d) => d.item.parentElement));
+  byId("nothing").hidden = sorted.length > 0;
+  byId("nothing").textContent = data.detections.length
+    ? "No detection has such a score: move the slider to the left."
+    : "No action was detected in this video.";
+  for (const order of ["time", "score"]) {
+    byId(`by-${order}`).setAttribute("aria-pressed", String(order === state.order));
+  }
+}
+
+function summarize() {
+  const [number, all] = [state.shown.length, data.detections.length];
+  const shown = number.toLocaleString("en");
+  const words = [`${clockText(data.duration_sec, 0)} long`];
+  words.push(`${shown} of ${plural(all, "detection")} shown`);
+  if (data.left_out) words.push(`${plural(data.left_out, "weaker one")} left out`);
+  if (data.truth) words.push(plural(data.truth.length, "annotated action"));
+  byId("summary").textContent = words.join(" · ");
+  byId("shown").textContent = `${shown} of ${all.toLocaleString("en")}`;
+  byId("threshold-value").textContent = scoreText(state.threshold);
+}
+
+function showFrom(threshold) {
+  state.threshold = threshold;
+  state.under = null;
+  const slack = data.slider.step * 1e-6; // the slider's own rounding
+  state.shown = data.detections.filter((d) => d.score >= threshold - slack);
+  state.shown.sort((a, b) => a.start_sec - b.start_sec || b.score - a.score);
+  if (state.current && !state.shown.includes(state.current)) setCurrent(null);
+  drawTimes();
+  drawList();
+  letTabIn();
+  summarize();
+  paint();
+}
+
+/* ---- mouse, finger and keyboard ---- */
+
+const KEYS = {
+  ArrowLeft: () => step(-1),
+  ",": () => step(-1),
+  ArrowRight: () => step(1),
+  ".": () => step(1),
+  " ": togglePlay,
+  "+": () => zoomBy(2),
+  "=": () => zoomBy(2), // the key of +, without shift
+  "-": () => zoomBy(0.5),
+  r: () => byId("repeat").click(),
+};
+
+function onKey(event) {
+  const { target, key } = event;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const own = target.matches("input[type=range], #ruler") && /^(Arrow|Home|End)/.test(key);
+  const pressed = key === " " && target.matches(".tools button, input[type=checkbox]");
+  const act = KEYS[key.length === 1 ? key.toLowerCase() : key];
+  if (own || pressed || !act) return;
+  event.preventDefault();
+  event.stopPropagation();
+  act();
+}
+
+function onListKey(event) {
+  const other = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" }[event.key];
+  const row = other && event.target.parentElement?.[other];
+  if (!row) return;
+  event.preventDefault();
+  goTo(state.shown.find((d) => d.item.parentElement === row));
+}
+
+function onRulerKey(event) {
+  const [now, end] = [clock.now(), data.duration_sec];
+  const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: end }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  seek(to);
+  showTime(clock.now());
+}
+
+function listenToRuler() {
+  const ruler = byId("ruler");
+  const follow = (event) => seek(timeAt(event.clientX));
+  ruler.addEventListener("keydown", onRulerKey);
+  ruler.addEventListener("pointerdown", (event) => {
+    ruler.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  ruler.addEventListener("pointermove", (event) => {
+    if (ruler.hasPointerCapture(event.pointerId)) follow(event);
+  });
+}
+
+function listenToVideo() {
+  for (const event of ["loadedmetadata", "play", "pause", "timeupdate", "seeking", "ended"]) {
+    clock.video.addEventListener(event, moved);
+  }
+  clock.video.addEventListener("seeked", forgetActionLeftBehind);
+  clock.video.addEventListener("ended", repeatAtTheEnd);
+}
+
+function listenToTools() {
+  const clicks = {
+    previous: () => step(-1), next: () => step(1), play: togglePlay,
+    "zoom-in": () => zoomBy(2), "zoom-out": () => zoomBy(0.5),
   };
-
-  /* ---- where the playhead is ---- */
-
-  function paint() {
-    const now = clock.now();
-    const words = `${parts.clockText(now)} / ${parts.clockText(data.duration_sec)}`;
-    byId("playhead").style.left = `${(100 * Math.min(now, extent)) / extent}%`;
-    byId("clock").textContent = words;
-    byId("play").textContent = clock.playing() ? "Pause" : "Play";
-    byId("ruler").setAttribute("aria-valuenow", now.toFixed(1));
-    byId("ruler").setAttribute("aria-valuetext", words);
-    paintNow(now);
-  }
-
-  function paintNow(now) {
-    const under = state.shown.filter((d) => d.start_sec <= now + ROUNDED_SEC && now < d.end_sec);
-    const key = under.map((d) => d.number).join();
-    if (key === state.under) return;
-    state.under = key;
-    for (const d of state.shown) {
-      const within = under.includes(d);
-      d.mark.classList.toggle("now", within);
-      d.item.classList.toggle("now", within);
-    }
-    byId("now").replaceChildren(under.length ? "Now: " : "Now: no detected action");
-    for (const d of [...under].sort((a, b) => b.score - a.score).slice(0, 6)) {
-      const chip = parts.element("b", "", `${d.label} ${parts.scoreText(d.score)}`);
-      chip.prepend(parts.swatch(parts.colours.get(d.label)));
-      byId("now").append(chip);
-    }
-  }
-
-  let ticking = false;
-
-  function tick() {
-    ticking = clock.playing();
-    const action = state.current;
-    const over = action && clock.now() >= Math.min(action.end_sec, data.duration_sec - AT_SEC);
-    if (ticking && over && byId("repeat").checked && action.end_sec - action.start_sec > AT_SEC) {
-      clock.seek(action.start_sec);
-    }
-    paint();
-    if (ticking) followPlayhead();
-    if (ticking && calm.matches) setTimeout(tick, 250);
-    else if (ticking) requestAnimationFrame(tick);
-  }
-
-  function moved() {
-    if (!ticking) tick();
-  }
-
-  function forgetActionLeftBehind() {
-    const [now, action] = [clock.now(), state.current];
-    if (action && (now < action.start_sec - 0.3 || now > action.end_sec + 0.3)) setCurrent(null);
-  }
-
-  /** Go on with an action that lasts until the video does. */
-  function repeatAtTheEnd() {
-    if (!state.current || !byId("repeat").checked) return;
-    clock.seek(state.current.start_sec);
-    clock.play();
-  }
-
-  function seek(seconds) {
-    clock.seek(Math.max(0, Math.min(seconds, extent)));
-    moved();
-  }
-
-  function togglePlay() {
-    if (clock.playing()) clock.pause();
-    else clock.play();
-    moved();
-  }
-
-  /* ---- going to an action ---- */
-
-  function setCurrent(detection) {
-    for (const part of ["mark", "item"]) {
-      state.current?.[part].removeAttribute("aria-current");
-      detection?.[part].setAttribute("aria-current", "true");
-    }
-    state.current = detection;
-    letTabIn();
-  }
-
-  /** One mark and one list item take part in the order of Tab; arrows lead to the others. */
-  function letTabIn() {
-    const chosen = state.shown.includes(state.current) ? state.current : state.shown[0];
-    for (const d of state.shown) d.mark.tabIndex = d.item.tabIndex = d === chosen ? 0 : -1;
-  }
-
-  function goTo(detection) {
-    const focused = document.activeElement;
-    setCurrent(detection);
-    seek(detection.start_sec);
-    if (focused?.matches(".mark")) detection.mark.focus({ preventScroll: true });
-    if (focused?.matches(".item")) detection.item.focus({ preventScroll: true });
-    reveal(byId("list"), detection.item.parentElement);
-    reveal(byId("scroller"), detection.mark.closest(".row"));
-    showTime(detection.start_sec, detection.end_sec);
-    const place = state.shown.indexOf(detection) + 1;
-    const words = parts.detectionText(detection);
-    byId("said").textContent = `${words}; ${place} of ${state.shown.length}`;
-  }
-
-  function reveal(list, row) {
-    const above = row.offsetTop < list.scrollTop;
-    const below = row.offsetTop + row.offsetHeight > list.scrollTop + list.clientHeight;
-    if (above || below) list.scrollTop = row.offsetTop - list.clientHeight / 3;
-  }
-
-  function step(direction) {
-    const now = clock.now();
-    const at = state.shown.indexOf(state.current);
-    const standing = at >= 0 && Math.abs(now - state.current.start_sec) < AT_SEC;
-    const ahead = state.current ? now + AT_SEC : now - AT_SEC; // at first, one that starts here
-    const found = standing
-      ? state.shown[at + direction]
-      : direction > 0
-        ? state.shown.find((d) => d.start_sec > ahead)
-        : state.shown.filter((d) => d.start_sec < now - AT_SEC).pop();
-    if (found) goTo(found);
-    else byId("said").textContent = direction > 0 ? "No later action" : "No earlier action";
-  }
-
-  /* ---- the time line ---- */
-
-  const trackWidth = () => byId("ruler").clientWidth;
-
-  function emptyRow(name) {
-    const row = parts.element("div", "row");
-    const title = parts.element("div", "name", name);
-    const track = parts.element("div", "track");
-    title.title = name;
-    row.append(title, track);
-    track.addEventListener("click", (event) => {
-      if (!event.target.closest("button")) seek(timeAt(event.clientX));
-    });
-    byId("rows").append(row);
-    return { row, title, track, truth: [] };
-  }
-
-  function rowOf({ label, colour }) {
-    const made = emptyRow(label);
-    made.title.prepend(parts.swatch(colour));
-    made.truth = (data.truth ?? []).filter((i) => i.label === label).map(parts.truthOf);
-    return made;
-  }
-
-  /** Give every detection, best first, the first lane that is free over its time; count lanes. */
-  function stacked(detections) {
-    const lanes = [];
-    const leastSec = (8 * extent) / Math.max(trackWidth(), 1);
-    for (const d of [...detections].sort((a, b) => b.score - a.score)) {
-      const end = Math.max(d.end_sec, d.start_sec + leastSec);
-      const free = (lane) => lane.every(([s, e]) => end <= s || e <= d.start_sec);
-      let at = lanes.findIndex(free);
-      if (at < 0) at = lanes.length < MOST_LANES ? lanes.push([]) - 1 : MOST_LANES - 1;
-      lanes[at].push([d.start_sec, end]);
-      d.mark.style.top = `${2 + at * LANE_PX}px`;
-    }
-    return lanes.length;
-  }
-
-  function fillRow({ row, track, truth }, detections) {
-    const lanes = stacked(detections);
-    const below = lanes * LANE_PX + 3;
-    const room = trackWidth() / extent;
-    for (const mark of truth) mark.style.top = `${below}px`;
-    for (const d of detections) {
-      const fits = (d.end_sec - d.start_sec) * room > READABLE_PX;
-      d.mark.textContent = fits ? parts.scoreText(d.score) : "";
-    }
-    row.hidden = lanes === 0 && truth.length === 0;
-    track.style.height = `${below + (truth.length ? TRUTH_PX : 0) + 1}px`;
-    // Weak ones first, so that where marks overlap the best lies on top.
-    const weakFirst = [...detections].sort((a, b) => a.score - b.score);
-    track.replaceChildren(...truth, ...weakFirst.map((d) => d.mark));
-  }
-
-  const drawRuler = () => byId("ruler").replaceChildren(...parts.ticksOf(trackWidth()));
-
-  function timeAt(clientX) {
-    const box = byId("ruler").getBoundingClientRect();
-    return ((clientX - box.left) / box.width) * extent;
-  }
-
-  /** Scroll the zoomed time line so that these seconds are in sight. */
-  function showTime(start, end = start) {
-    const scroller = byId("scroller");
-    const view = scroller.clientWidth - (scroller.scrollWidth - trackWidth());
-    const [left, right] = [start, end].map((s) => (s / extent) * trackWidth());
-    const { scrollLeft } = scroller;
-    if (left < scrollLeft || right > scrollLeft + view) scroller.scrollLeft = left - view / 8;
-  }
-
-  function followPlayhead() {
-    if (state.zoom > 1) showTime(clock.now());
-  }
-
-  function zoomBy(factor) {
-    state.zoom = Math.max(1, Math.min(MOST_ZOOM, state.zoom * factor));
-    byId("sheet").style.width = `${100 * state.zoom}%`;
-    byId("zoom-out").disabled = state.zoom <= 1;
-    byId("zoom-in").disabled = state.zoom >= MOST_ZOOM;
-    drawTimes();
-    const scroller = byId("scroller");
-    scroller.scrollLeft = (clock.now() / extent) * trackWidth() - scroller.clientWidth / 3;
-  }
-
-  /* ---- what is shown ---- */
-
-  let rows = new Map();
-
-  function drawTimes() {
-    drawRuler();
-    const perLabel = new Map([...rows.keys()].map((label) => [label, []]));
-    for (const d of state.shown) perLabel.get(d.label).push(d);
-    for (const [label, row] of rows) fillRow(row, perLabel.get(label));
-  }
-
-  function drawList() {
-    const sorted = [...state.shown];
-    if (state.order === "score") sorted.sort((a, b) => b.score - a.score);
-    byId("list").replaceChildren(...sorted.map((d) => d.item.parentElement));
-    byId("nothing").hidden = sorted.length > 0;
-    byId("nothing").textContent = data.detections.length
-      ? "No detection has such a score: move the slider to the left."
-      : "No action was detected in this video.";
-    for (const order of ["time", "score"]) {
-      byId(`by-${order}`).setAttribute("aria-pressed", String(order === state.order));
-    }
-  }
-
-  function summarize() {
-    const [number, all] = [state.shown.length, data.detections.length];
-    const shown = number.toLocaleString("en");
-    const words = [`${parts.clockText(data.duration_sec, 0)} long`];
-    words.push(`${shown} of ${parts.plural(all, "detection")} shown`);
-    if (data.left_out) words.push(`${parts.plural(data.left_out, "weaker one")} left out`);
-    if (data.truth) words.push(parts.plural(data.truth.length, "annotated action"));
-    byId("summary").textContent = words.join(" · ");
-    byId("shown").textContent = `${shown} of ${all.toLocaleString("en")}`;
-    byId("threshold-value").textContent = parts.scoreText(state.threshold);
-  }
-
-  function showFrom(threshold) {
-    state.threshold = threshold;
-    state.under = null;
-    const slack = data.slider.step * 1e-6; // the slider's own rounding
-    state.shown = data.detections.filter((d) => d.score >= threshold - slack);
-    state.shown.sort((a, b) => a.start_sec - b.start_sec || b.score - a.score);
-    if (state.current && !state.shown.includes(state.current)) setCurrent(null);
-    drawTimes();
-    drawList();
-    letTabIn();
-    summarize();
-    paint();
-  }
-
-  /* ---- mouse, finger and keyboard ---- */
-
-  const KEYS = {
-    ArrowLeft: () => step(-1),
-    ",": () => step(-1),
-    ArrowRight: () => step(1),
-    ".": () => step(1),
-    " ": togglePlay,
-    "+": () => zoomBy(2),
-    "=": () => zoomBy(2), // the key of +, without shift
-    "-": () => zoomBy(0.5),
-    r: () => byId("repeat").click(),
-  };
-
-  function onKey(event) {
-    const { target, key } = event;
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const own = target.matches("input[type=range], #ruler") && /^(Arrow|Home|End)/.test(key);
-    const pressed = key === " " && target.matches(".tools button, input[type=checkbox]");
-    const act = KEYS[key.length === 1 ? key.toLowerCase() : key];
-    if (own || pressed || !act) return;
-    event.preventDefault();
-    event.stopPropagation();
-    act();
-  }
-
-  function onListKey(event) {
-    const other = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" }[event.key];
-    const row = other && event.target.parentElement?.[other];
-    if (!row) return;
-    event.preventDefault();
-    goTo(state.shown.find((d) => d.item.parentElement === row));
-  }
-
-  function onRulerKey(event) {
-    const [now, end] = [clock.now(), data.duration_sec];
-    const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: end }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    seek(to);
-    showTime(clock.now());
-  }
-
-  function listenToRuler() {
-    const ruler = byId("ruler");
-    const follow = (event) => seek(timeAt(event.clientX));
-    ruler.addEventListener("keydown", onRulerKey);
-    ruler.addEventListener("pointerdown", (event) => {
-      ruler.setPointerCapture(event.pointerId);
-      follow(event);
-    });
-    ruler.addEventListener("pointermove", (event) => {
-      if (ruler.hasPointerCapture(event.pointerId)) follow(event);
+  for (const [id, act] of Object.entries(clicks)) byId(id).addEventListener("click", act);
+  for (const order of ["time", "score"]) {
+    byId(`by-${order}`).addEventListener("click", () => {
+      state.order = order;
+      drawList();
     });
   }
+  byId("threshold").addEventListener("input", (e) => showFrom(Number(e.target.value)));
+  // After the mouse, arrows lead to actions again.
+  byId("threshold").addEventListener("pointerup", (e) => e.target.blur());
+  byId("list").addEventListener("keydown", onListKey);
+  document.addEventListener("keydown", onKey, true); // before the video's own controls
+  addEventListener("resize", drawTimes);
+}
 
-  function listenToVideo() {
-    for (const event of ["loadedmetadata", "play", "pause", "timeupdate", "seeking", "ended"]) {
-      clock.video.addEventListener(event, moved);
-    }
-    clock.video.addEventListener("seeked", forgetActionLeftBehind);
-    clock.video.addEventListener("ended", repeatAtTheEnd);
-  }
+/* ---- start ---- */
 
-  function listenToTools() {
-    const clicks = {
-      previous: () => step(-1), next: () => step(1), play: togglePlay,
-      "zoom-in": () => zoomBy(2), "zoom-out": () => zoomBy(0.5),
-    };
-    for (const [id, act] of Object.entries(clicks)) byId(id).addEventListener("click", act);
-    for (const order of ["time", "score"]) {
-      byId(`by-${order}`).addEventListener("click", () => {
-        state.order = order;
-        drawList();
-      });
-    }
-    byId("threshold").addEventListener("input", (e) => showFrom(Number(e.target.value)));
-    // After the mouse, arrows lead to actions again.
-    byId("threshold").addEventListener("pointerup", (e) => e.target.blur());
-    byId("list").addEventListener("keydown", onListKey);
-    document.addEventListener("keydown", onKey, true); // before the video's own controls
-    addEventListener("resize", drawTimes);
-  }
+function setUp() {
+  byId("name").textContent = data.video_id;
+  byId("media-note").textContent = data.media.type && data.media.words;
+  byId("truth-legend").hidden = !data.truth;
+  byId("curve-legend").hidden = !data.actionness;
+  byId("beyond").style.left = `${(100 * data.duration_sec) / extent}%`;
+  byId("ruler").setAttribute("aria-valuemin", "0");
+  byId("ruler").setAttribute("aria-valuemax", extent.toFixed(1));
+  const { least, most, step: every, start } = data.slider;
+  Object.assign(byId("threshold"), { min: least, max: most, step: every, value: start });
+  if (data.actionness) emptyRow("actionness").track.append(curveOf(data.actionness));
+  rows = new Map(data.classes.map((c) => [c.label, rowOf(c)]));
+  data.detections.forEach((d, number) => {
+    Object.assign(d, { number, mark: markOf(d), item: itemOf(d) });
+  });
+}
 
-  /* ---- start ---- */
-
-  function setUp() {
-    byId("name").textContent = data.video_id;
-    byId("media-note").textContent = data.media.type && data.media.words;
-    byId("truth-legend").hidden = !data.truth;
-    byId("curve-legend").hidden = !data.actionness;
-    byId("beyond").style.left = `${(100 * data.duration_sec) / extent}%`;
-    byId("ruler").setAttribute("aria-valuemin", "0");
-    byId("ruler").setAttribute("aria-valuemax", extent.toFixed(1));
-    const { least, most, step: every, start } = data.slider;
-    Object.assign(byId("threshold"), { min: least, max: most, step: every, value: start });
-    if (data.actionness) emptyRow("actionness").track.append(parts.curveOf(data.actionness));
-    rows = new Map(data.classes.map((c) => [c.label, rowOf(c)]));
-    data.detections.forEach((d, number) => {
-      Object.assign(d, { number, mark: parts.markOf(d), item: parts.itemOf(d) });
-    });
-  }
-
-  setUp();
-  listenToVideo();
-  listenToRuler();
-  listenToTools();
-  clock.load();
-  showFrom(data.slider.start);
-  zoomBy(1);
-})();
+setUp();
+listenToVideo();
+listenToRuler();
+listenToTools();
+clock.load();
+showFrom(data.slider.start);
+zoomBy(1);

@@ -3,9 +3,6 @@
  * `media` says what to play; `moved` is called whenever the time has changed by a jump.
  */
 function viewerClock(media, extent, moved) {
-  "use strict";
-
-  const byId = (id) => document.getElementById(id);
   const video = byId("video");
 
   const videoClock = {

@@ -213,11 +213,12 @@ def _prepare() -> Any:
     from tsatal.exchange import exporter, importer
     from tsatal.extract import engine, projection
     from tsatal.extract.backbones.weights import Weights
-    from tsatal.reports import canvas
+    from tsatal.reports import pictures
 
     torch.set_num_threads(1)  # a pool of threads would not survive the fork
     assert pipeline and exporter and importer
-    canvas.text_width("finds its font the first time")
+    # The first picture finds its font.
+    pictures.timeline(video_id="v", duration_sec=1.0, truth=[], detections=[], labels=[]).pixels()
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1, requires_grad=True))]).step()
     changed: Any = engine
     nets = changed.load_backbones({"rgb": Weights("random")}, device="cpu", dtype="float32")

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Rectangle
@@ -18,8 +20,15 @@ from matplotlib.transforms import Bbox
 
 from tsatal.evaluation.average_precision import Evaluation, evaluate, precision_recall
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
-from tsatal.reports.canvas import class_colours, shortened, text_width
-from tsatal.reports.pictures import per_class_ap_figure, precision_recall_figure, timeline
+from tsatal.reports.pictures import (
+    class_colours,
+    clock,
+    per_class_ap_figure,
+    precision_recall_figure,
+    shortened,
+    timeline,
+    timeline_svg,
+)
 
 LONG = "An action described by a whole sentence that nobody ever shortened, variant"
 
@@ -40,7 +49,16 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 def texts(figure: Figure) -> list[tuple[str, Bbox]]:
     renderer = FigureCanvasAgg(figure).get_renderer()
+    undrawn = {
+        label
+        for axes in figure.axes
+        for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim()))
+        for tick in axis.get_major_ticks()
+        if not min(low, high) <= tick.get_loc() <= max(low, high)
+        for label in (tick.label1, tick.label2)
+    }
     found = [t for t in figure.findobj(Text) if isinstance(t, Text) and t.get_visible()]
+    found = [t for t in found if t not in undrawn]
     return [(t.get_text(), t.get_window_extent(renderer)) for t in found if t.get_text().strip()]
 
 
@@ -49,9 +67,9 @@ def said(figure: Figure) -> str:
 
 
 def bars(figure: Figure) -> list[Bbox]:
-    """The bars of a timeline, in pixels; they alone lie above the paper and the text's page."""
-    patches = [p for p in figure.findobj(Rectangle) if p.get_zorder() == 3]
-    return [p.get_window_extent() for p in patches]
+    """The bars of a timeline, in pixels."""
+    patches = [p for axes in figure.axes for p in axes.patches if isinstance(p, Rectangle)]
+    return [p.get_window_extent() for p in patches if p.get_zorder() == 1]
 
 
 def overlap(a: Bbox, b: Bbox, slack: float = 1.0) -> bool:
@@ -99,6 +117,9 @@ CASES: dict[str, tuple[float, list[Instance], list[Detection]]] = {
     "stacked": (10.0, [Instance(x, 1, 9) for x in "ABCDEFGHIJ"], []),
     "ambiguous": (10.0, [Instance("Ambiguous", 0, 5), Instance("A", 3, 9)], []),
     "odd labels": (10.0, [Instance("$x_1$", 0, 5), Instance("_hidden", 5, 9)], []),
+    "unknown letters": (10.0, [Instance("跳远\n", 0, 5)], [Detection("🤸 跳高", 5, 9, 0.5)]),
+    "thousands": (3000.0, repeated(3000, 1, 1.5, ["A", "B"]), found(repeated(900, 1, 1, ["A"]))),
+    "before the start": (10.0, [Instance("A", -3, -1), Instance("A", -2, 2)], []),
     "negative scores": (10.0, [], [Detection("A", 0, 5, -3.0), Detection("A", 6, 9, -8.0)]),
 }
 
@@ -116,6 +137,7 @@ def draw(path: Path, case: str, *, truth_alone: bool = False) -> None:
     ).save(path)
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")  # measuring the texts here warns, drawing does not
 @pytest.mark.parametrize("case", CASES)
 def test_timelines_are_legible(case: str, tmp_path: Path, figures: list[Figure]) -> None:
     draw(tmp_path / "t.png", case)
@@ -154,6 +176,7 @@ def test_long_videos_are_broken_into_strips(tmp_path: Path, figures: list[Figure
         ("ambiguous", "1 instance and 1 Ambiguous"),
         ("long", "20:00 min"),
         ("hours", "2:30:00 h"),
+        ("thousands", "3000 instances (1 past the end of the video) (1000 of them drawn)"),
     ],
 )
 def test_the_caption_counts(case: str, words: str, tmp_path: Path, figures: list[Figure]) -> None:
@@ -196,6 +219,37 @@ def test_colours_are_distinct_for_twenty_one_classes() -> None:
     assert len({colours[label] for label in labels[:21]}) == 21
 
 
+def test_a_legend_names_labels_as_they_are(tmp_path: Path, figures: list[Figure]) -> None:
+    draw(tmp_path / "t.png", "odd labels")
+    [legend] = figures[0].legends
+    drawn = [t.get_text() for t in legend.get_texts()]
+    assert [words.replace(r"\$", "$").strip() for words in drawn] == ["$x_1$", "_hidden"]
+    assert not any(is_math_text(words) for words in drawn)
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_that_the_font_lacks_are_no_warning(tmp_path: Path) -> None:
+    draw(tmp_path / "t.png", "unknown letters")
+
+
+def test_a_timeline_as_svg_is_one_element() -> None:
+    truth, found = [Instance("A < B", 0, 5)], [Detection("A < B", 1, 6, 0.5)]
+    text = timeline_svg(video_id="v", duration_sec=9, truth=truth, detections=found, labels=[])
+    root = ElementTree.fromstring(text)
+    assert root.tag.endswith("svg") and text.startswith("<svg")
+    assert root.get("width") == "864pt"  # 1200 px
+
+
+@pytest.mark.parametrize(
+    ("seconds", "extent_sec", "words"),
+    [(1.25, 16, "1.25"), (65, 600, "1:05"), (65, 3599, "1:05"), (3665.4, 7200, "1:01:05")],
+)
+def test_an_instant_is_written_to_suit_its_video(
+    seconds: float, extent_sec: float, words: str
+) -> None:
+    assert clock(seconds, extent_sec) == words
+
+
 def test_drawing_is_repeatable(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", "long")
     draw(tmp_path / "b.png", "long")
@@ -203,11 +257,12 @@ def test_drawing_is_repeatable(tmp_path: Path) -> None:
 
 
 def test_shortened_labels_keep_both_ends() -> None:
-    one, two = (shortened(f"{LONG} {k}", room=200) for k in range(2))
+    one, two = (shortened(f"{LONG} {k}", 30) for k in range(2))
     assert one != two
     assert one.startswith("An action") and one.endswith(" 0") and "…" in one
-    assert text_width(one) <= 200
+    assert len(one) == 30
     assert shortened("A") == "A"
+    assert [len(shortened("ABCDEFGH", n)) for n in (1, 2, 3, 7, 8, 9)] == [1, 2, 3, 7, 8, 8]
 
 
 def evaluated(

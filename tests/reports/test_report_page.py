@@ -89,7 +89,7 @@ def test_the_most_confident_mistakes_come_first_and_have_their_kind() -> None:
     mistakes = made(report_data, *example())["mistakes"][1]
     assert [m["kind"] for m in mistakes] == list(KINDS)
     assert mistakes[0] == {
-        "video": "v", "label": "A", "start": 1.0, "end": 11.0, "score": 0.8,
+        "video": "v", "label": "A", "start_sec": 1.0, "end_sec": 11.0, "score": 0.8,
         "kind": "double detection",
     }  # fmt: skip
 
@@ -99,7 +99,12 @@ def test_videos_are_ranked_by_their_average_precision() -> None:
     data = made(report_data, *example(), tious=(0.5,))
     assert [(v["video"], v["AP"]) for v in data["lowest"]] == [("v", [0.5])]
     assert [(v["video"], v["AP"]) for v in data["highest"]] == [("w", [1.0])]
-    assert data["lowest"][0]["truth"][0] == {"label": "A", "start": 0, "end": 10, "fates": "0"}
+    assert data["lowest"][0]["truth"][0] == {
+        "label": "A",
+        "start_sec": 0,
+        "end_sec": 10,
+        "fates": "0",
+    }
     assert [d["kinds"] for d in data["lowest"][0]["found"]] == [*"0012345"]
 
 
@@ -234,7 +239,7 @@ def test_of_very_many_instances_the_first_are_drawn_and_all_are_counted(
     videos = {"v": AnnotatedVideo("v", "test", 3600.0, tuple(truth))}
     found = {"v": [Detection("A", 3 * n, 3 * n + 2, 0.5) for n in range(1100)]}
     drawn = made(report_data, videos, found)["lowest"][0]["truth"]
-    assert [b["start"] for b in drawn] == [3 * n for n in range(1000)]
+    assert [b["start_sec"] for b in drawn] == [3 * n for n in range(1000)]
     page = opened(browser_page, tmp_path, made(report_page, videos, found))
     words = page.locator("#lowest").inner_text()
     assert "1200 instances, 100 missed. The first 1000 are drawn." in words.replace(",200", "200")

@@ -14,7 +14,7 @@ from tsatal.cli import main
 from tsatal.errors import InputError
 from tsatal.formats.annotations import ActionnessCurve, Detection, Instance, predictions_json
 from tsatal.reports import viewer
-from tsatal.reports.canvas import MUTED, class_colours
+from tsatal.reports.pictures import MUTED, class_colours
 from tsatal.reports.viewer import Media, slider, viewer_data, write_viewer
 
 WriteVideo = Callable[..., Path]
