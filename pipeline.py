@@ -1,295 +1,469 @@
-"""Extract, train and evaluate as functions: the only place that wires the parts together."""
+"""The stages as functions: videos to features, to a trained head, to detections and figures.
+
+This module alone wires the stages together: the command line and `import tsatal` call its
+functions, and no stage calls another. Every path may be a string.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from .checks.check import warnings_for_training
-from .commands.demo import write_demo_videos
-from .config import Config, load_config
-from .detecting import Detected as Detected
-from .detecting import detect as detect
+from .config import Config, EvalConfig, load_config
 from .errors import InputError
-from .evaluation.average_precision import THUMOS14_TIOUS, Evaluation, evaluate
+from .evaluation.average_precision import evaluate as measure_detections
+from .evaluation.matching import Measure
+from .extract.provenance import settings_of
 from .extract.backbones.device import choose_device
-from .extract.engine import Engine, ThisProcess
+from .extract.engine import ThisProcess
 from .extract.extractor import Summary, extract_videos
 from .extract.ray_cluster import connect
 from .extract.settings import ExtractSettings
-from .extract.sources import find_videos
-from .formats.annotations import load_annotations, load_predictions, predictions_json
+from .extract.sources import assign_ids, find_videos
+from .formats.annotations import (
+    AnnotatedVideo,
+    Detection,
+    load_annotations,
+    load_predictions,
+    predictions_json,
+)
 from .formats.atomic import write_text
-from .formats.features import FeatureFile, VideoFeatures
+from .formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
 from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
+from .head.checkpoint import LAST
 from .head.detector import load_detector
-from .head.loop import LAST
-from .head.parallel import joined, of_first, rank, wait_for_all
+from .head.parallel import barrier, broadcast, joined, rank
 from .head.run import (
+    DATA_FILE,
     check_same_extraction,
     describe,
     load_run_description,
     new_run_dir,
+    newest_run,
     save_run_description,
 )
 from .head.training import train_head
-from .reports.comparison import comparison_table
-from .reports.report import write_report
-from .reports.tables import evaluation_table
-from .reports.viewer import view_predictions
+from .reports.detections import DetectedVideo, DetectedVideos, write_detections
+from .reports.pictures import timeline
+from .reports.report import (
+    METRICS,
+    PREDICTIONS,
+    Report,
+    load_metrics,
+    warn_of_other_annotations,
+    write_report,
+)
 
 logger = logging.getLogger(__name__)
 
+Pathlike = str | Path
+EXTRACTED = "features.h5"  # rows of detected videos, in the folder of their detections
+
 
 def extract(
-    videos: Path,
-    out: Path,
-    settings: ExtractSettings,
+    videos: Pathlike,
+    out: Pathlike,
     *,
-    annotations: Path | None = None,
+    annotations: Pathlike | None = None,
     overwrite: bool = False,
     strict: bool = False,
     show_progress: bool = True,
     ray: str | None = None,
-    on_video: Callable[[VideoFeatures], None] | None = None,
+    **settings: Any,
 ) -> Summary:
     """Extract the features of a video, a folder or a list of videos into a feature file.
 
     Args:
+        videos: a video, a folder (searched through), or a `.txt` list of paths.
+        out: the feature file. Videos that are in it already are left alone.
         annotations: embedded in the file; by default `annotations.json` inside the folder.
-        overwrite, strict, show_progress, on_video: see `extract.extractor.extract_videos`.
+        overwrite, strict, show_progress: see `extract.extractor.extract_videos`.
         ray: the cluster to run on, see `extract.ray_cluster.connect`; None runs in this process.
+        settings: fields of `extract.settings.ExtractSettings`, such as `fps=10`.
     Raises:
         InputError: nothing to extract, annotations of another form, or settings that cannot work.
+
+    Example:
+        >>> tsatal.extract("videos", "out.h5", weights="random")  # doctest: +SKIP
     """
+    chosen, videos = ExtractSettings(**settings), Path(videos)
     if annotations is None and (videos / "annotations.json").is_file():
         annotations = videos / "annotations.json"
     truth = load_annotations(annotations) if annotations else None
     paths = find_videos(videos)
     if truth:
         report_unmatched({p.stem for p in paths}, truth)
-    with _engine(ray) as engine:
+    with connect(ray) if ray else nullcontext(ThisProcess()) as engine:
         return extract_videos(
             paths,
             out,
-            settings,
+            chosen,
             annotations_text=truth.text if truth else None,
             overwrite=overwrite,
             strict=strict,
             show_progress=show_progress,
             engine=engine,
-            on_video=on_video,
         )
 
 
-def _engine(ray: str | None) -> contextlib.AbstractContextManager[Engine]:
-    return connect(ray) if ray else contextlib.nullcontext(ThisProcess())
-
-
 def train(
-    features: Path,
-    config: Config,
+    features: Pathlike,
+    config: str | Config = "paper",
     *,
-    run_dir: Path,
-    annotations: Path | None = None,
+    overrides: Sequence[str] = (),
+    run: Pathlike | None = None,
+    annotations: Pathlike | None = None,
     device: str = "auto",
 ) -> Path:
     """Train a head on a feature file and return the run's folder.
 
+    Args:
+        features: the feature file.
+        config: the name of a shipped configuration, a YAML file, or a `Config`.
+        overrides: settings to change, as "optim.epochs=40", where `config` is no `Config`.
+        run: the folder to write; where not given, a new one in `runs`.
+        annotations: used instead of those inside the feature file.
+        device: `auto`, `cpu` or `cuda`.
     Raises:
         InputError: the folder already holds a run, or the features, annotations and settings do
             not fit together.
+
+    Example:
+        >>> run = tsatal.train("out.h5", overrides=["optim.epochs=40"])  # doctest: +SKIP
     """
-    with joined(torch.device(choose_device(device))) as on, FeatureFile(features) as file:
-        run_dir = of_first(run_dir)
-        if (run_dir / LAST).exists():
-            raise InputError(
-                f"{run_dir}: already holds a run; add --resume, or choose another --out"
-            )
+    if isinstance(config, Config):
+        name = "run"
+    else:
+        name, config = config, load_config(config, overrides)
+    on = torch.device(choose_device(device))
+    with joined(on) as on, FeatureFile(features) as file:
+        run = broadcast(Path(run) if run else new_run_dir(name))
+        if (run / LAST).exists():
+            raise InputError(f"{run}: already holds a run; add --resume, or choose another --out")
         truth = find_annotations(file, annotations)
-        data = describe(file, truth, config)
+        data, videos = describe(file, truth, config)
         if annotations:
-            data = replace(data, annotations=str(annotations.resolve()))
+            data = replace(data, annotations=str(Path(annotations).resolve()))
         for finding in warnings_for_training(
             file, truth, data.subsets, exclude=config.eval.exclude
         ):
             logger.warning("%s", finding.line)
         if rank() == 0:
-            save_run_description(run_dir, config, data)
-        wait_for_all()
-        train_head(file, truth, config, data, run_dir=run_dir, device=on, resume=False)
-    return run_dir
+            save_run_description(run, config, data)
+        barrier()
+        train_head(file, truth, config, data, run_dir=run, device=on, resume=False, draw=_draw)
+    return run
 
 
 def resume(
-    run_dir: Path,
+    run: Pathlike | None = None,
     *,
-    features: Path | None = None,
-    annotations: Path | None = None,
+    features: Pathlike | None = None,
+    annotations: Pathlike | None = None,
     device: str = "auto",
 ) -> Path:
     """Go on with an interrupted training, under its own settings, and return its folder.
 
     Args:
+        run: the run's folder; the newest in `runs` where not given.
         features: where the feature file is now, if it has moved.
+        annotations: used instead of those that the training began with.
+        device: `auto`, `cpu` or `cuda`.
     """
-    config, data = load_run_description(run_dir)
+    run = Path(run) if run else newest_run(needs=DATA_FILE)
+    config, data = load_run_description(run)
     on = torch.device(choose_device(device))
     with joined(on) as on, FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(None, annotations))
-        started = (run_dir / LAST).exists()
-        wait_for_all()
-        train_head(file, truth, config, data, run_dir=run_dir, device=on, resume=started)
-    return run_dir
+        started = (run / LAST).exists()
+        barrier()
+        train_head(file, truth, config, data, run_dir=run, device=on, resume=started, draw=_draw)
+    return run
 
 
-@dataclass(frozen=True)
-class Measured:
-    """An evaluation, and the files and folders that were written with it."""
-
-    evaluation: Evaluation
-    written: tuple[Path, ...]
-
-
-def evaluate_run(
-    run_dir: Path,
+def evaluate(
+    run: Pathlike | None = None,
     *,
-    features: Path | None = None,
-    annotations: Path | None = None,
+    features: Pathlike | None = None,
+    annotations: Pathlike | None = None,
     subset: str | None = None,
     protocol: str | None = None,
     tious: Sequence[float] = (),
     exclude: Sequence[str] = (),
     checkpoint: str = "last",
     timelines: int = 8,
-    out: Path | None = None,
+    out: Pathlike | None = None,
     device: str = "auto",
     changes: Sequence[str] = (),
-) -> Measured:
+    defaults: EvalConfig | None = None,
+) -> Report:
     """Detect in a subset with a run's head, measure, and write predictions, metrics and pictures.
 
     Args:
+        run: the run's folder; the newest in `runs` where not given.
         features: another feature file than the run was trained on, made in the same way.
-        subset, protocol, tious, exclude: as the run's settings say where not given.
+        annotations: the ground truth; the run finds its own where not given.
+        subset: the run's test subset where not given.
+        protocol, tious, exclude: as `defaults` say where not given.
         checkpoint: "last", or "best", which was chosen by its mAP on the validation subset.
         timelines: how many videos to draw.
         out: where to write; the run's folder where not given.
-        changes: see `runs.load_run_description`.
+        device: `auto`, `cpu` or `cuda`.
+        changes: see `head.run.load_run_description`.
+        defaults: how to measure; the run's own settings where not given.
     Raises:
         InputError: no such run, subset or video; features of another width or extraction.
+
+    Example:
+        >>> tsatal.evaluate("runs/first").evaluation.average_map  # doctest: +SKIP
     """
-    on = choose_device(device)
-    detector = load_detector(run_dir, checkpoint=checkpoint, device=on, changes=changes)
+    run = Path(run) if run else newest_run()
+    detector = load_detector(
+        run, checkpoint=checkpoint, device=choose_device(device), changes=changes
+    )
     config, data = detector.config, detector.data
     subset = subset or data.subsets.test
     with FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(features, annotations))
         videos = videos_in_subset(file, truth, subset)
-        seen = {video_id: detector.in_file(file, video_id) for video_id in videos}
-    found = {video_id: f.detections for video_id, f in seen.items()}
-    curves = {video_id: f.actionness for video_id, f in seen.items()}
-    out = out or run_dir
+        detected = {video_id: detector.in_file(file, video_id) for video_id in videos}
+    found = {video_id: d.detections for video_id, d in detected.items()}
+    curves = {video_id: d.actionness for video_id, d in detected.items()}
+    out = Path(out or run)
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "predictions.json", predictions_json(found, curves))
-    left_out = exclude or [v for v in config.eval.exclude if v in videos]
-    evaluation = evaluate(
-        videos,
-        found,
-        protocol=protocol or config.eval.protocol,
-        tious=tious or config.eval.tious,
-        subset=subset,
-        exclude=left_out,
-    )
+    write_text(out / PREDICTIONS, predictions_json(found, curves))
+    defaults = defaults or config.eval
+    # What the settings leave out is left out where it is; what a user names must be there.
+    configured = tuple(v for v in defaults.exclude if v in videos)
+    measure = Measure(defaults.protocol, defaults.tious, configured)
+    measure = measure.changed(protocol=protocol, tious=tious, exclude=exclude)
+    evaluation = measure_detections(videos, found, measure, subset=subset)
     if checkpoint == "best" and subset == data.subsets.validation:
         logger.warning(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
         )
-    report = write_report(evaluation, videos, found, out, exclude=left_out, timelines=timelines)
-    return Measured(evaluation, (out / "predictions.json", *report))
+    name = out.resolve().name
+    written = write_report(evaluation, out, timelines=timelines, name=name)
+    return Report(evaluation, (out / PREDICTIONS, *written), config)
+
+
+def evaluate_runs(runs: Sequence[Pathlike], **options: Any) -> dict[str, Report]:
+    """Measure several runs alike, each into its own folder, and return the results by name.
+
+    Args:
+        runs: their folders; the first one's settings say how to measure, where options do not.
+        options: as for `evaluate`, but `out`.
+    """
+    config, data = load_run_description(Path(runs[0]))
+    options["subset"] = options.get("subset") or data.subsets.test
+    return {str(run): evaluate(run, defaults=config.eval, **options) for run in runs}
 
 
 def evaluate_predictions(
-    predictions: Path,
+    predictions: Pathlike,
+    annotations: Pathlike,
     *,
-    annotations: Path,
     subset: str | None = None,
-    protocol: str | None = None,
-    tious: Sequence[float] = (),
-    exclude: Sequence[str] = (),
-    timelines: int = 8,
-    out: Path | None = None,
-) -> Measured:
-    """Measure a file of detections in the ActivityNet format; pictures where `out` is given.
+    measure: Measure = Measure(),  # noqa: B008 (it is frozen)
+    timelines: int | None = 8,
+    out: Pathlike | None = None,
+) -> Report:
+    """Measure a file of detections in the ActivityNet format.
 
+    Args:
+        annotations: the ground truth.
+        subset: found by its name where not given.
+        measure: protocol, tIoU thresholds, and videos to leave out.
+        timelines: how many videos to draw; None writes the page alone, without pictures.
+        out: the folder for figures, pictures and the page; nothing is written where not given.
     Raises:
         InputError: a file is not of its format, or there is no such subset.
     """
     truth = load_annotations(annotations)
-    videos = truth.subset(subset or subset_to_test(truth))
-    subset = next(iter(videos.values())).subset
+    subset = subset or subset_to_test(truth)
     found = load_predictions(predictions)
-    evaluation = evaluate(
-        videos,
-        found,
-        protocol=protocol or "anet",
-        tious=tious or THUMOS14_TIOUS,
-        subset=subset,
-        exclude=exclude,
-    )
+    evaluation = measure_detections(truth.subset(subset), found, measure, subset=subset)
     if out is None:
-        return Measured(evaluation, ())
-    report = write_report(evaluation, videos, found, out, exclude=exclude, timelines=timelines)
-    return Measured(evaluation, tuple(report))
+        return Report(evaluation)
+    name = Path(predictions).stem
+    return Report(evaluation, write_report(evaluation, Path(out), timelines=timelines, name=name))
 
 
-def evaluate_runs(run_dirs: Sequence[Path], **options: Any) -> dict[str, Measured]:
-    """Measure several runs alike, each into its own folder, and return the results by name.
+def report(
+    run: Pathlike | None = None,
+    *,
+    features: Pathlike | None = None,
+    annotations: Pathlike | None = None,
+    subset: str | None = None,
+    protocol: str | None = None,
+    tious: Sequence[float] = (),
+    exclude: Sequence[str] = (),
+    out: Pathlike | None = None,
+) -> Report:
+    """Write the page about the detections that `evaluate` left in a run's folder.
 
     Args:
-        run_dirs: subset, protocol, thresholds and exclusions are those of the first, unless given.
-        options: as for `evaluate_run`, but `out`.
+        run: the run's folder; the newest in `runs` where not given.
+        features: where the ground truth is inside another feature file than the run's own.
+        annotations: the ground truth; the run finds its own where not given.
+        subset, protocol, tious, exclude: as `evaluate` was told where not given.
+        out: where to write; the run's folder where not given.
+    Raises:
+        InputError: no such run, it was not evaluated, or not on that subset.
     """
-    config, data = load_run_description(run_dirs[0])
-    options["subset"] = options.get("subset") or data.subsets.test
-    options["protocol"] = options.get("protocol") or config.eval.protocol
-    options["tious"] = options.get("tious") or config.eval.tious
-    options["exclude"] = options.get("exclude") or config.eval.exclude
-    return {str(run_dir): evaluate_run(run_dir, **options) for run_dir in run_dirs}
+    run = Path(run) if run else newest_run()
+    config, data = load_run_description(run)
+    if not (run / PREDICTIONS).is_file():
+        raise InputError(
+            f"{run}: has no {PREDICTIONS} to explain; write it with: tsatal evaluate {run}"
+        )
+    found, earlier = load_predictions(run / PREDICTIONS), load_metrics(run / METRICS)
+    path = data.annotations_for(features, annotations)
+    with FeatureFile(features or data.features) if path is None else nullcontext() as file:
+        truth = load_annotations(path) if file is None else find_annotations(file, None)
+    subset = subset or earlier.get("subset") or data.subsets.test
+    videos = {k: v for k, v in truth.subset(subset).items() if k in found}
+    if not videos:
+        raise InputError(
+            f"{run / PREDICTIONS}: is about none of the {subset} videos; look for actions in "
+            f"them with: tsatal evaluate {run} --subset {subset}"
+        )
+    measure = Measure(
+        earlier.get("protocol") or config.eval.protocol,
+        tuple(earlier.get("tious") or config.eval.tious),
+        tuple(earlier.get("excluded", [v for v in config.eval.exclude if v in videos])),
+    ).changed(protocol=protocol, tious=tious, exclude=exclude)
+    evaluation = measure_detections(videos, found, measure, subset=subset)
+    warn_of_other_annotations(evaluation, earlier, run / METRICS)
+    name = run.resolve().name
+    written = write_report(evaluation, Path(out or run), timelines=None, name=name)
+    return Report(evaluation, written, config)
 
 
-def table(measured: Mapping[str, Measured]) -> str:
-    """Return what was measured as text: one evaluation, or several runs side by side."""
-    evaluations = {name: m.evaluation for name, m in measured.items()}
-    if len(measured) == 1:
-        return evaluation_table(next(iter(evaluations.values())))
-    configs = {name: load_run_description(Path(name))[0] for name in measured}
-    return comparison_table(evaluations, configs)
+def detect(
+    videos: Pathlike | Sequence[Pathlike],
+    run: Pathlike | None = None,
+    *,
+    out: Pathlike | None = None,
+    min_score: float = 0.0,
+    top: int | None = None,
+    annotations: Pathlike | None = None,
+    features: Pathlike | None = None,
+    weights: str | None = None,
+    flow_weights: str | None = None,
+    checkpoint: str = "last",
+    device: str = "auto",
+    changes: Sequence[str] = (),
+    pages: bool = False,
+    show_progress: bool = True,
+    on_video: Callable[[DetectedVideo], None] = lambda video: None,
+) -> DetectedVideos:
+    """Find actions in raw videos or in feature files, and write detections and pictures.
 
+    Raw videos are extracted as the run's features were, into `features.h5` in `out`, where they
+    are found again the next time; detection reads that file.
 
-def demo(out: Path, *, seed: int, device: str) -> Measured:
-    """Write small videos into `out`, extract, train, evaluate, and make pages to look at.
+    Args:
+        videos: videos, folders and lists of videos, and feature files; one or several.
+        run: the run's folder; the newest in `runs` where not given.
+        out: where to write; `detections` in the run's folder where not given.
+        min_score, top: leave out what scores less, and all but the best so many of each video.
+        annotations: ground truth to draw above the detections.
+        features: where the run's feature file is now; needed if that holds the projection.
+        weights, flow_weights: checkpoints of the extraction, see `extract.again.settings_of`.
+        checkpoint: "last" or "best".
+        device: `auto`, `cpu` or `cuda`.
+        changes: see `head.run.load_run_description`.
+        pages: whether to write an HTML page per video, see `reports.viewer`.
+        show_progress: see `extract.extractor.extract_videos`.
+        on_video: called with every video as soon as it is done.
+    Raises:
+        InputError: no such run or source, features that were not made like the run's, or two
+            videos of one name.
 
-    All of it stays there; a second call finds videos and features and trains again.
+    Example:
+        >>> tsatal.detect("new.mp4", run="runs/first")["new"].detections  # doctest: +SKIP
     """
-    videos, features = out / "videos", out / "features.h5"
-    annotations = videos / "annotations.json"
-    if not annotations.exists():
-        logger.info("writing videos of moving shapes into %s", videos)
-        write_demo_videos(videos, seed=seed)
-    extract(videos, features, ExtractSettings(weights="random", device=device))
-    run_dir = new_run_dir("demo", root=out / "runs")
-    train(features, load_config("demo", [f"optim.seed={seed}"]), run_dir=run_dir, device=device)
-    measured = evaluate_run(run_dir, device=device)
-    predictions, pages = run_dir / "predictions.json", run_dir / "pages"
-    for video_id in load_predictions(predictions):
-        video, page = videos / f"{video_id}.mp4", pages / f"{video_id}.html"
-        view_predictions(video, predictions, page, annotations=annotations)
-    return Measured(measured.evaluation, (*measured.written, pages))
+    run = Path(run) if run else newest_run()
+    device = choose_device(device)
+    detector = load_detector(run, checkpoint=checkpoint, device=device, changes=changes)
+    truth = load_annotations(annotations).videos if annotations else {}
+    out = Path(out or run / "detections")
+    given = [Path(v) for v in ([videos] if isinstance(videos, Pathlike) else videos)]
+    feature_files = [path for path in given if path.suffix.lower() in FEATURE_SUFFIXES]
+    raw = [v for path in given if path not in feature_files for v in find_videos(path)]
+    paths, _ = assign_ids(raw)
+    streams, detected = detector.data.streams, dict[str, DetectedVideo]()
+
+    def detect_in(video_id: str, rows: np.ndarray, axis: TimeAxis) -> None:
+        if video_id in detected:
+            raise InputError(f"two videos have the id {video_id!r}; detect in one after the other")
+        found = detector(rows, axis)
+        kept = [d for d in found.detections if d.score >= min_score][:top]
+        detected[video_id] = DetectedVideo(
+            video_id, axis.duration_sec, kept, found.actionness, detector.data.labels,
+            paths.get(video_id),
+        )  # fmt: skip
+        on_video(detected[video_id])
+
+    def detect_in_file(file: FeatureFile, video_ids: Iterable[str]) -> None:
+        for video_id in video_ids:
+            detect_in(video_id, file.rows(video_id, streams), file.time_axis(video_id))
+
+    for path in feature_files:
+        with FeatureFile(path) as file:
+            check_same_extraction(file, detector.data)
+            detect_in_file(file, file.video_ids)
+    extraction = None
+    if raw:
+        out.mkdir(parents=True, exist_ok=True)
+        settings = settings_of(
+            detector.data.extraction,
+            streams=streams,
+            features=Path(features or detector.data.features),
+            weights=weights,
+            flow_weights=flow_weights,
+            device=device,
+        )
+        # What is extracted now is detected in at once; what was there before, from the file.
+        extraction = extract_videos(
+            raw,
+            out / EXTRACTED,
+            settings,
+            show_progress=show_progress,
+            on_video=lambda video: detect_in(video.video_id, video.rows(streams), video.axis),
+        )
+        if known := [*extraction.already, *extraction.elsewhere]:
+            with FeatureFile(extraction.out) as file:
+                detect_in_file(file, known)
+    # In the order of the sources, whenever each was extracted; feature files come first.
+    in_order = [v for v in detected if v not in paths] + [v for v in paths if v in detected]
+    detected = {video_id: detected[video_id] for video_id in in_order}
+    written = write_detections(detected, out, truth=truth, pages=pages)
+    return DetectedVideos(detected, tuple(written), extraction)
+
+
+def _draw(
+    video: AnnotatedVideo,
+    duration_sec: float,
+    detections: Sequence[Detection],
+    labels: Sequence[str],
+) -> np.ndarray:
+    """Return the time line of a video as an image, for a training's TensorBoard."""
+    return timeline(
+        video_id=video.video_id,
+        duration_sec=duration_sec,
+        truth=video.instances,
+        detections=detections,
+        labels=labels,
+    ).pixels()

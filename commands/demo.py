@@ -1,4 +1,4 @@
-"""A small data set of encoded videos whose actions differ by motion alone.
+"""`tsatal demo`: the whole pipeline on a small data set that it makes itself.
 
 A disc on a textured ground stands or drifts; now and then it performs an action. Every action
 looks the same in a still picture, so only a detector that uses time can tell them apart.
@@ -7,16 +7,18 @@ looks the same in a still picture, so only a detector that uses time can tell th
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import click
-import cv2
 import numpy as np
 
 from ..formats.atomic import write_text
 from .options import DEVICE, FOLDER
+
+logger = logging.getLogger(__name__)
 
 FPS = 20.0
 SIZE = 128  # pixels, width and height
@@ -97,6 +99,8 @@ def _encode(
     duration_sec: float,
     rng: np.random.Generator,
 ) -> None:
+    import cv2  # here, so that `tsatal --help` need not load it
+
     ground = _texture(rng)
     colour = tuple(int(c) for c in rng.integers(120, 256, size=3))
     home = rng.uniform(SIZE * 0.42, SIZE * 0.58, size=2) + np.array([0, 8])
@@ -117,6 +121,8 @@ def _encode(
 
 def _texture(rng: np.random.Generator) -> np.ndarray:
     """Return a smooth random ground, (SIZE, SIZE, 3) float in [30, 110]."""
+    import cv2
+
     coarse = rng.uniform(30, 110, size=(9, 9, 3)).astype(np.float32)
     return cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
 
@@ -128,14 +134,33 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
 @click.option("--seed", default=0, show_default=True, help="Of the videos and the training.")
 @DEVICE
 def command(out: Path, seed: int, device: str) -> None:
-    """Make small videos, extract, train and evaluate, in a few minutes, with nothing else."""
-    from .. import pipeline
-    from ..reports.tables import evaluation_table
+    """Make small videos, extract, train and evaluate, in a few minutes, with nothing else.
 
-    measured = pipeline.demo(out, seed=seed, device=device)
-    click.echo(evaluation_table(measured.evaluation))
+    All of it stays in OUT; a second call finds videos and features and trains again.
+    """
+    from .. import pipeline
+    from ..formats.annotations import load_predictions
+    from ..head.run import new_run_dir
+    from ..reports.viewer import view_predictions
+
+    videos, features = out / "videos", out / "features.h5"
+    annotations = videos / "annotations.json"
+    if not annotations.exists():
+        logger.info("writing videos of moving shapes into %s", videos)
+        write_demo_videos(videos, seed=seed)
+    pipeline.extract(videos, features, weights="random", device=device)
+    run = pipeline.train(
+        features, "demo", overrides=[f"optim.seed={seed}"], device=device,
+        run=new_run_dir("demo", root=out / "runs"),
+    )  # fmt: skip
+    report = pipeline.evaluate(run, device=device)
+    predictions, pages = run / "predictions.json", run / "pages"
+    for video_id in load_predictions(predictions):
+        video, page = videos / f"{video_id}.mp4", pages / f"{video_id}.html"
+        view_predictions(video, predictions, page, annotations=annotations)
+    click.echo(str(report))
     click.echo(
         "Features came from a network with random weights: real ones need --weights kinetics."
     )
-    for path in measured.written:
+    for path in (*report.written, pages):
         click.echo(path)

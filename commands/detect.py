@@ -42,11 +42,9 @@ def command(
     from tqdm import tqdm
 
     from .. import pipeline
-    from ..head.run import newest_run
 
-    run = run or newest_run()
     detected = pipeline.detect(
-        videos, run, out=out, pages=view, tell=lambda seen: tqdm.write(seen.line()), **settings
+        videos, run, out=out, pages=view, on_video=lambda v: tqdm.write(str(v)), **settings
     )
     for path in detected.written:
         click.echo(path)

@@ -56,30 +56,46 @@ def command(
     Several RUNS are measured alike and compared in one table.
     """
     from .. import pipeline
+    from ..evaluation.matching import Measure
     from ..head.run import newest_run
+    from ..reports.comparison import comparison_table
 
-    common: dict[str, Any] = {
-        "annotations": annotations, "subset": subset, "protocol": protocol, "tious": tious,
-        "exclude": exclude, "timelines": timelines, "out": out,
-    }  # fmt: skip
+    common: dict[str, Any] = {"subset": subset, "timelines": timelines, "out": out}
     if predictions is not None:
         if runs or changes or annotations is None:
             raise click.UsageError("--predictions needs --annotations, and no RUN and no --set")
-        measured = {"": pipeline.evaluate_predictions(predictions, **common)}
+        measure = Measure().changed(protocol=protocol, tious=tious, exclude=exclude)
+        reports = {
+            "": pipeline.evaluate_predictions(predictions, annotations, measure=measure, **common)
+        }
     else:
         if len(runs) > 1 and out:
             raise click.UsageError("several runs are written into their own folders: no --out")
-        more: dict[str, Any] = {"features": features, "checkpoint": checkpoint, "device": device}
-        more["changes"] = changes
-        measured = pipeline.evaluate_runs(runs or [newest_run()], **common, **more)
+        reports = pipeline.evaluate_runs(
+            runs or [newest_run()],
+            annotations=annotations,
+            protocol=protocol,
+            tious=tious,
+            exclude=exclude,
+            features=features,
+            checkpoint=checkpoint,
+            device=device,
+            changes=changes,
+            **common,
+        )
     to_stdout = json_path == "-"
-    click.echo(pipeline.table(measured), err=to_stdout)
-    for path in (p for m in measured.values() for p in m.written):
+    first, *others = reports.values()
+    if others:
+        evaluations = {name: report.evaluation for name, report in reports.items()}
+        configs = {name: report.config for name, report in reports.items() if report.config}
+        click.echo(comparison_table(evaluations, configs), err=to_stdout)
+    else:
+        click.echo(str(first), err=to_stdout)
+    for path in (p for report in reports.values() for p in report.written):
         click.echo(path, err=to_stdout)
     if json_path:
-        figures = {name: m.evaluation.to_json() for name, m in measured.items()}
-        whole: Any = figures if len(figures) > 1 else next(iter(figures.values()))
-        text = json.dumps(whole, indent=1)
+        figures = {name: report.evaluation.to_json() for name, report in reports.items()}
+        text = json.dumps(figures if others else first.evaluation.to_json(), indent=1)
         if to_stdout:
             click.echo(text)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -24,25 +23,34 @@ def command(
     run: Path | None,
     predictions: Path | None,
     annotations: Path | None,
+    subset: str | None,
+    protocol: str | None,
+    tious: tuple[float, ...],
+    exclude: tuple[str, ...],
     features: Path | None,
-    **settings: Any,
+    out: Path | None,
 ) -> None:
     """Write a page that says why the mAP is what it is: report.html, and report.json.
 
     Of RUN (the newest where none is named), as it was evaluated, or of a file of detections: what
     each kind of error costs, which instances are missed, the best and the worst videos.
     """
-    from ..head.run import newest_run
-    from ..reports.report import report_predictions, report_run
+    from .. import pipeline
+    from ..evaluation.matching import Measure
 
     if predictions is None:
-        made = report_run(
-            run or newest_run(), features=features, annotations=annotations, **settings
-        )
+        made = pipeline.report(
+            run, features=features, annotations=annotations, subset=subset, protocol=protocol,
+            tious=tious, exclude=exclude, out=out,
+        )  # fmt: skip
     elif run is not None or features is not None or annotations is None:
         raise click.UsageError("--predictions needs --annotations, and no RUN or --features")
     else:
-        made = report_predictions(predictions, annotations=annotations, **settings)
+        measure = Measure().changed(protocol=protocol, tious=tious, exclude=exclude)
+        made = pipeline.evaluate_predictions(
+            predictions, annotations, subset=subset, measure=measure, timelines=None,
+            out=out or predictions.parent,
+        )  # fmt: skip
     click.echo(made.evaluation.headline)
     for path in made.written:
         click.echo(path)

@@ -55,7 +55,6 @@ def command(
     On several GPUs: torchrun --nproc-per-node N -m tsatal train ...
     """
     from .. import pipeline
-    from ..config import load_config
     from ..head.run import DATA_FILE, new_run_dir, newest_run
 
     if streams:
@@ -64,19 +63,19 @@ def command(
         raise click.UsageError("--resume goes on under the run's own settings")
     if not resume and features is None:
         raise click.UsageError("give --features FILE.h5 (or --resume)")
-    run_dir = out or (newest_run(needs=DATA_FILE) if resume else new_run_dir(config_name))
-    common: dict[str, Any] = {"run_dir": run_dir, "annotations": annotations, "device": device}
+    run = out or (newest_run(needs=DATA_FILE) if resume else new_run_dir(config_name))
+    common: dict[str, Any] = {"run": run, "annotations": annotations, "device": device}
     try:
         if resume or features is None:
-            run_dir = pipeline.resume(features=features, **common)
+            pipeline.resume(features=features, **common)
         else:
-            run_dir = pipeline.train(features, load_config(config_name, overrides), **common)
+            run = pipeline.train(features, config_name, overrides=overrides, **common)
     except KeyboardInterrupt:
         raise click.ClickException(
-            f"stopped; go on with: tsatal train --resume --out {run_dir}"
+            f"stopped; go on with: tsatal train --resume --out {run}"
         ) from None
     if is_first_process():
-        click.echo(f"{run_dir}\nmeasure it with: tsatal evaluate {run_dir}")
+        click.echo(f"{run}\nmeasure it with: tsatal evaluate {run}")
 
 
 def _given(parameter: str) -> bool:

@@ -1,91 +1,183 @@
-"""What `detect` leaves in a folder: detections as JSON and CSV, and time lines of them."""
+"""What `detect` returns and leaves in a folder: detections as JSON and CSV, pictures, pages."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ..formats.annotations import AnnotatedVideo, Detection, predictions_json
+from ..formats.annotations import (
+    ActionnessCurve,
+    AnnotatedVideo,
+    Detection,
+    predictions_json,
+)
 from ..formats.atomic import write_text
 from ..formats.names import file_names
-from ..head.detector import Found
-from .pictures import clock, timeline
+from .pictures import clock, timeline, timeline_svg
+from .tables import data_frame
 
 PREDICTIONS, TABLE, TIMELINES = "predictions.json", "detections.csv", "timelines"
+COLUMNS = ("video", "label", "start_sec", "end_sec", "score")
 NAMED = 3  # detections in the one line about a video
 
 
-@dataclass(frozen=True)
-class Seen:
-    """One video and what was found in it; `source` is the video file, where there is one."""
+@dataclass(frozen=True, repr=False)
+class DetectedVideo:
+    """One video and its detections, best first.
+
+    actionness: of every row of its features.
+    labels: all classes of the run, which fix the colours of pictures.
+    source: the video file, where there is one.
+    """
 
     video_id: str
     duration_sec: float
-    found: Found
+    detections: Sequence[Detection]
+    actionness: ActionnessCurve
+    labels: Sequence[str] = ()
     source: Path | None = None
 
-    def only(self, *, min_score: float, top: int | None) -> Seen:
-        """Return it with the detections of at least this score, and the best `top` of those."""
-        kept = [d for d in self.found.detections if d.score >= min_score][:top]
-        return replace(self, found=replace(self.found, detections=kept))
-
-    def line(self) -> str:
+    def __repr__(self) -> str:
         """Return one line: how many detections, and the best of them in the order of time."""
-        found = self.found.detections
-        best = sorted(found[:NAMED], key=lambda d: d.start_sec)
-        words = ", ".join(self._words(d) for d in best)
-        number = f"{len(found)} detection{'s' if len(found) != 1 else ''}"
-        lasts = clock(round(self.duration_sec, 1), self.duration_sec)
+        best = sorted(self.detections[:NAMED], key=lambda d: d.start_sec)
+        words = ", ".join(
+            f"{d.label} {self._clock(d.start_sec)}-{self._clock(d.end_sec)} ({d.score:.2f})"
+            for d in best
+        )
+        number = f"{len(self.detections)} detection{'s' if len(self.detections) != 1 else ''}"
+        lasts = self._clock(self.duration_sec)
         unit = " s" if ":" not in lasts else ""
         return f"{self.video_id} ({lasts}{unit}): {number}{'; best: ' if words else ''}{words}"
 
-    def _words(self, d: Detection) -> str:
-        start, end = (clock(round(t, 1), self.duration_sec) for t in (d.start_sec, d.end_sec))
-        return f"{d.label} {start}-{end} ({d.score:.2f})"
+    def _repr_html_(self) -> str:
+        """Return the time line, which a notebook shows."""
+        return timeline_svg(**self.drawn())
+
+    def drawn(self, truth: AnnotatedVideo | None = None) -> dict[str, Any]:
+        """Return what `pictures.timeline` draws of the video."""
+        return {
+            "video_id": self.video_id,
+            "duration_sec": self.duration_sec,
+            "truth": truth.instances if truth else [],
+            "detections": self.detections,
+            "labels": self.labels,
+        }
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return a dictionary per detection: video, label, start_sec, end_sec, score."""
+        return [
+            dict(zip(COLUMNS, (self.video_id, d.label, d.start_sec, d.end_sec, d.score), strict=True))
+            for d in self.detections
+        ]
+
+    def to_pandas(self) -> Any:
+        """Return the detections as a pandas DataFrame.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return data_frame(self.to_dicts(), COLUMNS)
+
+    def _clock(self, seconds: float) -> str:
+        return clock(round(seconds, 1), self.duration_sec)
+
+
+@dataclass(frozen=True, repr=False)
+class DetectedVideos(Mapping[str, DetectedVideo]):
+    """The videos that `detect` looked at, by id.
+
+    written: files and folders with what was found.
+    extraction: what became of raw videos, an `extract.sharing.work.Summary`; None without any.
+    """
+
+    videos: Mapping[str, DetectedVideo]
+    written: tuple[Path, ...] = ()
+    extraction: Any = None
+
+    def __getitem__(self, video_id: str) -> DetectedVideo:
+        return self.videos[video_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.videos)
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __repr__(self) -> str:
+        """Return a line per video."""
+        return "\n".join(map(repr, self.videos.values())) or "no videos"
+
+    def _repr_html_(self) -> str:
+        """Return the time lines of all videos, which a notebook shows."""
+        return "\n".join(video._repr_html_() for video in self.videos.values())
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return a dictionary per detection of all videos."""
+        return [row for video in self.videos.values() for row in video.to_dicts()]
+
+    def to_pandas(self) -> Any:
+        """Return the detections of all videos as a pandas DataFrame.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return data_frame(self.to_dicts(), COLUMNS)
 
 
 def write_detections(
-    seen: Mapping[str, Seen],
+    videos: Mapping[str, DetectedVideo],
     out: Path,
     *,
-    labels: Sequence[str],
     truth: Mapping[str, AnnotatedVideo],
+    pages: bool,
 ) -> list[Path]:
     """Write the detections into `out`, and return the files and folders.
 
     Args:
-        seen: videos by id.
-        labels: all classes of the run, so that colours are the same in all pictures.
+        videos: by id.
         truth: annotated videos by id, drawn above the detections; empty where there are none.
+        pages: whether to write an HTML page per video, too.
     """
     out.mkdir(parents=True, exist_ok=True)
     predictions, table, folder = out / PREDICTIONS, out / TABLE, out / TIMELINES
-    found = {video_id: s.found.detections for video_id, s in seen.items()}
-    curves = {video_id: s.found.actionness for video_id, s in seen.items()}
+    found = {video_id: video.detections for video_id, video in videos.items()}
+    curves = {video_id: video.actionness for video_id, video in videos.items()}
     write_text(predictions, predictions_json(found, curves))
     write_text(table, detections_csv(found))
     folder.mkdir(exist_ok=True)
-    names = file_names(seen, ".png")
-    for video_id, s in seen.items():
-        annotated = truth.get(video_id)
-        timeline(
-            video_id=video_id,
-            duration_sec=s.duration_sec,
-            truth=annotated.instances if annotated else [],
-            detections=s.found.detections,
-            labels=labels,
-        ).save(folder / names[video_id])
-    return [predictions, table, folder]
+    names = file_names(videos, ".png")
+    for video_id, video in videos.items():
+        timeline(**video.drawn(truth.get(video_id))).save(folder / names[video_id])
+    written = [predictions, table, folder]
+    if pages:
+        from .viewer import write_viewer  # needs PyAV, which nothing else here does
+
+        names = file_names(videos, ".html")
+        for video_id, video in videos.items():
+            annotated = truth.get(video_id)
+            page = write_viewer(
+                video.source,
+                out / names[video_id],
+                video_id=video_id,
+                detections=video.detections,
+                truth=annotated.instances if annotated else None,
+                actionness=video.actionness,
+                labels=video.labels,
+                duration_sec=video.duration_sec,
+            )
+            written.append(page.path)
+    return written
 
 
 def detections_csv(found: Mapping[str, Sequence[Detection]]) -> str:
     """Return a table with a line per detection: video, label, start_sec, end_sec, score."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["video", "label", "start_sec", "end_sec", "score"])
+    writer.writerow(COLUMNS)
     for video_id, detections in found.items():
         for d in detections:
             times = (f"{t:.3f}" for t in (d.start_sec, d.end_sec))

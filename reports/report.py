@@ -1,42 +1,27 @@
-"""What `evaluate` leaves in a folder: figures as JSON, pictures, and a page that explains them.
+"""What `evaluate` returns and leaves in a folder: figures as JSON, pictures, and a page.
 
-`tsatal report` writes the page anew from the detections that `evaluate` left, or from any file of
-detections.
+The page says why the mAP is what it is; `tsatal report` writes it anew.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..config import Config
 from ..errors import InputError
-from ..evaluation.average_precision import (
-    ANET,
-    THUMOS14_TIOUS,
-    Evaluation,
-    evaluate,
-    precision_recall,
-)
-from ..evaluation.diagnosis import Diagnosis, diagnose
-from ..formats.annotations import (
-    AnnotatedVideo,
-    Annotations,
-    Detection,
-    class_labels,
-    load_annotations,
-    load_predictions,
-)
+from ..evaluation.average_precision import Evaluation, precision_recall
+from ..evaluation.diagnosis import diagnose
+from ..evaluation.matching import Matches, threshold_name
 from ..formats.atomic import write_text
-from ..formats.features import FeatureFile
 from ..formats.names import file_names
-from ..formats.subsets import find_annotations, subset_to_test
-from ..head.run import RunData, load_run_description
 from .pictures import per_class_ap_figure, precision_recall_figure, timeline
 from .report_page import report_page
+from .tables import data_frame, evaluation_table
 
 logger = logging.getLogger(__name__)
 
@@ -44,196 +29,120 @@ METRICS, PREDICTIONS = "metrics.json", "predictions.json"
 PAGE, FIGURES = "report.html", "report.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """What was measured, what is wrong with it, and the files that say so."""
+    """An evaluation, and the files that say it.
+
+    written: files and folders.
+    config: the settings of the run that was measured; None for a file of detections.
+    """
 
     evaluation: Evaluation
-    diagnosis: Diagnosis
-    written: tuple[Path, ...]
+    written: tuple[Path, ...] = ()
+    config: Config | None = None
+
+    def __repr__(self) -> str:
+        """Return one line: the mAP, and what it was measured on."""
+        return f"mAP {100 * self.evaluation.average_map:.2f} % ({self.evaluation.headline})"
+
+    def __str__(self) -> str:
+        """Return the text table of all classes."""
+        return evaluation_table(self.evaluation)
+
+    def _repr_html_(self) -> str:
+        """Return the table of all classes, which a notebook shows."""
+        heads = "".join(f"<th>{escape(name)}</th>" for name in self._columns())
+        rows = "".join(
+            "<tr>" + "".join(
+                f"<td>{100 * v:.2f}</td>" if isinstance(v, float) else f"<td>{escape(str(v))}</td>"
+                for v in row.values()
+            ) + "</tr>"
+            for row in self.to_dicts()
+        )  # fmt: skip
+        return f"<table><caption>{escape(repr(self))}</caption><tr>{heads}</tr>{rows}</table>"
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return a dictionary per class: label, instances, AP at each tIoU, and their mean.
+
+        Average precisions are in [0, 1].
+        """
+        counts = self.evaluation.instances_per_class
+        return [
+            dict(zip(self._columns(), (label, counts[label], *map(float, ap), float(ap.mean())),
+                     strict=True))
+            for label, ap in self.evaluation.per_class.items()
+        ]  # fmt: skip
+
+    def to_pandas(self) -> Any:
+        """Return the classes as a pandas DataFrame.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return data_frame(self.to_dicts(), self._columns())
+
+    def _columns(self) -> tuple[str, ...]:
+        return ("label", "instances", *map(threshold_name, self.evaluation.tious), "mean")
 
 
 def write_report(
-    evaluation: Evaluation,
-    videos: Mapping[str, AnnotatedVideo],
-    found: Mapping[str, Sequence[Detection]],
-    out: Path,
-    *,
-    exclude: Sequence[str],
-    timelines: int,
-) -> list[Path]:
-    """Write `metrics.json`, the pictures and the page into `out`, and return their paths.
-
-    Time lines are drawn of `timelines` videos spread evenly over those that have actions.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    metrics, per_class, curves = (
-        out / name for name in (METRICS, "per_class_ap.png", "precision_recall.png")
-    )
-    figures = {**evaluation.to_json(), "excluded": sorted(exclude)}
-    write_text(metrics, json.dumps(figures, indent=1))
-    per_class_ap_figure(per_class, evaluation)
-    at = min(evaluation.tious, key=lambda t: abs(t - 0.5))
-    recall_precision = precision_recall(
-        videos, found, protocol=evaluation.protocol, tiou=at, subset=evaluation.subset,
-        exclude=exclude,
-    )  # fmt: skip
-    precision_recall_figure(curves, evaluation, recall_precision, tiou=at)
-    drawn = _write_timelines(videos, found, out / "timelines", exclude=exclude, number=timelines)
-    page = write_page(evaluation, videos, found, out, exclude=exclude).written
-    return [metrics, per_class, curves, *drawn, *page]
-
-
-def write_page(
-    evaluation: Evaluation,
-    videos: Mapping[str, AnnotatedVideo],
-    found: Mapping[str, Sequence[Detection]],
-    out: Path,
-    *,
-    exclude: Collection[str],
-    name: str = "",
-) -> Report:
-    """Write `report.html` and `report.json` into `out`: why the mAP is what it is.
+    evaluation: Evaluation, out: Path, *, timelines: int | None, name: str
+) -> tuple[Path, ...]:
+    """Write figures, pictures and the page into `out`, and return their paths.
 
     Args:
-        evaluation: of these videos and detections, without the excluded videos.
-        name: what was measured; the folder's name where not given.
+        timelines: how many videos to draw, spread evenly over those that have actions; None
+            writes the page alone, without `metrics.json` and pictures.
+        name: what was measured, for the page's title.
     """
     out.mkdir(parents=True, exist_ok=True)
-    diagnosis = diagnose(
-        videos, found, protocol=evaluation.protocol, tious=evaluation.tious, exclude=exclude
-    )
-    text = report_page(evaluation, diagnosis, videos, found, name=name or out.resolve().name)
+    excluded = sorted(evaluation.matches.measure.exclude)
+    written = []
+    if timelines is not None:
+        figures = {**evaluation.to_json(), "excluded": excluded}
+        write_text(out / METRICS, json.dumps(figures, indent=1))
+        per_class_ap_figure(out / "per_class_ap.png", evaluation)
+        at = min(evaluation.tious, key=lambda t: abs(t - 0.5))
+        curves = precision_recall(evaluation.matches, tiou=at)
+        precision_recall_figure(out / "precision_recall.png", evaluation, curves, tiou=at)
+        written = [out / n for n in (METRICS, "per_class_ap.png", "precision_recall.png")]
+        written += _write_timelines(evaluation.matches, out / "timelines", number=timelines)
+    diagnosis = diagnose(evaluation.matches)
     figures = {
         "evaluation": evaluation.to_json(),
-        "excluded": sorted(exclude),
+        "excluded": excluded,
         "diagnosis": diagnosis.to_json(),
     }
-    write_text(out / PAGE, text)
+    write_text(out / PAGE, report_page(evaluation, diagnosis, name=name))
     write_text(out / FIGURES, json.dumps(figures, indent=1))
-    return Report(evaluation, diagnosis, (out / PAGE, out / FIGURES))
+    return (*written, out / PAGE, out / FIGURES)
 
 
-def report_run(
-    run_dir: Path,
-    *,
-    features: Path | None = None,
-    annotations: Path | None = None,
-    subset: str | None = None,
-    protocol: str | None = None,
-    tious: Sequence[float] = (),
-    exclude: Sequence[str] = (),
-    out: Path | None = None,
-) -> Report:
-    """Write the page about the detections that `tsatal evaluate` left in a run's folder.
-
-    Args:
-        features: where the ground truth is inside another feature file than the run's own.
-        annotations: the ground truth; the run finds its own.
-        subset, protocol, tious, exclude: as `evaluate` was told where not given.
-        out: where to write; the run's folder where not given.
-    Raises:
-        InputError: no such run, it was not evaluated, or not on that subset.
-    """
-    config, data = load_run_description(run_dir)
-    if not (run_dir / PREDICTIONS).is_file():
-        raise InputError(
-            f"{run_dir}: has no {PREDICTIONS} to explain; write it with: tsatal evaluate {run_dir}"
-        )
-    found = load_predictions(run_dir / PREDICTIONS)
-    earlier = _earlier_figures(run_dir / METRICS)
-    truth = _truth_of(data, features, annotations)
-    subset = subset or earlier.get("subset") or data.subsets.test
-    videos = {k: v for k, v in truth.subset(subset).items() if k in found}
-    if not videos:
-        raise InputError(
-            f"{run_dir / PREDICTIONS}: is about none of the {subset} videos; look for actions in "
-            f"them with: tsatal evaluate {run_dir} --subset {subset}"
-        )
-    configured = [v for v in config.eval.exclude if v in videos]
-    left_out = exclude or earlier.get("excluded", configured)
-    evaluation = evaluate(
-        videos,
-        found,
-        protocol=protocol or earlier.get("protocol") or config.eval.protocol,
-        tious=tious or earlier.get("tious") or config.eval.tious,
-        subset=subset,
-        exclude=left_out,
-    )
-    _warn_of_other_truth(evaluation, earlier, run_dir)
-    name = run_dir.resolve().name
-    return write_page(evaluation, videos, found, out or run_dir, exclude=left_out, name=name)
-
-
-def report_predictions(
-    predictions: Path,
-    *,
-    annotations: Path,
-    subset: str | None = None,
-    protocol: str | None = None,
-    tious: Sequence[float] = (),
-    exclude: Sequence[str] = (),
-    out: Path | None = None,
-) -> Report:
-    """Write the page about a file of detections in the ActivityNet format.
-
-    Args:
-        out: where to write; the file's folder where not given.
-    Raises:
-        InputError: a file is not of its format, or there is no such subset.
-    """
-    truth = load_annotations(annotations)
-    subset = subset or subset_to_test(truth)
-    videos, found = truth.subset(subset), load_predictions(predictions)
-    evaluation = evaluate(
-        videos,
-        found,
-        protocol=protocol or ANET,
-        tious=tious or THUMOS14_TIOUS,
-        subset=subset,
-        exclude=exclude,
-    )
-    out, name = out or predictions.parent, predictions.stem
-    return write_page(evaluation, videos, found, out, exclude=exclude, name=name)
-
-
-def _write_timelines(
-    videos: Mapping[str, AnnotatedVideo],
-    found: Mapping[str, Sequence[Detection]],
-    folder: Path,
-    *,
-    exclude: Collection[str],
-    number: int,
-) -> list[Path]:
+def _write_timelines(matches: Matches, folder: Path, *, number: int) -> list[Path]:
     """Draw `number` videos and return the folder, or nothing where there is none to draw."""
-    shown = [v for v in videos.values() if v.instances and v.video_id not in exclude]
+    shown = [v for v in matches.videos.values() if v.instances]
     shown = shown[:: max(1, -(-len(shown) // number))] if number else []
     folder.mkdir(exist_ok=True)
     names = file_names((v.video_id for v in shown), ".png")
     for video in shown:
-        detections = found.get(video.video_id, [])
+        detections = matches.predictions.get(video.video_id, [])
         ends = [i.end_sec for i in video.instances] + [d.end_sec for d in detections]
         timeline(
             video_id=video.video_id,
             duration_sec=video.duration_sec or max(ends),
             truth=video.instances,
             detections=detections,
-            labels=class_labels(videos.values()),
+            labels=matches.labels,
         ).save(folder / names[video.video_id])
     return [folder] if shown else []
 
 
-def _truth_of(data: RunData, features: Path | None, annotations: Path | None) -> Annotations:
-    """Return a run's ground truth; the feature file is opened only if it is in there."""
-    path = data.annotations_for(features, annotations)
-    if path:
-        return load_annotations(path)
-    with FeatureFile(features or data.features) as file:
-        return find_annotations(file, None)
+def load_metrics(path: Path) -> dict[str, Any]:
+    """Return the figures that an earlier evaluation left, empty without the file.
 
-
-def _earlier_figures(path: Path) -> dict[str, Any]:
-    """Return what `evaluate` wrote beside the detections: how it measured, and what."""
+    Raises:
+        InputError: the file is damaged.
+    """
     if not path.is_file():
         return {}
     try:
@@ -243,13 +152,19 @@ def _earlier_figures(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: damaged ({e}); write it anew with `tsatal evaluate`") from None
 
 
-def _warn_of_other_truth(evaluation: Evaluation, earlier: dict[str, Any], run_dir: Path) -> None:
-    """Say where the same detections, measured in the same way, had another mAP."""
+def warn_of_other_annotations(
+    evaluation: Evaluation, earlier: dict[str, Any], metrics: Path
+) -> None:
+    """Warn where the same detections, measured in the same way, had another mAP.
+
+    Args:
+        earlier: what `load_metrics` returned for the file `metrics`.
+    """
     now = evaluation.to_json()
     alike = all(now[key] == earlier.get(key) for key in ("protocol", "subset", "tious"))
     if alike and abs(now["average_mAP"] - earlier["average_mAP"]) > 1e-9:
         logger.warning(
             "%s says mAP %.2f %%, here it is %.2f %%: other videos were left out, or it was "
             "measured on other ground truth; name that with --annotations or --features",
-            run_dir / METRICS, 100 * earlier["average_mAP"], 100 * now["average_mAP"],
+            metrics, 100 * earlier["average_mAP"], 100 * now["average_mAP"],
         )  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from ..errors import InputError
 from ..evaluation.average_precision import Evaluation, threshold_name
 
 
@@ -30,3 +32,16 @@ def evaluation_table(evaluation: Evaluation) -> str:
     title = [evaluation.headline, "average precision in % at tIoU thresholds", ""]
     notes = [f"note: {note}" for note in evaluation.notes]
     return "\n".join([*title, *classes, "-" * len(total), total, *notes])
+
+
+def data_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Any:
+    """Return the rows as a pandas DataFrame.
+
+    Raises:
+        InputError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise InputError("to_pandas() needs pandas: pip install pandas") from None
+    return pandas.DataFrame(rows, columns=list(columns))
