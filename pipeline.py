@@ -17,7 +17,8 @@ from .config import Config, load_config
 from .detecting import Detected as Detected
 from .detecting import detect as detect
 from .errors import InputError
-from .evaluation.average_precision import THUMOS14_TIOUS, Evaluation, evaluate
+from .evaluation.average_precision import Evaluation, evaluate
+from .evaluation.matching import ANET, THUMOS14_TIOUS, Measure
 from .extract.backbones.i3d_r50 import choose_device
 from .extract.extractor import Engine, ThisProcess, extract_videos
 from .extract.ray_cluster import connect
@@ -196,20 +197,17 @@ def evaluate_run(
     out = out or run_dir
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "predictions.json", predictions_json(found, curves))
-    left_out = exclude or [v for v in config.eval.exclude if v in videos]
-    evaluation = evaluate(
-        videos,
-        found,
-        protocol=protocol or config.eval.protocol,
-        tious=tious or config.eval.tious,
-        subset=subset,
-        exclude=left_out,
+    measure = Measure(
+        protocol or config.eval.protocol,
+        tuple(tious or config.eval.tious),
+        tuple(exclude or (v for v in config.eval.exclude if v in videos)),
     )
+    evaluation = evaluate(videos, found, measure, subset=subset)
     if checkpoint == "best" and subset == data.subsets.validation:
         logger.warning(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
         )
-    report = write_report(evaluation, videos, found, out, exclude=left_out, timelines=timelines)
+    report = write_report(evaluation, out, timelines=timelines)
     return Measured(evaluation, (out / "predictions.json", *report))
 
 
@@ -233,17 +231,11 @@ def evaluate_predictions(
     videos = truth.subset(subset or subset_to_test(truth))
     subset = next(iter(videos.values())).subset
     found = load_predictions(predictions)
-    evaluation = evaluate(
-        videos,
-        found,
-        protocol=protocol or "anet",
-        tious=tious or THUMOS14_TIOUS,
-        subset=subset,
-        exclude=exclude,
-    )
+    measure = Measure(protocol or ANET, tuple(tious or THUMOS14_TIOUS), tuple(exclude))
+    evaluation = evaluate(videos, found, measure, subset=subset)
     if out is None:
         return Measured(evaluation, ())
-    report = write_report(evaluation, videos, found, out, exclude=exclude, timelines=timelines)
+    report = write_report(evaluation, out, timelines=timelines)
     return Measured(evaluation, tuple(report))
 
 

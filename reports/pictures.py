@@ -15,7 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from ..evaluation.average_precision import ANET, Curve, Evaluation, quantity, threshold_name
+from ..evaluation.average_precision import Curve, Evaluation, quantity, threshold_name
+from ..evaluation.matching import ANET
 from ..formats.annotations import AMBIGUOUS, Detection, Instance
 from . import canvas
 from .canvas import GRID, INK, LINE, MARGIN, MUTED, PAPER, SMALL, Page, class_colours

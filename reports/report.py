@@ -8,28 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..evaluation.average_precision import (
-    ANET,
-    THUMOS14_TIOUS,
-    Evaluation,
-    evaluate,
-    precision_recall,
-)
+from ..evaluation.average_precision import Evaluation, evaluate, precision_recall
 from ..evaluation.diagnosis import Diagnosis, diagnose
-from ..formats.annotations import (
-    AnnotatedVideo,
-    Annotations,
-    Detection,
-    class_labels,
-    load_annotations,
-    load_predictions,
-)
+from ..evaluation.matching import ANET, THUMOS14_TIOUS, Matches, Measure
+from ..formats.annotations import Annotations, load_annotations, load_predictions
 from ..formats.atomic import write_text
 from ..formats.features import FeatureFile
 from ..formats.names import file_names
@@ -53,15 +41,7 @@ class Report:
     written: tuple[Path, ...]
 
 
-def write_report(
-    evaluation: Evaluation,
-    videos: Mapping[str, AnnotatedVideo],
-    found: Mapping[str, Sequence[Detection]],
-    out: Path,
-    *,
-    exclude: Sequence[str],
-    timelines: int,
-) -> list[Path]:
+def write_report(evaluation: Evaluation, out: Path, *, timelines: int) -> list[Path]:
     """Write `metrics.json`, the pictures and the page into `out`, and return their paths.
 
     Time lines are drawn of `timelines` videos spread evenly over those that have actions.
@@ -70,43 +50,29 @@ def write_report(
     metrics, per_class, curves = (
         out / name for name in (METRICS, "per_class_ap.png", "precision_recall.png")
     )
-    figures = {**evaluation.to_json(), "excluded": sorted(exclude)}
+    figures = {**evaluation.to_json(), "excluded": sorted(evaluation.matches.measure.exclude)}
     write_text(metrics, json.dumps(figures, indent=1))
     per_class_ap_figure(per_class, evaluation)
     at = min(evaluation.tious, key=lambda t: abs(t - 0.5))
-    recall_precision = precision_recall(
-        videos, found, protocol=evaluation.protocol, tiou=at, subset=evaluation.subset,
-        exclude=exclude,
-    )  # fmt: skip
+    recall_precision = precision_recall(evaluation.matches, tiou=at)
     precision_recall_figure(curves, evaluation, recall_precision, tiou=at)
-    drawn = _write_timelines(videos, found, out / "timelines", exclude=exclude, number=timelines)
-    page = write_page(evaluation, videos, found, out, exclude=exclude).written
+    drawn = _write_timelines(evaluation.matches, out / "timelines", number=timelines)
+    page = write_page(evaluation, out).written
     return [metrics, per_class, curves, *drawn, *page]
 
 
-def write_page(
-    evaluation: Evaluation,
-    videos: Mapping[str, AnnotatedVideo],
-    found: Mapping[str, Sequence[Detection]],
-    out: Path,
-    *,
-    exclude: Collection[str],
-    name: str = "",
-) -> Report:
+def write_page(evaluation: Evaluation, out: Path, *, name: str = "") -> Report:
     """Write `report.html` and `report.json` into `out`: why the mAP is what it is.
 
     Args:
-        evaluation: of these videos and detections, without the excluded videos.
         name: what was measured; the folder's name where not given.
     """
     out.mkdir(parents=True, exist_ok=True)
-    diagnosis = diagnose(
-        videos, found, protocol=evaluation.protocol, tious=evaluation.tious, exclude=exclude
-    )
-    text = report_page(evaluation, diagnosis, videos, found, name=name or out.resolve().name)
+    diagnosis = diagnose(evaluation.matches)
+    text = report_page(evaluation, diagnosis, name=name or out.resolve().name)
     figures = {
         "evaluation": evaluation.to_json(),
-        "excluded": sorted(exclude),
+        "excluded": sorted(evaluation.matches.measure.exclude),
         "diagnosis": diagnosis.to_json(),
     }
     write_text(out / PAGE, text)
@@ -151,18 +117,14 @@ def report_run(
             f"them with: tsatal evaluate {run_dir} --subset {subset}"
         )
     configured = [v for v in config.eval.exclude if v in videos]
-    left_out = exclude or earlier.get("excluded", configured)
-    evaluation = evaluate(
-        videos,
-        found,
-        protocol=protocol or earlier.get("protocol") or config.eval.protocol,
-        tious=tious or earlier.get("tious") or config.eval.tious,
-        subset=subset,
-        exclude=left_out,
+    measure = Measure(
+        protocol or earlier.get("protocol") or config.eval.protocol,
+        tuple(tious or earlier.get("tious") or config.eval.tious),
+        tuple(exclude or earlier.get("excluded", configured)),
     )
+    evaluation = evaluate(videos, found, measure, subset=subset)
     _warn_of_other_truth(evaluation, earlier, run_dir)
-    name = run_dir.resolve().name
-    return write_page(evaluation, videos, found, out or run_dir, exclude=left_out, name=name)
+    return write_page(evaluation, out or run_dir, name=run_dir.resolve().name)
 
 
 def report_predictions(
@@ -185,40 +147,26 @@ def report_predictions(
     truth = load_annotations(annotations)
     subset = subset or subset_to_test(truth)
     videos, found = truth.subset(subset), load_predictions(predictions)
-    evaluation = evaluate(
-        videos,
-        found,
-        protocol=protocol or ANET,
-        tious=tious or THUMOS14_TIOUS,
-        subset=subset,
-        exclude=exclude,
-    )
-    out, name = out or predictions.parent, predictions.stem
-    return write_page(evaluation, videos, found, out, exclude=exclude, name=name)
+    measure = Measure(protocol or ANET, tuple(tious or THUMOS14_TIOUS), tuple(exclude))
+    evaluation = evaluate(videos, found, measure, subset=subset)
+    return write_page(evaluation, out or predictions.parent, name=predictions.stem)
 
 
-def _write_timelines(
-    videos: Mapping[str, AnnotatedVideo],
-    found: Mapping[str, Sequence[Detection]],
-    folder: Path,
-    *,
-    exclude: Collection[str],
-    number: int,
-) -> list[Path]:
+def _write_timelines(matches: Matches, folder: Path, *, number: int) -> list[Path]:
     """Draw `number` videos and return the folder, or nothing where there is none to draw."""
-    shown = [v for v in videos.values() if v.instances and v.video_id not in exclude]
+    shown = [v for v in matches.videos.values() if v.instances]
     shown = shown[:: max(1, -(-len(shown) // number))] if number else []
     folder.mkdir(exist_ok=True)
     names = file_names((v.video_id for v in shown), ".png")
     for video in shown:
-        detections = found.get(video.video_id, [])
+        detections = matches.predictions.get(video.video_id, [])
         ends = [i.end_sec for i in video.instances] + [d.end_sec for d in detections]
         timeline(
             video_id=video.video_id,
             duration_sec=video.duration_sec or max(ends),
             truth=video.instances,
             detections=detections,
-            labels=class_labels(videos.values()),
+            labels=matches.labels,
         ).save(folder / names[video.video_id])
     return [folder] if shown else []
 
