@@ -1,18 +1,20 @@
-"""Pure interval mathematics, for NumPy arrays and torch tensors alike; imports nothing of ours.
+"""Interval mathematics that every stage shares, for NumPy arrays and torch tensors alike.
 
 An interval is a pair (start, end) in the last dimension. Everything broadcasts, so all pairs of
-(N, 2) and (M, 2) are `tiou(a[:, None], b[None])`.
+(N, 2) and (M, 2) are `tiou(a[:, None], b[None])`. torch is imported only where a tensor comes in.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
 
-Array = TypeVar("Array", np.ndarray, torch.Tensor)
+if TYPE_CHECKING:
+    import torch
+
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
 
 def seconds_to_steps(seconds: Array, *, start_sec: float, step_sec: float) -> Array:
@@ -26,7 +28,11 @@ def steps_to_seconds(steps: Array, *, start_sec: float, step_sec: float) -> Arra
 
 
 def _library(x: Any) -> ModuleType:
-    return torch if isinstance(x, torch.Tensor) else np
+    if isinstance(x, np.ndarray):
+        return np
+    import torch
+
+    return torch
 
 
 def overlap(a: Array, b: Array) -> Array:

@@ -31,13 +31,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tsatal.evaluation.average_precision import (
-    ACTIVITYNET_TIOUS,
-    ANET,
-    THUMOS14,
-    THUMOS14_TIOUS,
-    evaluate,
-)
+from tsatal.evaluation.average_precision import evaluate
+from tsatal.evaluation.matching import ACTIVITYNET_TIOUS, ANET, THUMOS14, THUMOS14_TIOUS, Measure
 from tsatal.formats.annotations import (
     AMBIGUOUS,
     AnnotatedVideo,
@@ -178,8 +173,8 @@ def plain_thumos14(
 
 def ours(videos: Videos, predictions: Predictions, protocol: str) -> Mapping[str, np.ndarray]:
     """Return the average precision of every class at the protocol's thresholds."""
-    tious = TIOUS[protocol]
-    return evaluate(videos, predictions, protocol=protocol, tious=tious, subset="test").per_class
+    measure = Measure(protocol, TIOUS[protocol])
+    return evaluate(videos, predictions, measure, subset="test").per_class
 
 
 def compare(protocol: str, videos: Videos, predictions: Predictions, *, repeats: int) -> bool:

@@ -41,6 +41,7 @@ import torch
 from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.evaluation.average_precision import evaluate
+from tsatal.evaluation.matching import Measure
 from tsatal.formats.annotations import Annotations, Detection, load_predictions
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import choose_subsets, find_annotations
@@ -165,7 +166,8 @@ def pooled_map(
     for file in files:
         found |= load_predictions(file)
     videos = {k: truth.videos[k] for fold in folds for k in fold.test}
-    return 100 * evaluate(videos, found, protocol=PROTOCOL, tious=TIOUS, subset=TEST).average_map
+    measure = Measure(PROTOCOL, TIOUS)
+    return 100 * evaluate(videos, found, measure, subset=TEST).average_map
 
 
 def table(

@@ -1,9 +1,9 @@
-"""Why an mAP is what it is: the errors of a detector sorted by kind, and what each kind costs.
+"""Why an mAP is what it is: matches come in, and go out as kinds of errors with their costs.
 
 After Alwassel, Caba Heilbron, Escorcia and Ghanem, "Diagnosing Error in Temporal Action Detectors"
-(ECCV 2018), section 3, on the verdicts of the protocol that the mAP is measured by. At a tIoU
-threshold t, with `same` and `other` a detection's largest tIoU with the instances of its own label
-and of any other label in its video, the first line that applies is its kind:
+(ECCV 2018), section 3, on the matches that the mAP is measured by. At a tIoU threshold t, with
+`same` and `other` a detection's largest tIoU with the instances of its own label and of any other
+label in its video, the first line that applies is its kind:
 
     true positive      it hit an instance
     double detection   same reaches t: its instances were already hit by others
@@ -33,25 +33,24 @@ Three things are different from the study and its program:
   instances of the video before, and a bucket's detections dropped at one threshold stay dropped at
   the next. These are taken for mistakes.
 
-Gains of single kinds do not add up: an error often hides behind another. What does add up is
-1 = mAP + (mean recall - mAP) + (1 - mean recall): the second term is what all false positives cost
-together (without any, every hit has precision 1, and AP is the recall), the third what the missed
-instances cost.
+Gains of single kinds do not add up: where two errors rank above the same hit, removing one leaves
+the other. What does add up is 1 = mAP + (mean recall - mAP) + (1 - mean recall): the second term is
+what all false positives cost together (without any, every hit has precision 1, and AP is the
+recall), the third what the missed instances cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..formats.annotations import AnnotatedVideo, Detection
-from .average_precision import threshold_name
+from ..segments import tiou
+from .average_precision import precision_at_hits
+from .matching import Entries, Matches, pairs, threshold_name
 from .traits import Trait, bucket_ap, instance_weights, traits
-from .verdicts import Nearness, Verdicts, judge
 
 TRUE_POSITIVE = "true positive"
 KINDS = ("double detection", "wrong label", "localization", "confusion", "background")
@@ -67,12 +66,12 @@ MULTIPLES = 10  # of the instances of a class: so many of its detections are con
 class Diagnosis:
     """The kind of every detection and the fate of every instance, and what they cost.
 
-    K thresholds, C classes, N detections, M instances, V videos, in the order of `verdicts`.
+    K thresholds, C classes, N detections, M instances, V videos, in the order of `matches`.
 
     kind: 0 true positive, 1..5 `KINDS`, 6 neutral, (K, N) int.
     fate: 0 found, 1..5 `REASONS`, (K, M) int.
-    tally: how many of each kind there are among the G best detections of a class, the next G, and
-        so on ten times, and last among all that are beyond, (K, C, 11, 6) int.
+    tally: number of true positives and of each kind among the G best detections of a class, the
+        next G, and so on ten times, and last among all that are beyond, (K, C, 11, 6) int.
     ap: average precision, (K, C) in [0, 1]; ap_without: the same without one kind, (5, K, C).
     video_ap: average precision of one video's detections of all classes in one ranking, against
         all its instances, (K, V); nan for a video without instances.
@@ -80,7 +79,7 @@ class Diagnosis:
     worth: the precision at the hit of every instance, 0 where missed, (K, M): AP is its mean.
     """
 
-    verdicts: Verdicts
+    matches: Matches
     kind: np.ndarray
     fate: np.ndarray
     tally: np.ndarray
@@ -98,7 +97,7 @@ class Diagnosis:
     @cached_property
     def recall(self) -> np.ndarray:
         """Return the share of every class's instances that were found, (K, C)."""
-        return self.found_per_class / self.verdicts.instances_per_class
+        return self.found_per_class / self.matches.instances_per_class
 
     @property
     def gain(self) -> np.ndarray:
@@ -108,16 +107,16 @@ class Diagnosis:
     @cached_property
     def found_per_class(self) -> np.ndarray:
         """Return the number of instances of every class that were found, (K, C) int."""
-        labels, classes = self.verdicts.instances.label, len(self.verdicts.labels)
-        return np.array([np.bincount(labels[f], minlength=classes) for f in self.verdicts.found])
+        labels, classes = self.matches.instances.label, len(self.matches.labels)
+        return np.array([np.bincount(labels[f], minlength=classes) for f in self.matches.found])
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values for JSON, a part for every threshold."""
         return {
-            "matching": self.verdicts.protocol,
+            "matching": self.matches.measure.protocol,
             "average_gain": _by_kind(self.gain.mean(axis=1)),
             "thresholds": {
-                threshold_name(t): self._at(k) for k, t in enumerate(self.verdicts.tious)
+                threshold_name(t): self._at(k) for k, t in enumerate(self.matches.measure.tious)
             },
         }
 
@@ -128,29 +127,26 @@ class Diagnosis:
             "mean_recall": mean_recall,
             "cost": {"false positives": mean_recall - mean_ap, "missed": 1 - mean_recall},
             "gain": _by_kind(self.gain[:, k]),
-            "detections": self._detections_at(k),
+            "detections": {
+                "all": len(self.matches.detections),
+                "neutral": int(self.matches.neutral[k].sum()),
+                "beyond": int(self.tally[k, :, MULTIPLES].sum()),
+                **_counts(self.tally[k, :, :MULTIPLES].sum(axis=(0, 1))),
+            },
             "profile": [_counts(n) for n in self.tally[k, :, :MULTIPLES].sum(axis=0)],
             "instances": fates(self.fate[k]),
             "traits": {trait.name: self._buckets_at(k, trait) for trait in self.traits},
             "per_class": {
-                label: self._class_at(k, c) for c, label in enumerate(self.verdicts.labels)
+                label: self._class_at(k, c) for c, label in enumerate(self.matches.labels)
             },
         }
 
-    def _detections_at(self, k: int) -> dict[str, int]:
-        return {
-            "all": len(self.verdicts.detections),
-            "neutral": int(self.verdicts.neutral[k].sum()),
-            "beyond": int(self.tally[k, :, MULTIPLES].sum()),
-            **_counts(self.tally[k, :, :MULTIPLES].sum(axis=(0, 1))),
-        }
-
     def _buckets_at(self, k: int, trait: Trait) -> list[dict[str, Any]]:
-        weight = instance_weights(self.verdicts)
+        weight = instance_weights(self.matches)
         return [
             {
                 "name": bucket.name,
-                "AP": float(bucket_ap(self.verdicts, self.worth[k : k + 1], bucket.members)[0]),
+                "AP": float(bucket_ap(self.matches, self.worth[k : k + 1], bucket.members)[0]),
                 "weight": float(weight[bucket.members].sum()),
                 **fates(self.fate[k, bucket.members]),
             }
@@ -160,78 +156,91 @@ class Diagnosis:
     def _class_at(self, k: int, c: int) -> dict[str, Any]:
         return {
             "AP": float(self.ap[k, c]),
-            "instances": int(self.verdicts.instances_per_class[c]),
+            "instances": int(self.matches.instances_per_class[c]),
             "found": int(self.found_per_class[k, c]),
             "detections": _counts(self.tally[k, c, :MULTIPLES].sum(axis=0)),
             "gain": _by_kind(self.ap_without[:, k, c] - self.ap[k, c]),
         }
 
 
-def diagnose(
-    videos: Mapping[str, AnnotatedVideo],
-    predictions: Mapping[str, Sequence[Detection]],
-    *,
-    protocol: str,
-    tious: Sequence[float],
-    exclude: Collection[str] = (),
-) -> Diagnosis:
-    """Return what is wrong with `predictions`; arguments as `evaluation.evaluate` takes them.
-
-    Raises:
-        InputError: no ground truth.
-    """
-    verdicts = judge(videos, predictions, protocol=protocol, tious=tious, exclude=exclude)
-    kind = sorted_by_kind(verdicts, verdicts.hit, verdicts.near)
-    kind[verdicts.neutral] = NEUTRAL
-    error = (kind != MATCHED) & (kind != NEUTRAL)
-    worth = precision_of_instances(verdicts, error)
-    without = (precision_of_instances(verdicts, error & (kind != n + 1)) for n in range(len(KINDS)))
+def diagnose(matches: Matches) -> Diagnosis:
+    """Return the kinds of errors among the detections, and what they cost."""
+    near, reach = _nearness(matches.detections, matches.instances)
+    kind = sorted_by_kind(matches, matches.hit, near)
+    kind[matches.neutral] = NEUTRAL
+    counted = kind != NEUTRAL
+    worth = precision_of_instances(matches, counted)
+    without = (
+        precision_of_instances(matches, counted & (kind != n)) for n in range(1, len(KINDS) + 1)
+    )
     return Diagnosis(
-        verdicts=verdicts,
+        matches=matches,
         kind=kind,
-        fate=sorted_by_kind(verdicts, verdicts.found, verdicts.reach),
-        tally=_tally(verdicts, kind),
-        ap=average_precisions(verdicts, worth),
-        ap_without=np.array([average_precisions(verdicts, w) for w in without]),
-        video_ap=_video_ap(verdicts, error),
-        traits=traits(verdicts, videos),
+        fate=sorted_by_kind(matches, matches.found, reach),
+        tally=_tally(matches, kind),
+        ap=average_precisions(matches, worth),
+        ap_without=np.array([average_precisions(matches, w) for w in without]),
+        video_ap=_video_ap(matches, counted),
+        traits=traits(matches),
         worth=worth,
     )
 
 
-def sorted_by_kind(verdicts: Verdicts, matched: np.ndarray, near: Nearness) -> np.ndarray:
-    """Return 0 for what was matched, or the first of five tests that applies, (K, N) int.
+def _nearness(detections: Entries, instances: Entries) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest tIoUs of detections with instances, (2, N), and the reverse, (2, M).
 
-    They are the lines of the module's docstring, read for detections or for instances.
+    Only what is in the same video counts: the first row is about entries of the same label, the
+    second about those of any other label.
     """
-    touch = np.minimum(TOUCH, verdicts.tious)[:, None]
+    near, reach = np.zeros((2, len(detections))), np.zeros((2, len(instances)))
+    for n, m in pairs(detections, instances):
+        tious = tiou(detections.segment[n], instances.segment[m])
+        same = detections.label[n] == instances.label[m]
+        for row, chosen in enumerate((same, ~same)):
+            np.maximum.at(near[row], n[chosen], tious[chosen])
+            np.maximum.at(reach[row], m[chosen], tious[chosen])
+    return near, reach
+
+
+def sorted_by_kind(matches: Matches, matched: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Return 0 for what was matched, or the number of the first of five tests that applies, (K, N).
+
+    The tests are the lines of the module's docstring, read for detections or for instances.
+
+    Args:
+        near: largest tIoU with the other side's entries of the same and of other labels, (2, N).
+    """
+    same, other = near
+    touch = np.minimum(TOUCH, matches.measure.tious)[:, None]
     tests = [
         matched,
-        verdicts.reaches(near.same),
-        verdicts.reaches(near.other),
-        near.same >= touch,
-        near.other >= touch,
+        matches.measure.reached(same),
+        matches.measure.reached(other),
+        same >= touch,
+        other >= touch,
     ]
     return np.select(tests, range(len(tests)), default=len(tests))
 
 
-def precision_of_instances(verdicts: Verdicts, false: np.ndarray) -> np.ndarray:
+def precision_of_instances(matches: Matches, counted: np.ndarray) -> np.ndarray:
     """Return the precision at the hit of every instance, 0 where it was missed, (K, M).
 
     Args:
-        false: which detections are errors, (K, N) bool; what is no hit either is left aside.
+        counted: which detections are hits or errors, (K, N) bool; the others are left aside.
     """
-    worth = np.zeros((len(false), len(verdicts.instances)))
-    for k, (hit, wrong) in enumerate(zip(verdicts.hit, false, strict=True)):
-        for ranked in verdicts.rankings:
-            instances = verdicts.match[k, ranked[hit[ranked]]]
-            worth[k, instances] = verdicts.precision_at_hits(hit[ranked], wrong[ranked])
+    worth = np.zeros((len(counted), len(matches.instances)))
+    for k, (hit, counts) in enumerate(zip(matches.hit, counted, strict=True)):
+        for ranked in matches.rankings:
+            instances = matches.match[k, ranked[hit[ranked]]]
+            worth[k, instances] = precision_at_hits(
+                hit[ranked], counts[ranked], matches.measure.protocol
+            )
     return worth
 
 
-def average_precisions(verdicts: Verdicts, worth: np.ndarray) -> np.ndarray:
+def average_precisions(matches: Matches, worth: np.ndarray) -> np.ndarray:
     """Return the mean of `worth` (K, M) over the instances of every class, (K, C)."""
-    labels, sizes = verdicts.instances.label, verdicts.instances_per_class
+    labels, sizes = matches.instances.label, matches.instances_per_class
     return np.array([np.bincount(labels, row, minlength=len(sizes)) / sizes for row in worth])
 
 
@@ -257,12 +266,12 @@ def _by_kind(values: np.ndarray) -> dict[str, float]:
     return dict(zip(KINDS, map(float, values), strict=True))
 
 
-def _tally(verdicts: Verdicts, kind: np.ndarray) -> np.ndarray:
-    kinds, classes = len(KINDS) + 1, len(verdicts.labels)
+def _tally(matches: Matches, kind: np.ndarray) -> np.ndarray:
+    kinds, classes = len(KINDS) + 1, len(matches.labels)
     tally = np.zeros((len(kind), classes, MULTIPLES + 1, kinds), dtype=int)
     for k, codes in enumerate(kind):
         for c, (ranked, size) in enumerate(
-            zip(verdicts.rankings, verdicts.instances_per_class, strict=True)
+            zip(matches.rankings, matches.instances_per_class, strict=True)
         ):
             counted = codes[ranked][codes[ranked] != NEUTRAL]
             part = np.minimum(np.arange(len(counted)) // size, MULTIPLES)
@@ -271,12 +280,12 @@ def _tally(verdicts: Verdicts, kind: np.ndarray) -> np.ndarray:
     return tally
 
 
-def _video_ap(verdicts: Verdicts, false: np.ndarray) -> np.ndarray:
-    sizes = np.bincount(verdicts.instances.video, minlength=len(verdicts.video_ids))
-    values = np.full((len(false), len(sizes)), np.nan)
+def _video_ap(matches: Matches, counted: np.ndarray) -> np.ndarray:
+    sizes = np.bincount(matches.instances.video, minlength=len(matches.videos))
+    values = np.full((len(counted), len(sizes)), np.nan)
     for video in np.flatnonzero(sizes):
-        ranked = verdicts.video_rankings[video]
-        for k in range(len(false)):
-            precision = verdicts.precision_at_hits(verdicts.hit[k, ranked], false[k, ranked])
+        ranked = matches.video_rankings[video]
+        for k, hit in enumerate(matches.hit):
+            precision = precision_at_hits(hit[ranked], counted[k, ranked], matches.measure.protocol)
             values[k, video] = precision.sum() / sizes[video]
     return values

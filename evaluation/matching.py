@@ -1,185 +1,406 @@
-"""Which detections of a class are hits: the greedy matching of both protocols, all videos at once.
+"""Which detections hit which instances: stage three's first step, which all its figures rest on.
 
-Both are one matching read in two directions: under one protocol detections choose among ground
-truths, under the other ground truths choose among detections (`match`). Work goes with the number
-of (detection, ground truth) pairs that may overlap, memory does not, and the only loop in Python
-is over those pairs that reach the lowest threshold (`_claims`).
+Ground truth and detections come in; `Matches` go out, to average precision and diagnosis. There
+are two protocols:
+
+    anet       the ActivityNet toolkit's `eval_detection.py` (Heilbron et al., CVPR 2015)
+    thumos14   the THUMOS Challenge 2014 toolkit's `TH14eventdetpr.m` (Jiang et al., 2014)
+
+Both are one greedy matching read in two directions: under `anet` detections choose among
+instances, under `thumos14` instances choose among detections. The toolkits leave ties to their
+sort functions; here, detections of equal score keep the order of the predictions (videos, then
+detections within a video), and of equal tIoUs the first in that order wins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import difflib
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
 from operator import attrgetter
 
 import numpy as np
 
-from ..formats.annotations import Detection, Instance
+from ..errors import InputError
+from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, Detection, Instance, class_labels
 from ..segments import overlap, tiou
 
+ANET = "anet"
+THUMOS14 = "thumos14"
+PROTOCOLS = (ANET, THUMOS14)
+THUMOS14_TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
+ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+
+MAX_LABELS_NAMED = 5  # in a note; the rest are counted
+FAR = 1e12  # seconds; instants beyond are not told apart where pairs are looked for
 MAX_PAIRS = 1_000_000  # whose tIoUs are computed at once: 8 MB an array
 
 
-@dataclass(frozen=True, eq=False)
-class Spans:
-    """N segments of one label: when, (N, 2) seconds, and the number of the video, (N,) int64."""
+@dataclass(frozen=True)
+class Measure:
+    """How detections are measured.
 
-    when: np.ndarray
+    protocol: `anet` or `thumos14`.
+    tious: K thresholds in (0, 1], rounded to 10 decimals, so that 0.1 + 0.2 is 0.3.
+    exclude: ids of videos to leave out of ground truth and predictions.
+
+    Raises:
+        InputError: a protocol or threshold that does not exist, or a threshold given twice.
+    """
+
+    protocol: str = ANET
+    tious: tuple[float, ...] = THUMOS14_TIOUS
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the values, and round the thresholds."""
+        if self.protocol not in PROTOCOLS:
+            raise InputError(f"no protocol {self.protocol!r}; there are: {', '.join(PROTOCOLS)}")
+        tious = tuple(round(float(t), 10) for t in self.tious)
+        if not tious or not all(0 < t <= 1 for t in tious):
+            given = list(self.tious) or "none"
+            raise InputError(f"tIoU thresholds in (0, 1] are needed, not {given}")
+        if len(set(map(threshold_name, tious))) != len(tious):
+            raise InputError(f"the same tIoU threshold twice: {list(self.tious)}")
+        object.__setattr__(self, "tious", tious)
+        object.__setattr__(self, "exclude", tuple(self.exclude))
+
+    def reached(self, tious: np.ndarray) -> np.ndarray:
+        """Return whether tIoUs (N,) are enough for a hit at each threshold, (K, N) bool."""
+        thresholds = np.array(self.tious)[:, None]
+        return tious > thresholds if self.protocol == THUMOS14 else tious >= thresholds
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """N labelled segments of many videos, as columns.
+
+    video: number of the video, (N,) int.
+    label: number of the label, (N,) int.
+    segment: start and end in seconds, (N, 2) float.
+    place: position in the video's own list, (N,) int, so that an entry can be found again.
+    """
+
     video: np.ndarray
+    label: np.ndarray
+    segment: np.ndarray
+    place: np.ndarray
 
     def __len__(self) -> int:
         """Return N."""
         return len(self.video)
 
+    def __getitem__(self, chosen: np.ndarray) -> Entries:
+        """Return the entries at these indices, (n,) int, or where True, (N,) bool."""
+        return Entries(
+            self.video[chosen], self.label[chosen], self.segment[chosen], self.place[chosen]
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """What the N detections of one class hit at K thresholds, best score first.
+    """N detections matched with M instances at K thresholds, all classes and videos together.
 
-    instance: place of the instance that a detection hit, -1 where it hit none, (K, N) int32.
-    neutral: detections that are as if never made, (K, N) bool.
+    videos: the V videos of the ground truth, less the excluded; they are numbered in this order.
+    predictions: detections by video, as they were given.
+    labels: the C labels that have instances, sorted; they are numbered in this order.
+    instances: of every class, in the order of the videos; `Ambiguous` stretches are not among them.
+    detections: of these labels in these videos, best score first; equals keep their order.
+    score: of every detection, (N,) float.
+    match: number of the instance that a detection hit, -1 where it hit none, (K, N) int.
+    neutral: detections that count neither way (`thumos14`: no hit, and overlapping an
+        `Ambiguous` stretch), (K, N) bool.
+    notes: a line each: what was left out, and what a reader of the figures should know.
     """
 
-    instance: np.ndarray
+    videos: Mapping[str, AnnotatedVideo]
+    predictions: Mapping[str, Sequence[Detection]]
+    measure: Measure
+    subset: str
+    labels: tuple[str, ...]
+    instances: Entries
+    detections: Entries
+    score: np.ndarray
+    match: np.ndarray
     neutral: np.ndarray
-    num_instances: int
+    notes: tuple[str, ...]
 
-    @property
+    @cached_property
+    def video_ids(self) -> tuple[str, ...]:
+        """Return the ids of the V videos."""
+        return tuple(self.videos)
+
+    @cached_property
     def hit(self) -> np.ndarray:
-        """Return which detections are true positives, (K, N) bool."""
-        return self.instance >= 0
+        """Return whether a detection is a true positive, (K, N) bool."""
+        return self.match >= 0
 
+    @cached_property
+    def found(self) -> np.ndarray:
+        """Return whether an instance was hit, (K, M) bool."""
+        found = np.zeros((len(self.match), len(self.instances)), dtype=bool)
+        k, n = np.nonzero(self.hit)
+        found[k, self.match[k, n]] = True
+        return found
 
-NOWHERE = Spans(np.zeros((0, 2)), np.zeros(0, dtype=np.int64))
+    @cached_property
+    def instances_per_class(self) -> np.ndarray:
+        """Return the number of instances of every class, at least 1, (C,) int."""
+        return np.bincount(self.instances.label, minlength=len(self.labels))
 
+    @cached_property
+    def rankings(self) -> tuple[np.ndarray, ...]:
+        """Return the indices of every class's detections, best score first, C of (n,) int."""
+        return _members(self.detections.label, len(self.labels))
 
-def instances_by_label(videos: Mapping[int, Sequence[Instance]]) -> dict[str, Spans]:
-    """Return the instances of every label there is, in the order of videos and instances."""
-    return _by_label(videos, ranked=False)
-
-
-def detections_by_label(videos: Mapping[int, Sequence[Detection]]) -> dict[str, Spans]:
-    """Return the detections of every label there is, best score first; equals keep their order."""
-    return _by_label(videos, ranked=True)
-
-
-def _by_label(
-    videos: Mapping[int, Sequence[Instance | Detection]], *, ranked: bool
-) -> dict[str, Spans]:
-    entries = [entry for found in videos.values() for entry in found]
-
-    def column(name: str, kind: type) -> np.ndarray:
-        """Return one attribute of all N entries, (N,)."""
-        return np.fromiter(map(attrgetter(name), entries), dtype=kind, count=len(entries))
-
-    labels = sorted({entry.label for entry in entries})
-    number = {label: n for n, label in enumerate(labels)}
-    label = np.fromiter((number[e.label] for e in entries), dtype=np.int64, count=len(entries))
-    order = np.lexsort((-column("score", float), label) if ranked else (label,))
-    when = np.stack([column("start_sec", float), column("end_sec", float)], axis=1)[order]
-    video = np.repeat(list(videos), [len(found) for found in videos.values()])[order]
-    ends = np.cumsum(np.bincount(label, minlength=len(labels)))[:-1]
-    parts = zip(np.split(when, ends), np.split(video, ends), strict=True)
-    return {name: Spans(*part) for name, part in zip(labels, parts, strict=False)}
+    @cached_property
+    def video_rankings(self) -> tuple[np.ndarray, ...]:
+        """Return the indices of every video's detections, best score first, V of (n,) int."""
+        return _members(self.detections.video, len(self.videos))
 
 
 def match(
-    found: Spans,
-    truth: Spans,
-    ambiguous: Spans,
-    thresholds: Sequence[float],
+    videos: Mapping[str, AnnotatedVideo],
+    predictions: Mapping[str, Sequence[Detection]],
+    measure: Measure,
     *,
-    truth_chooses: bool,
+    subset: str,
 ) -> Matches:
-    """Return what the detections of one class hit.
+    """Return the matches of detections with the instances of their class and video.
 
-    One after another takes what it overlaps most among what is still free, the first of equals, if
-    that tIoU reaches the threshold; for each of the K thresholds on its own.
+    Detections outside `videos`, and those of labels without ground truth, are left out with a note.
 
     Args:
-        found: detections, best score first: they choose in this order, in their video.
-        truth: ground truth.
-        ambiguous: where detections that are no hits do not count.
-        thresholds: K tIoUs above 0, in any order.
-        truth_chooses: ground truths choose among detections, and must exceed the threshold.
+        videos: the ground truth, already narrowed to the subset.
+        predictions: detections per video, in any order.
+        subset: the subset's name, for the result and for messages.
+    Raises:
+        InputError: an excluded id that is not in the subset, no ground truth at all, or a
+            detection that is not finite.
     """
-    instance = np.full((len(thresholds), len(found)), -1, dtype=np.int32)
-    if truth_chooses:
-        claims = [(n, m, which) for m, n, which in _claims(truth, found, thresholds, strict=True)]
-    else:
-        claims = list(_claims(found, truth, thresholds, strict=False))
-    for k, row in enumerate(instance):
-        pairs = [(detection, hit) for detection, hit, which in claims if which >> k & 1]
-        row[[detection for detection, _ in pairs]] = [hit for _, hit in pairs]
-    touched = np.zeros(len(found), dtype=bool)
-    for detection, stretch in _pairs(found, ambiguous):
-        touched[detection[overlap(found.when[detection], ambiguous.when[stretch]) > 0]] = True
-    return Matches(instance, (instance < 0) & touched, len(truth))
-
-
-def _claims(
-    choosers: Spans, choices: Spans, thresholds: Sequence[float], *, strict: bool
-) -> Iterator[tuple[int, int, int]]:
-    """Yield who claimed what at which thresholds, as a number whose bit `k` is threshold `k`.
-
-    One pass serves all thresholds: a choice carries the thresholds at which it has been taken, a
-    chooser those at which it still looks, and going through its candidates by falling tIoU, the
-    first that is free and reaches the threshold is the one of largest tIoU.
-    """
-    rising = np.argsort(thresholds)
-    levels = np.asarray(thresholds)[rising]
-    reaches = [sum(1 << int(k) for k in rising[:n]) for n in range(len(rising) + 1)]
-    taken: dict[int, int] = {}
-    current, looking = -1, 0
-    for chooser, choice, tious in _candidates(choosers, choices, least=levels[0]):
-        reached = np.searchsorted(levels, tious, side="left" if strict else "right")
-        order = np.lexsort((choice, -tious, chooser))
-        columns = (column[order].tolist() for column in (chooser, choice, reached))
-        for who, what, n in zip(*columns, strict=True):
-            if who != current:
-                current, looking = who, reaches[-1]
-            claimed = looking & reaches[n] & ~taken.get(what, 0)
-            if claimed:
-                taken[what] = taken.get(what, 0) | claimed
-                looking &= ~claimed
-                yield who, what, claimed
-
-
-def _candidates(
-    left: Spans, right: Spans, *, least: float
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield the places and tIoUs, (P,) each, of the pairs that reach `least`, as `_pairs` does."""
-    for i, j in _pairs(left, right):
-        tious = tiou(left.when[i], right.when[j])
-        near = tious >= least
-        yield i[near], j[near], tious[near]
-
-
-def _pairs(left: Spans, right: Spans) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the places of pairs of the same video, some at a time: all that overlap, and others.
-
-    The partners of a segment lie side by side in `right` sorted by start: from the first up to
-    which something ends after the segment's start, to the last that starts before its end. All of
-    them are yielded together, and the segments of `left` in their order.
-    """
-    order = np.lexsort((right.when[:, 0], right.video))
-    start, end = (instants[order] for instants in _instants(right))
-    left_start, left_end = _instants(left)
-    first = np.searchsorted(np.maximum.accumulate(end), left_start, side="right")
-    count = np.maximum(np.searchsorted(start, left_end, side="left") - first, 0)
-    before = np.cumsum(count) - count
-    cuts = np.searchsorted(before, np.arange(MAX_PAIRS, count.sum(), MAX_PAIRS))
-    for rows in np.split(np.arange(len(left)), cuts):
-        within = np.arange(count[rows].sum()) - np.repeat(
-            before[rows] - before[rows[:1]], count[rows]
+    _check_excluded(measure.exclude, videos, subset)
+    kept = {k: v for k, v in videos.items() if k not in set(measure.exclude)}
+    labels = class_labels(kept.values())
+    if not labels:
+        raise InputError(
+            f"subset {subset!r} has no ground truth: none of its {quantity(len(kept), 'video')} "
+            "has a labelled instance; evaluate on a subset that is annotated"
         )
-        yield np.repeat(rows, count[rows]), order[np.repeat(first[rows], count[rows]) + within]
+
+    # `Ambiguous` gets the number after the last class, which tells its stretches from instances.
+    truth = _entries({k: v.instances for k, v in kept.items()}, kept, [*labels, AMBIGUOUS])
+    instances, ambiguous = truth[truth.label < len(labels)], truth[truth.label == len(labels)]
+
+    found = _entries(predictions, kept, labels)
+    every = [d for each in predictions.values() for d in each]
+    score = _column(every, "score")
+    _check_finite(predictions, every, found.segment, score)
+    usable = np.flatnonzero((found.video >= 0) & (found.label >= 0))
+    ranked = usable[np.argsort(-score[usable], kind="stable")]
+    detections = found[ranked]
+    unknown = [every[n].label for n in np.flatnonzero((found.video >= 0) & (found.label < 0))]
+
+    matched = _match_classes(detections, instances, measure)
+    touched = np.zeros(len(detections), dtype=bool)
+    if measure.protocol == THUMOS14:
+        for n, m in pairs(detections, ambiguous):
+            touched[n[overlap(detections.segment[n], ambiguous.segment[m]) > 0]] = True
+    return Matches(
+        videos=kept,
+        predictions=predictions,
+        measure=measure,
+        subset=subset,
+        labels=tuple(labels),
+        instances=instances,
+        detections=detections,
+        score=score[ranked],
+        match=matched,
+        neutral=(matched < 0) & touched,
+        notes=tuple(_notes(measure, videos, kept, predictions, Counter(unknown), len(detections))),
+    )
 
 
-def _instants(spans: Spans) -> tuple[np.ndarray, np.ndarray]:
-    """Return starts and ends, (N,) each, that are in order over all videos, one after the other.
+def pairs(
+    left: Entries, right: Entries, *, same_label: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield indices of entries that overlap in time in one video, some pairs at a time, (P,) each.
 
-    As complex numbers, which NumPy orders by their real parts, here the video, before all else.
+    Every pair that overlaps is there once, and so are a few that do not. Work goes with the number
+    of pairs, memory does not.
+
+    Args:
+        same_label: only pairs of one label.
     """
-    start, end = np.ascontiguousarray(spans.when.T)
-    return spans.video + 1j * start, spans.video + 1j * end
+    left_group, right_group = left.video, right.video
+    if same_label:
+        labels = 1 + max(left.label.max(initial=0), right.label.max(initial=0))
+        left_group = left_group * labels + left.label
+        right_group = right_group * labels + right.label
+
+    # All groups on one line of time, one after the other, with gaps between them. Rounding can
+    # make instants of one group equal there, but never changes their order.
+    low, high = np.clip([right.segment.min(initial=0), right.segment.max(initial=0)], -FAR, FAR)
+    shift = 2 * (high - low) + 1
+    left_start, left_end = left_group * shift + np.clip(left.segment, low, high).T
+    start, end = right_group * shift + np.clip(right.segment, low, high).T
+
+    # What overlaps a segment then lies side by side in the order of starts: from the first up to
+    # which one ends after the segment's start, to the last that starts before the segment's end.
+    order = np.argsort(start)
+    first = np.searchsorted(np.maximum.accumulate(end[order]), left_start, side="left")
+    count = np.searchsorted(start[order], left_end, side="right") - first
+    count = np.maximum(count, 0)
+
+    cuts = np.searchsorted(np.cumsum(count), np.arange(MAX_PAIRS, count.sum(), MAX_PAIRS))
+    for rows in np.split(np.arange(len(left)), cuts):
+        before = np.cumsum(count[rows]) - count[rows]
+        n = np.repeat(rows, count[rows])
+        yield n, order[first[n] + np.arange(len(n)) - np.repeat(before, count[rows])]
+
+
+def _match_classes(detections: Entries, instances: Entries, measure: Measure) -> np.ndarray:
+    """Return the instance that each detection hit, -1 where it hit none, (K, N) int.
+
+    One after another, choosers take what they overlap most among what is still free, the first of
+    equals, if that tIoU is enough; for each threshold on its own.
+    """
+    near = []
+    for n, m in pairs(detections, instances, same_label=True):
+        tious = tiou(detections.segment[n], instances.segment[m])
+        enough = tious >= min(measure.tious)
+        near.append((n[enough], m[enough], tious[enough]))
+    n, m, tious = map(np.concatenate, zip(*near, strict=True))
+
+    choosers, choices = (m, n) if measure.protocol == THUMOS14 else (n, m)
+    order = np.lexsort((choices, -tious, choosers))
+    n, m, choosers, choices = n[order], m[order], choosers[order], choices[order]
+    matched = np.full((len(measure.tious), len(detections)), -1, dtype=np.int32)
+    for row, reached in zip(matched, measure.reached(tious[order]), strict=True):
+        candidates = np.flatnonzero(reached)
+        hits = candidates[_claims(choosers[candidates], choices[candidates])]
+        row[n[hits]] = m[hits]
+    return matched
+
+
+def _claims(choosers: np.ndarray, choices: np.ndarray) -> np.ndarray:
+    """Return which pairs come about: those whose chooser has nothing yet and whose choice is free.
+
+    Args:
+        choosers, choices: P pairs, a chooser's own one after another and the best first, (P,) int.
+    """
+    # A pair that is the first of both comes about whatever else does: most pairs need no loop.
+    sure = np.flatnonzero(_is_first(choosers) & _is_first(choices))
+    settled = np.isin(choosers, choosers[sure]) | np.isin(choices, choices[sure])
+    rest = np.flatnonzero(~settled)
+    taken: dict[int, int] = {}
+    served = -1
+    for pair, chooser, choice in zip(
+        rest.tolist(), choosers[rest].tolist(), choices[rest].tolist(), strict=True
+    ):
+        if chooser != served and choice not in taken:
+            taken[choice] = pair
+            served = chooser
+    return np.concatenate([sure, np.fromiter(taken.values(), np.int64, len(taken))])
+
+
+def _is_first(values: np.ndarray) -> np.ndarray:
+    """Return whether a value, a whole number from 0 on, occurs for the first time, (P,) bool."""
+    places = np.arange(len(values))
+    first = np.zeros(1 + values.max(initial=-1), dtype=np.int64)
+    first[values[::-1]] = places[::-1]  # of those written to one place the last one stays
+    return first[values] == places
+
+
+def _entries(
+    by_video: Mapping[str, Sequence[Instance | Detection]],
+    videos: Collection[str],
+    labels: Sequence[str],
+) -> Entries:
+    """Return all entries in the order of the mapping.
+
+    Videos and labels are numbered as in `videos` and `labels`, and -1 where they are not there.
+    """
+    every = [entry for entries in by_video.values() for entry in entries]
+    counts = np.array([len(entries) for entries in by_video.values()], dtype=np.int64)
+    video_number = {video: n for n, video in enumerate(videos)}
+    label_number = {label: n for n, label in enumerate(labels)}
+    video = np.array([video_number.get(k, -1) for k in by_video], dtype=np.int64)
+    label = map(label_number.get, map(attrgetter("label"), every), repeat(-1))
+    return Entries(
+        video=np.repeat(video, counts),
+        label=np.fromiter(label, np.int64, len(every)),
+        segment=np.stack([_column(every, "start_sec"), _column(every, "end_sec")], axis=1),
+        place=np.arange(len(every)) - np.repeat(np.cumsum(counts) - counts, counts),
+    )
+
+
+def _column(entries: Sequence[Instance | Detection], name: str) -> np.ndarray:
+    return np.fromiter(map(attrgetter(name), entries), np.float64, len(entries))
+
+
+def _members(group: np.ndarray, number: int) -> tuple[np.ndarray, ...]:
+    """Return the indices of the members of every one of `number` groups, rising."""
+    ends = np.cumsum(np.bincount(group, minlength=number))
+    return tuple(np.split(np.argsort(group, kind="stable"), ends[:-1]))
+
+
+def _check_excluded(exclude: Collection[str], videos: Collection[str], subset: str) -> None:
+    for wrong in sorted(set(exclude) - set(videos)):
+        near = [k for k in videos if wrong in k]
+        near = near or difflib.get_close_matches(wrong, list(videos), cutoff=0.4)
+        hint = f"; the nearest: {', '.join(near[:3])}" if near else ""
+        raise InputError(f"cannot exclude {wrong!r}: no such video in subset {subset!r}{hint}")
+
+
+def _check_finite(
+    predictions: Mapping[str, Sequence[Detection]],
+    every: Sequence[Detection],
+    segment: np.ndarray,
+    score: np.ndarray,
+) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(segment[:, 0] + segment[:, 1] + score)
+    if not finite.all():
+        wrong = every[int(finite.argmin())]
+        video = next(k for k, found in predictions.items() if wrong in found)
+        raise InputError(f"{video}: times and score must be finite: {wrong}")
+
+
+def _notes(
+    measure: Measure,
+    videos: Collection[str],
+    kept: Collection[str],
+    predictions: Mapping[str, Sequence[Detection]],
+    unknown: Counter[str],
+    detections: int,
+) -> Iterator[str]:
+    if excluded := sorted(set(measure.exclude)):
+        yield f"{quantity(len(excluded), 'video')} excluded: {', '.join(excluded)}"
+    outside = {k: len(found) for k, found in predictions.items() if found and k not in videos}
+    if outside:
+        number = quantity(sum(outside.values()), "detection")
+        where = f"{quantity(len(outside), 'video')} outside the subset"
+        yield f"{number} in {where} left out (the first: {next(iter(outside))!r})"
+    if unknown:
+        named = [f"{label!r} ({n})" for label, n in unknown.most_common(MAX_LABELS_NAMED)]
+        more = [f"{len(unknown) - len(named)} more"] if len(unknown) > len(named) else []
+        number = quantity(unknown.total(), "detection")
+        yield f"{number} of labels without ground truth left out: {', '.join(named + more)}"
+    silent = sum(not predictions.get(k) for k in kept)
+    if not detections:
+        yield "no detections to evaluate: every average precision is 0"
+    elif silent:
+        yield f"{silent} of {quantity(len(kept), 'video')} without detections; they count"
+
+
+def threshold_name(threshold: float) -> str:
+    """Return a tIoU threshold as people write it: "0.3" also for 0.1 + 0.2."""
+    return f"{round(threshold, 10):g}"
+
+
+def quantity(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: "1 video", "2 videos"."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -1,4 +1,4 @@
-"""Instances sorted into buckets by what they are like: their length, coverage and number.
+"""Instances in buckets by length, coverage and number: which of them a diagnosis finds hard.
 
 The traits are those of Alwassel et al., "Diagnosing Error in Temporal Action Detectors" (ECCV
 2018), section 3.1, that annotations alone can tell. The study's bounds (a length of 30, 60, 120
@@ -9,14 +9,13 @@ at hand into five equal parts, and the bounds are part of a bucket's name.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from ..formats.annotations import AnnotatedVideo
-from .verdicts import Verdicts
+from .matching import Matches
 
 PARTS = 5  # buckets of length and coverage, where there are instances enough
 LEAST_IN_PART = 5  # instances a bucket should have on average
@@ -40,15 +39,15 @@ class Trait:
     buckets: tuple[Bucket, ...]
 
 
-def traits(verdicts: Verdicts, videos: Mapping[str, AnnotatedVideo]) -> tuple[Trait, ...]:
-    """Return the traits of the instances of the verdicts: length, coverage and number.
+def traits(matches: Matches) -> tuple[Trait, ...]:
+    """Return the traits of the instances: length, coverage and number.
 
-    Args:
-        videos: those that were judged; a duration that is not known, or not above 0, makes a
-            bucket of its own.
+    Instances of videos whose duration is not known, or not above 0, have a bucket of coverage of
+    their own.
     """
-    instances = verdicts.instances
-    durations = np.array([_duration_sec(videos[v]) for v in verdicts.video_ids])
+    instances = matches.instances
+    known = (max(v.duration_sec or 0.0, 0.0) for v in matches.videos.values())
+    durations = np.array([seconds or math.nan for seconds in known])
     with np.errstate(over="ignore"):  # infinity is what it says: longer than all others
         lengths = instances.segment[:, 1] - instances.segment[:, 0]
         # 128 keeps the product of a length and 100 finite, and as a power of 2 changes no digit.
@@ -59,48 +58,45 @@ def traits(verdicts: Verdicts, videos: Mapping[str, AnnotatedVideo]) -> tuple[Tr
         Trait(
             "number of instances",
             "number of instances of the same class in the video",
-            _numbers(verdicts),
+            _numbers(matches),
         ),
     )
 
 
-def bucket_ap(verdicts: Verdicts, worth: np.ndarray, members: np.ndarray) -> np.ndarray:
+def bucket_ap(matches: Matches, worth: np.ndarray, members: np.ndarray) -> np.ndarray:
     """Return the average precision of a bucket's instances, at every threshold, (K,).
 
-    AP is a mean over the instances of a class: of the precision at their hits, and 0 for those
-    missed. mAP is so a weighted mean over all instances, and this is the same mean over a bucket:
-    the buckets of a trait, each with its share of the weights, make up mAP exactly.
+    The AP of a class is a mean over its instances: of the precision at their hits, and of 0 for
+    those missed. So mAP is a weighted mean over all instances, and this is the same mean over a
+    bucket: the buckets of a trait, each with its share of the weights, make up mAP exactly.
 
-    The study has AP_N (Hoiem et al., "Diagnosing Error in Object Detectors", ECCV 2012) here: other
-    instances left out, and the hits of few scaled up to those of many. That flatters buckets of few
-    instances: of one instance the first hit is all there is to recall, and has a precision near 1
-    wherever it ranks. Buckets drawn at random should not differ, and here do not.
+    The study compares buckets by AP_N (Hoiem et al., "Diagnosing Error in Object Detectors", ECCV
+    2012) instead, which leaves other instances out and scales the hits of few instances up to those
+    of many. That flatters small buckets: where there is one instance, its hit is all there is to
+    recall, and has a precision near 1 wherever it ranks. Buckets drawn at random should not differ;
+    by AP_N they do, by the mean here they do not.
 
     Args:
         worth: the precision at the hit of every instance, 0 where missed, (K, M).
         members: which instances are in the bucket, (M,) bool; not all False.
     """
-    weight = instance_weights(verdicts)[members]
+    weight = instance_weights(matches)[members]
     return np.asarray(worth[:, members] @ weight / weight.sum())
 
 
-def instance_weights(verdicts: Verdicts) -> np.ndarray:
-    """Return how much every instance counts in mAP, where all classes count alike, (M,); sum 1."""
-    sizes = verdicts.instances_per_class
-    return np.asarray(1 / (len(sizes) * sizes[verdicts.instances.label]))
-
-
-def _duration_sec(video: AnnotatedVideo) -> float:
-    """Return the duration, or nan where it is not known or not above 0."""
-    return max(video.duration_sec or 0.0, 0.0) or math.nan
+def instance_weights(matches: Matches) -> np.ndarray:
+    """Return the weight of every instance in mAP, where all classes weigh the same, (M,); sum 1."""
+    sizes = matches.instances_per_class
+    return np.asarray(1 / (len(sizes) * sizes[matches.instances.label]))
 
 
 def _parts(values: np.ndarray, unit: str) -> tuple[Bucket, ...]:
-    """Return buckets of about equal size, with bounds of two digits; one more for what is nan."""
+    """Return buckets of about equal size, with bounds of two digits, and a last one of the nan."""
     known = values[np.isfinite(values)]
     number = min(PARTS, max(1, len(known) // LEAST_IN_PART))
     shares = np.arange(1, number) / number
-    cuts = sorted({_two_digits(v) for v in np.quantile(known, shares)}) if len(known) else []
+    quantiles = np.quantile(known, shares) if len(known) else ()
+    cuts = sorted({float(f"{v:.2g}") for v in quantiles})
     edges = [-math.inf, *cuts, math.inf]
     buckets = [
         Bucket(_between(low, high, unit), (values > low) & (values <= high))
@@ -109,9 +105,9 @@ def _parts(values: np.ndarray, unit: str) -> tuple[Bucket, ...]:
     return _filled([*buckets, Bucket("duration not known", np.isnan(values))])
 
 
-def _numbers(verdicts: Verdicts) -> tuple[Bucket, ...]:
-    instances = verdicts.instances
-    group = instances.video * len(verdicts.labels) + instances.label
+def _numbers(matches: Matches) -> tuple[Bucket, ...]:
+    instances = matches.instances
+    group = instances.video * len(matches.labels) + instances.label
     _, inverse, sizes = np.unique(group, return_inverse=True, return_counts=True)
     number = sizes[inverse]
     buckets = [
@@ -124,10 +120,6 @@ def _numbers(verdicts: Verdicts) -> tuple[Bucket, ...]:
 
 def _filled(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
     return tuple(b for b in buckets if b.members.any())
-
-
-def _two_digits(value: float) -> float:
-    return float(f"{value:.2g}")
 
 
 def _between(low: float, high: float, unit: str) -> str:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from ..config import Config
-from ..evaluation.average_precision import ANET, evaluate, threshold_name
+from ..evaluation.average_precision import evaluate, threshold_name
+from ..evaluation.matching import ANET, Measure
 from ..formats.annotations import AnnotatedVideo, Annotations, Detection
 from ..formats.features import FeatureFile
 from ..formats.subsets import videos_in_subset
@@ -133,13 +134,8 @@ def watching(
         mine = list(videos)[rank() :: processes()]
         shares = of_all({v: detector.in_file(file, v).detections for v in mine})
         found = {video_id: each for share in shares for video_id, each in share.items()}
-        evaluation = evaluate(
-            videos,
-            found,
-            protocol=ANET,
-            tious=config.eval.tious,
-            subset=data.subsets.validation,
-        )
+        measure = Measure(ANET, config.eval.tious)
+        evaluation = evaluate(videos, found, measure, subset=data.subsets.validation)
         names = map(threshold_name, evaluation.tious)
         return Watched(
             evaluation.average_map,

@@ -26,7 +26,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator
 
-from ..evaluation.average_precision import ANET, Curve, Evaluation, quantity, threshold_name
+from ..evaluation.average_precision import Curve, Evaluation, quantity, threshold_name
+from ..evaluation.matching import ANET
 from ..formats.annotations import AMBIGUOUS, Detection, Instance
 from ..formats.atomic import replacing
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from ..evaluation.average_precision import Evaluation, threshold_name
+from ..evaluation.average_precision import Evaluation, precision_recall, threshold_name
 from ..evaluation.diagnosis import KINDS, MATCHED, NEUTRAL, REASONS, TRUE_POSITIVE, Diagnosis
-from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, Detection
+from ..evaluation.matching import ANET, Matches
+from ..formats.annotations import AMBIGUOUS, Detection
 from .page import page
 from .report_words import MEANINGS, REASON_MEANINGS, definitions, findings
 
@@ -20,34 +20,20 @@ MAX_DETECTIONS, MAX_INSTANCES = 200, 1000  # on a video's time line
 LEAST_SEC = 0.001  # extent of a time line
 
 
-def report_page(
-    evaluation: Evaluation,
-    diagnosis: Diagnosis,
-    videos: Mapping[str, AnnotatedVideo],
-    predictions: Mapping[str, Sequence[Detection]],
-    *,
-    name: str,
-) -> str:
+def report_page(evaluation: Evaluation, diagnosis: Diagnosis, *, name: str) -> str:
     """Return the page; every name in it is shown as plain text, whatever it holds.
 
     Args:
-        videos, predictions: what the evaluation and the diagnosis were made from.
         name: what was measured, for the title.
     """
-    data = report_data(evaluation, diagnosis, videos, predictions, name=name)
+    data = report_data(evaluation, diagnosis, name=name)
     title = f"{name}: why the mAP is what it is"
     return page(title=title, name="report", data=data, scripts=("report_tools",))
 
 
-def report_data(
-    evaluation: Evaluation,
-    diagnosis: Diagnosis,
-    videos: Mapping[str, AnnotatedVideo],
-    predictions: Mapping[str, Sequence[Detection]],
-    *,
-    name: str,
-) -> dict[str, Any]:
+def report_data(evaluation: Evaluation, diagnosis: Diagnosis, *, name: str) -> dict[str, Any]:
     """Return what the page shows, as plain values; arguments as for `report_page`."""
+    matches = evaluation.matches
     thresholds = range(len(evaluation.tious))
     lowest, highest = _videos_to_show(diagnosis)
     return {
@@ -63,36 +49,29 @@ def report_data(
         "traits": [{"name": t.name, "meaning": t.meaning} for t in diagnosis.traits],
         "diagnosis": diagnosis.to_json(),
         "findings": [findings(diagnosis, k) for k in thresholds],
-        "curves": [_precisions(diagnosis, k) for k in thresholds],
-        "mistakes": [_mistakes(diagnosis, predictions, k) for k in thresholds],
-        "lowest": [_line(diagnosis, videos, predictions, v) for v in lowest],
-        "highest": [_line(diagnosis, videos, predictions, v) for v in highest],
+        "curves": [_precisions(matches, t) for t in evaluation.tious],
+        "mistakes": [_mistakes(diagnosis, k) for k in thresholds],
+        "lowest": [_line(diagnosis, v) for v in lowest],
+        "highest": [_line(diagnosis, v) for v in highest],
         "definitions": definitions(diagnosis),
     }
 
 
-def _precisions(diagnosis: Diagnosis, k: int) -> dict[str, list[float]]:
+def _precisions(matches: Matches, tiou: float) -> dict[str, list[float]]:
     """Return every class's precision at its hits; each hit adds one instance to the recall."""
-    verdicts = diagnosis.verdicts
-    false = ~verdicts.hit[k] & ~verdicts.neutral[k]
-    return {
-        label: verdicts.precision_at_hits(verdicts.hit[k, ranked], false[ranked]).round(4).tolist()
-        for label, ranked in zip(verdicts.labels, verdicts.rankings, strict=True)
-    }
+    curves = precision_recall(matches, tiou=tiou)
+    return {label: precision.round(4).tolist() for label, (_, precision) in curves.items()}
 
 
-def _mistakes(
-    diagnosis: Diagnosis, predictions: Mapping[str, Sequence[Detection]], k: int
-) -> list[dict[str, Any]]:
+def _mistakes(diagnosis: Diagnosis, k: int) -> list[dict[str, Any]]:
     """Return the false positives of highest score."""
-    verdicts = diagnosis.verdicts
-    kinds = diagnosis.kind[k, verdicts.order]
-    wrong = verdicts.order[(kinds != MATCHED) & (kinds != NEUTRAL)]
+    matches, kinds = diagnosis.matches, diagnosis.kind[k]
+    wrong = np.flatnonzero((kinds != MATCHED) & (kinds != NEUTRAL))
     return [
         {
-            "video": verdicts.video_ids[verdicts.detections.video[n]],
-            **asdict(_detection(diagnosis, predictions, n)),
-            "kind": KINDS[diagnosis.kind[k, n] - 1],
+            "video": matches.video_ids[matches.detections.video[n]],
+            **asdict(_detection(matches, n)),
+            "kind": KINDS[kinds[n] - 1],
         }
         for n in wrong[:MISTAKES]
     ]
@@ -104,7 +83,7 @@ def _videos_to_show(diagnosis: Diagnosis) -> tuple[list[int], list[int]]:
     Of equals, those with more instances tell more.
     """
     ap = diagnosis.video_ap.mean(axis=0)
-    number = np.bincount(diagnosis.verdicts.instances.video, minlength=len(ap))
+    number = np.bincount(diagnosis.matches.instances.video, minlength=len(ap))
     annotated = np.flatnonzero(number)
     rising = annotated[np.lexsort((-number[annotated], ap[annotated]))].tolist()
     falling = annotated[np.lexsort((-number[annotated], -ap[annotated]))].tolist()
@@ -112,33 +91,28 @@ def _videos_to_show(diagnosis: Diagnosis) -> tuple[list[int], list[int]]:
     return lowest, [v for v in falling if v not in lowest][:VIDEOS]
 
 
-def _line(
-    diagnosis: Diagnosis,
-    videos: Mapping[str, AnnotatedVideo],
-    predictions: Mapping[str, Sequence[Detection]],
-    video: int,
-) -> dict[str, Any]:
+def _line(diagnosis: Diagnosis, video: int) -> dict[str, Any]:
     """Return one video's time line: its truth (of very many, the first), and its best detections.
 
     `kinds` and `fates` are strings with a digit for every threshold.
     """
-    verdicts = diagnosis.verdicts
-    annotated = videos[verdicts.video_ids[video]]
-    instances = np.flatnonzero(verdicts.instances.video == video)
-    ranked = verdicts.video_rankings[video]
+    matches = diagnosis.matches
+    annotated = matches.videos[matches.video_ids[video]]
+    instances = np.flatnonzero(matches.instances.video == video)
+    ranked = matches.video_rankings[video]
     best = ranked[: min(MAX_DETECTIONS, max(10, 2 * len(instances)))]
-    in_time = np.argsort(verdicts.instances.segment[instances, 0], kind="stable")
+    in_time = np.argsort(matches.instances.segment[instances, 0], kind="stable")
     truth = [
         {
-            **asdict(annotated.instances[verdicts.instances.place[m]]),
+            **asdict(annotated.instances[matches.instances.place[m]]),
             "fates": _digits(diagnosis.fate, int(m)),
         }
         for m in instances[in_time[:MAX_INSTANCES]]
     ]
     ambiguous = [asdict(i) for i in annotated.instances if i.label == AMBIGUOUS][:MAX_INSTANCES]
-    ends = [verdicts.instances.segment[instances, 1].max(), annotated.duration_sec or 0.0]
+    ends = [matches.instances.segment[instances, 1].max(), annotated.duration_sec or 0.0]
     if not annotated.duration_sec and len(best):
-        ends.append(verdicts.detections.segment[best, 1].max())
+        ends.append(matches.detections.segment[best, 1].max())
     return {
         "video": annotated.video_id,
         "duration": annotated.duration_sec,
@@ -147,10 +121,10 @@ def _line(
         "truth": truth,
         "instances": len(instances),
         "missed": (diagnosis.fate[:, instances] > 0).sum(1).tolist(),
-        "ambiguous": ambiguous if verdicts.protocol != "anet" else [],
+        "ambiguous": ambiguous if matches.measure.protocol != ANET else [],
         "found": [
             {
-                **asdict(_detection(diagnosis, predictions, n)),
+                **asdict(_detection(matches, n)),
                 "kinds": _digits(diagnosis.kind, int(n)),
             }
             for n in best
@@ -159,11 +133,9 @@ def _line(
     }
 
 
-def _detection(
-    diagnosis: Diagnosis, predictions: Mapping[str, Sequence[Detection]], n: int
-) -> Detection:
-    entries = diagnosis.verdicts.detections
-    return predictions[diagnosis.verdicts.video_ids[entries.video[n]]][entries.place[n]]
+def _detection(matches: Matches, n: int) -> Detection:
+    entries = matches.detections
+    return matches.predictions[matches.video_ids[entries.video[n]]][entries.place[n]]
 
 
 def _digits(codes: np.ndarray, n: int) -> str:

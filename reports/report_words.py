@@ -49,7 +49,7 @@ def findings(diagnosis: Diagnosis, k: int) -> list[str]:
     """Return why the mAP at threshold number `k` is not 100 %, a sentence each, gravest first."""
     mean_ap, mean_recall = diagnosis.mean_ap[k], diagnosis.recall[k].mean()
     lost = 1 - mean_ap
-    if not len(diagnosis.verdicts.detections):
+    if not len(diagnosis.matches.detections):
         return ["There are no detections: all instances are missed."]
     if lost < SMALL:
         return ["Next to nothing is lost at this threshold."]
@@ -61,11 +61,11 @@ def findings(diagnosis: Diagnosis, k: int) -> list[str]:
 
 def definitions(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     """Return the terms of the page and what each means."""
-    verdicts = diagnosis.verdicts
+    protocol = diagnosis.matches.measure.protocol
     matching = (
         "Each detection, by falling score, takes the free instance of its label that it overlaps "
         "most, if the tIoU reaches the threshold."
-        if verdicts.protocol == "anet"
+        if protocol == "anet"
         else "Each instance, in the order of the annotations, takes the free detection of its "
         "label that overlaps it most, if the tIoU exceeds the threshold. A detection left over "
         "that overlaps an Ambiguous stretch counts neither way."
@@ -73,12 +73,12 @@ def definitions(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     return [
         ("tIoU", "How well two stretches of time agree: the length they share, divided by the "
          "length they cover together. 1 is a perfect fit, 0 no overlap."),
-        ("Hit", f"{matching} That is the matching of the {verdicts.protocol} protocol, which the "
+        ("Hit", f"{matching} That is the matching of the {protocol} protocol, which the "
          "mAP is measured by."),
         ("Average precision (AP)", "For one class: of the detections down to each hit, the share "
          "that are hits, summed over the hits and divided by the number of instances"
          + (" (under anet, a share lower than a later one is lifted to it)."
-            if verdicts.protocol == "anet" else ".")),
+            if protocol == "anet" else ".")),
         ("mAP", "The mean of AP over the classes that have instances."),
         ("Recall", "The share of instances that some detection hits, whatever its score."),
         ("Points", "Hundredths of mAP: from 50 % to 53 % is 3 points."),
@@ -132,7 +132,7 @@ def _of_missed(diagnosis: Diagnosis, k: int) -> Iterator[str]:
         missed, reason = int(counts.sum()), int(counts.argmax())
         share = "all" if counts.max() == missed else f"{counts.max()} of them"
         yield (
-            f"{missed} of {quantity(len(diagnosis.verdicts.instances), 'instance')} missed; "
+            f"{missed} of {quantity(len(diagnosis.matches.instances), 'instance')} missed; "
             f"most often ({share}) they {REASON_WORDS[REASONS[reason]]}."
         )
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tsatal.errors import InputError
-from tsatal.evaluation.average_precision import PROTOCOLS, Evaluation, evaluate, precision_recall
+from tsatal.evaluation.average_precision import Evaluation, evaluate, precision_recall
+from tsatal.evaluation.matching import PROTOCOLS, Measure
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
 
 Videos = Mapping[str, AnnotatedVideo]
@@ -33,9 +34,8 @@ def run(
     tious: Sequence[float] = (0.5,),
     exclude: Collection[str] = (),
 ) -> Evaluation:
-    return evaluate(
-        videos, predictions, protocol=protocol, tious=tious, subset="test", exclude=exclude
-    )
+    measure = Measure(protocol, tuple(tious), tuple(exclude))
+    return evaluate(videos, predictions, measure, subset="test")
 
 
 def average_precision(
@@ -181,9 +181,7 @@ def test_no_detections_score_zero_and_say_so(protocol: str, predictions: Predict
     result = run(annotated(v=[("A", 0, 10)]), predictions, protocol)
     assert result.average_map == 0.0
     assert result.notes[-1] == "no detections to evaluate: every average precision is 0"
-    curves = precision_recall(
-        annotated(v=[("A", 0, 10)]), predictions, protocol=protocol, tiou=0.5, subset="test"
-    )
+    curves = precision_recall(result.matches, tiou=0.5)
     assert [len(x) for x in curves["A"]] == [0, 0]
 
 
@@ -237,6 +235,16 @@ def test_a_subset_without_ground_truth_is_an_error() -> None:
             run(videos, {})
     with pytest.raises(InputError, match="none of its 0 videos"):
         run(annotated(v=[("A", 0, 1)]), {}, exclude=["v"])
+
+
+def test_curves_are_those_of_a_threshold_that_was_evaluated() -> None:
+    # A: one of two instances found, at 0.3 and 0.5; B: found at 0.3 only.
+    result = example()
+    for tiou, hits in [(0.1 + 0.2, [1, 1]), (0.5, [1, 0])]:
+        curves = precision_recall(result.matches, tiou=tiou)
+        assert [len(recall) for recall, _ in curves.values()] == hits
+    with pytest.raises(ValueError, match=r"tIoU 0.4 was not evaluated; there are: 0.3, 0.5"):
+        precision_recall(result.matches, tiou=0.4)
 
 
 @pytest.mark.parametrize("tious", [[], [0.0], [-0.5], [1.01], [50], [0.5, math.nan]])

@@ -8,14 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from tsatal.evaluation.average_precision import (
-    ACTIVITYNET_TIOUS,
-    PROTOCOLS,
-    THUMOS14_TIOUS,
-    Evaluation,
-    evaluate,
-    precision_recall,
-)
+from tsatal.evaluation.average_precision import Evaluation, evaluate, precision_recall
+from tsatal.evaluation.matching import ACTIVITYNET_TIOUS, PROTOCOLS, THUMOS14_TIOUS, Measure
 from tsatal.formats.annotations import (
     AnnotatedVideo,
     Detection,
@@ -33,7 +27,7 @@ Predictions = Mapping[str, Sequence[Detection]]
 
 
 def run(videos: Videos, predictions: Predictions, protocol: str, *tious: float) -> Evaluation:
-    return evaluate(videos, predictions, protocol=protocol, tious=tious, subset="test")
+    return evaluate(videos, predictions, Measure(protocol, tious), subset="test")
 
 
 def naive_tiou(a: Instance | Detection, b: Instance | Detection) -> float:
@@ -234,7 +228,7 @@ def test_the_area_under_the_curve_is_the_average_precision(protocol: str) -> Non
     videos = random_videos(2, videos=30)
     predictions = random_detections(2, videos, per_video=20)
     result = run(videos, predictions, protocol, 0.5)
-    curves = precision_recall(videos, predictions, protocol=protocol, tiou=0.5, subset="test")
+    curves = precision_recall(result.matches, tiou=0.5)
     assert list(curves) == list(result.per_class)
     for label, (recall, precision) in curves.items():
         area = (np.diff(recall, prepend=0.0) * precision).sum()

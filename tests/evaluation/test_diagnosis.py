@@ -1,8 +1,13 @@
-"""The error analysis by hand, against `evaluate`, and the sums that its parts make."""
+"""The error analysis by hand, against `evaluate`, and the sums that its parts make.
+
+And how close detections and instances come, against all pairs; and how little memory that takes.
+"""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +18,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsatal.errors import InputError
-from tsatal.evaluation.average_precision import PROTOCOLS, evaluate, precision_recall
+from tsatal.evaluation import diagnosis, matching
+from tsatal.evaluation.average_precision import evaluate, precision_recall
 from tsatal.evaluation.diagnosis import KINDS, NEUTRAL, REASONS, TRUE_POSITIVE, Diagnosis, diagnose
+from tsatal.evaluation.matching import PROTOCOLS, Entries, Measure, match
 from tsatal.evaluation.traits import bucket_ap
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
+from tsatal.segments import tiou
+
+LITTLE_MEMORY = """
+import resource
+import numpy as np
+from tsatal.evaluation.diagnosis import diagnose
+from tsatal.evaluation.matching import Measure, match
+from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
+
+rng = np.random.default_rng(0)
+starts = rng.uniform(0, 10_000, (2, 10_000)).tolist()
+truth = tuple(Instance(f"c{n % 20}", s, s + 5) for n, s in enumerate(starts[0]))
+found = [Detection(f"c{n % 20}", s, s + 6, n / 10_000) for n, s in enumerate(starts[1])]
+with open("/proc/self/statm") as file:
+    pages = int(file.read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 200 * 2**20,) * 2)
+videos = {"v": AnnotatedVideo("v", "test", None, truth)}
+for protocol in ("anet", "thumos14"):
+    matches = match(videos, {"v": found}, Measure(protocol, (0.3, 0.5, 0.7)), subset="test")
+    print(diagnose(matches).matches.hit.any(axis=1).all())
+"""
 
 Videos = dict[str, AnnotatedVideo]
 Predictions = dict[str, list[Detection]]
@@ -42,11 +70,12 @@ def analysed(
     *tious: float,
     exclude: Sequence[str] = (),
 ) -> Diagnosis:
-    return diagnose(videos, predictions, protocol=protocol, tious=tious or (0.5,), exclude=exclude)
+    measure = Measure(protocol, tious or (0.5,), tuple(exclude))
+    return diagnose(match(videos, predictions, measure, subset="test"))
 
 
-def at(diagnosis: Diagnosis, threshold: str = "0.5") -> dict[str, Any]:
-    part: dict[str, Any] = diagnosis.to_json()["thresholds"][threshold]
+def at(result: Diagnosis, threshold: str = "0.5") -> dict[str, Any]:
+    part: dict[str, Any] = result.to_json()["thresholds"][threshold]
     return part
 
 
@@ -223,8 +252,8 @@ def test_the_average_precision_of_buckets_by_hand() -> None:
     )
     result = analysed(truth, found)
     long = np.array([False, False, False, True, True, True])
-    assert bucket_ap(result.verdicts, result.worth, long) == pytest.approx([8 / 15])
-    assert bucket_ap(result.verdicts, result.worth, ~long) == pytest.approx([1 / 3])
+    assert bucket_ap(result.matches, result.worth, long) == pytest.approx([8 / 15])
+    assert bucket_ap(result.matches, result.worth, ~long) == pytest.approx([1 / 3])
     assert result.mean_ap == pytest.approx([11 / 24])
 
 
@@ -283,12 +312,12 @@ def random_case(seed: int, *, videos: int = 4) -> tuple[Videos, Predictions]:
 def test_hits_and_average_precisions_are_those_of_evaluate(seed: int, protocol: str) -> None:
     truth, found = random_case(seed)
     tious = (0.1, 0.3, 0.5, 0.75)
-    expected = evaluate(truth, found, protocol=protocol, tious=tious, subset="test")
-    result = diagnose(truth, found, protocol=protocol, tious=tious)
-    assert list(result.verdicts.labels) == list(expected.per_class)
+    expected = evaluate(truth, found, Measure(protocol, tious), subset="test")
+    result = diagnose(expected.matches)
+    assert list(result.matches.labels) == list(expected.per_class)
     np.testing.assert_allclose(result.ap.T, list(expected.per_class.values()), atol=1e-12)
-    for k, tiou in enumerate(tious):
-        curves = precision_recall(truth, found, protocol=protocol, tiou=tiou, subset="test")
+    for k, threshold in enumerate(tious):
+        curves = precision_recall(expected.matches, tiou=threshold)
         assert [len(r) for r, _ in curves.values()] == result.found_per_class[k].tolist()
 
 
@@ -296,8 +325,8 @@ def test_hits_and_average_precisions_are_those_of_evaluate(seed: int, protocol: 
 @given(seed=st.integers(0, 10**6), protocol=st.sampled_from(PROTOCOLS))
 def test_parts_add_up(seed: int, protocol: str) -> None:
     truth, found = random_case(seed)
-    result = diagnose(truth, found, protocol=protocol, tious=(0.3, 0.5, 0.9), exclude=["v0"])
-    labels = set(result.verdicts.labels)
+    result = analysed(truth, found, protocol, 0.3, 0.5, 0.9, exclude=["v0"])
+    labels = set(result.matches.labels)
     judged = sum(
         d.label in labels for v, ds in found.items() if v in truth and v != "v0" for d in ds
     )
@@ -325,16 +354,16 @@ def test_parts_add_up(seed: int, protocol: str) -> None:
 @given(seed=st.integers(0, 10**6), protocol=st.sampled_from(PROTOCOLS))
 def test_a_gain_is_what_evaluate_says_without_those_errors(seed: int, protocol: str) -> None:
     truth, found = random_case(seed)
-    result = diagnose(truth, found, protocol=protocol, tious=(0.5,))
-    entries = result.verdicts.detections
+    result = analysed(truth, found, protocol)
+    entries = result.matches.detections
     for n, kind in enumerate(KINDS, start=1):
         gone = {
-            (result.verdicts.video_ids[v], int(p))
+            (result.matches.video_ids[v], int(p))
             for v, p in zip(*(x[result.kind[0] == n] for x in (entries.video, entries.place)),
                             strict=True)
         }  # fmt: skip
         left = {v: [d for p, d in enumerate(ds) if (v, p) not in gone] for v, ds in found.items()}
-        without = evaluate(truth, left, protocol=protocol, tious=(0.5,), subset="test")
+        without = evaluate(truth, left, Measure(protocol, (0.5,)), subset="test")
         gain = at(result)["gain"][kind]
         assert gain == pytest.approx(without.average_map - at(result)["mAP"], abs=1e-12)
 
@@ -354,5 +383,36 @@ def test_fifty_thousand_detections_take_seconds(protocol: str) -> None:
             for i, (a, b) in zip(picked, shift, strict=True)
         ]
     started = time.monotonic()
-    diagnose(truth, found, protocol=protocol, tious=(0.3, 0.4, 0.5, 0.6, 0.7)).to_json()
+    analysed(truth, found, protocol, 0.3, 0.4, 0.5, 0.6, 0.7).to_json()
     assert time.monotonic() - started < 20
+
+
+def random_entries(seed: int, count: int) -> Entries:
+    rng = np.random.default_rng(seed)
+    start, length = rng.integers(0, 40, count), rng.integers(0, 9, count)
+    segment = np.stack([start, start + length], axis=1).astype(float)
+    return Entries(rng.integers(0, 3, count), rng.integers(0, 4, count), segment, np.arange(count))
+
+
+@pytest.mark.parametrize("most", [1, 50, 10**6])
+def test_nearness_is_the_largest_tiou_however_many_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(matching, "MAX_PAIRS", most)
+    detections, instances = random_entries(0, 80), random_entries(1, 30)
+    tious = tiou(detections.segment[:, None], instances.segment[None])
+    tious[detections.video[:, None] != instances.video] = 0
+    same = detections.label[:, None] == instances.label
+    near, reach = diagnosis._nearness(detections, instances)
+    of_same, of_other = np.where(same, tious, 0), np.where(same, 0, tious)
+    np.testing.assert_array_equal(near, [of_same.max(axis=1), of_other.max(axis=1)])
+    np.testing.assert_array_equal(reach, [of_same.max(axis=0), of_other.max(axis=0)])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_ten_thousand_instances_in_one_video_need_little_memory() -> None:
+    """In a process of 200 MiB more than it starts with; a table of all tIoUs has 800 MB."""
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["True", "True"], done.stderr

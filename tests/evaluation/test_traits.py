@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tsatal.evaluation.diagnosis import diagnose
-from tsatal.evaluation.traits import Trait
+from tsatal.evaluation.matching import Measure, match
+from tsatal.evaluation.traits import Trait, traits
 from tsatal.formats.annotations import AnnotatedVideo, Instance
 
 Videos = dict[str, AnnotatedVideo]
@@ -22,14 +22,13 @@ def annotated(duration: float | None, **videos: Sequence[tuple[str, float, float
 
 
 def traits_of(videos: Videos) -> tuple[Trait, ...]:
-    return diagnose(videos, {}, protocol="anet", tious=(0.5,)).traits
+    return traits(match(videos, {}, Measure("anet", (0.5,)), subset="test"))
 
 
 def test_buckets_hold_every_instance_once_and_say_their_bounds() -> None:
     # 25 instances of 1, 2, ..., 25 s: fifths end at 5.8, 10.6, 15.4 and 20.2 s, in two digits.
     spans = [("A", 30.0 * n, 30.0 * n + n + 1) for n in range(25)]
-    traits = traits_of(annotated(1000.0, v=spans[:24], w=spans[24:]))
-    length, coverage, number = traits
+    length, coverage, number = made = traits_of(annotated(1000.0, v=spans[:24], w=spans[24:]))
     assert [b.name for b in length.buckets] == [
         "up to 5.8 s", "5.8 to 11 s", "11 to 15 s", "15 to 20 s", "over 20 s",
     ]  # fmt: skip
@@ -39,7 +38,7 @@ def test_buckets_hold_every_instance_once_and_say_their_bounds() -> None:
         ("1", 1),
         ("9 or more", 24),
     ]
-    for trait in traits:
+    for trait in made:
         assert (np.sum([b.members for b in trait.buckets], axis=0) == 1).all()
 
 

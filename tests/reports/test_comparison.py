@@ -4,7 +4,11 @@ import numpy as np
 
 from tsatal.config import load_config
 from tsatal.evaluation.average_precision import Evaluation
+from tsatal.evaluation.matching import Measure, match
+from tsatal.formats.annotations import AnnotatedVideo, Instance
 from tsatal.reports.comparison import comparison_table
+
+VIDEO = AnnotatedVideo("v", "test", None, (Instance("jump", 0, 1),))
 
 
 def evaluation(ap: float, *, videos: int = 2) -> Evaluation:
@@ -17,6 +21,7 @@ def evaluation(ap: float, *, videos: int = 2) -> Evaluation:
         per_class={"jump": np.array([ap, ap / 2]), "run": np.array([1.0, 0.0])},
         instances_per_class={"jump": 1, "run": 2},
         notes=(),
+        matches=match({"v": VIDEO}, {}, Measure("anet", (0.5, 0.7)), subset="test"),
     )
 
 

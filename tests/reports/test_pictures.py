@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from tsatal.evaluation.average_precision import Evaluation, evaluate, precision_recall
+from tsatal.evaluation.matching import Measure
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
 from tsatal.reports.pictures import (
     class_colours,
@@ -280,11 +281,9 @@ def evaluated(
     ]
     videos = {"v": AnnotatedVideo("v", "validation", 120.0, tuple(truth))}
     predictions = {"v": detections if hits else []}
-    result = evaluate(
-        videos, predictions, protocol=protocol, tious=(0.5, 0.75, 0.9), subset="validation"
-    )
-    curves = precision_recall(videos, predictions, protocol=protocol, tiou=0.5, subset="validation")
-    return result, curves
+    measure = Measure(protocol, (0.5, 0.75, 0.9))
+    result = evaluate(videos, predictions, measure, subset="validation")
+    return result, precision_recall(result.matches, tiou=0.5)
 
 
 @pytest.mark.parametrize(

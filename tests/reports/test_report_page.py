@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tsatal.evaluation.average_precision import evaluate
-from tsatal.evaluation.diagnosis import KINDS, REASONS, diagnose
+from tsatal.evaluation.diagnosis import KINDS, REASONS, Diagnosis, diagnose
+from tsatal.evaluation.matching import Measure, match
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
 from tsatal.reports.report_page import report_data, report_page
 from tsatal.reports.report_words import definitions, findings
@@ -64,9 +65,13 @@ def made(
     tious: Sequence[float] = (0.3, 0.5, 0.9),
     name: str = "run",
 ) -> Any:
-    evaluation = evaluate(videos, predictions, protocol=protocol, tious=tious, subset="test")
-    diagnosis = diagnose(videos, predictions, protocol=protocol, tious=tious)
-    return make(evaluation, diagnosis, videos, predictions, name=name)
+    measure = Measure(protocol, tuple(tious))
+    evaluation = evaluate(videos, predictions, measure, subset="test")
+    return make(evaluation, diagnose(evaluation.matches), name=name)
+
+
+def diagnosed(videos: Videos, predictions: Predictions) -> Diagnosis:
+    return diagnose(match(videos, predictions, Measure("anet", (0.5,)), subset="test"))
 
 
 def test_the_page_is_one_file_that_asks_for_nothing() -> None:
@@ -118,7 +123,7 @@ def test_ambiguous_stretches_are_shown_where_they_count() -> None:
 def test_findings_say_what_costs_most_in_words() -> None:
     # A: AP 1/2, as 1 of 2 is found before any error; B: 2 of 3 found. Errors cost nothing.
     videos, predictions = example()
-    diagnosis = diagnose(videos, predictions, protocol="anet", tious=(0.5,))
+    diagnosis = diagnosed(videos, predictions)
     assert findings(diagnosis, 0) == [
         "41.7 points are lost: 0.0 to false positives that rank above hits, 41.7 to instances that "
         "no detection hits.",
@@ -128,19 +133,19 @@ def test_findings_say_what_costs_most_in_words() -> None:
     ]
     # With [40, 50] found last, at rank 7, each of the five errors above costs.
     predictions["v"].append(Detection("A", 40, 50, 0.1))
-    words = findings(diagnose(videos, predictions, protocol="anet", tious=(0.5,)), 0)
+    words = findings(diagnosed(videos, predictions), 0)
     assert words[1].startswith("Double detections cost 1.2 points: the same action is reported")
 
 
 def test_findings_of_nothing_and_of_everything() -> None:
     videos, _ = example()
-    nothing = diagnose(videos, {}, protocol="anet", tious=(0.5,))
+    nothing = diagnosed(videos, {})
     assert findings(nothing, 0) == ["There are no detections: all instances are missed."]
     perfect = {
         k: [Detection(i.label, i.start_sec, i.end_sec, 1.0) for i in v.instances]
         for k, v in videos.items()
     }
-    everything = diagnose(videos, perfect, protocol="anet", tious=(0.5,))
+    everything = diagnosed(videos, perfect)
     assert findings(everything, 0) == ["Next to nothing is lost at this threshold."]
 
 
@@ -148,7 +153,7 @@ def test_a_bucket_that_stands_out_is_named() -> None:
     truth = tuple(Instance("A", 20.0 * n, 20.0 * n + 1 + n) for n in range(12))
     videos = {"v": AnnotatedVideo("v", "test", 300.0, truth)}
     found = {"v": [Detection(i.label, i.start_sec, i.end_sec, 0.9) for i in truth[6:]]}
-    words = findings(diagnose(videos, found, protocol="anet", tious=(0.5,)), 0)
+    words = findings(diagnosed(videos, found), 0)
     assert words[-1] == (
         "Found least, by coverage: up to 2.2 %, where 0 % of the instances are found, against 50 % "
         "of all."
@@ -157,7 +162,7 @@ def test_a_bucket_that_stands_out_is_named() -> None:
 
 def test_every_kind_and_reason_is_defined() -> None:
     videos, predictions = example()
-    terms = dict(definitions(diagnose(videos, predictions, protocol="anet", tious=(0.5,))))
+    terms = dict(definitions(diagnosed(videos, predictions)))
     assert {kind.capitalize() for kind in KINDS} | {f"Missed: {r}" for r in REASONS} <= set(terms)
 
 
