@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from .checks.check import warnings_for_training
@@ -24,22 +25,30 @@ from .extract.ray_cluster import connect
 from .extract.settings import ExtractSettings
 from .extract.sharing.work import Summary
 from .extract.sources import find_videos
-from .formats.annotations import load_annotations, load_predictions, predictions_json
+from .formats.annotations import (
+    AnnotatedVideo,
+    Detection,
+    load_annotations,
+    load_predictions,
+    predictions_json,
+)
 from .formats.atomic import write_text
 from .formats.features import FeatureFile
 from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
+from .head.checkpoint import LAST
 from .head.detector import load_detector
-from .head.loop import LAST
-from .head.parallel import joined, of_first, rank, wait_for_all
+from .head.parallel import barrier, broadcast, process_group, rank
 from .head.run import (
     check_same_extraction,
     describe,
     load_run_description,
     new_run_dir,
     save_run_description,
+    training_videos,
 )
 from .head.training import train_head
 from .reports.comparison import comparison_table
+from .reports.pictures import timeline
 from .reports.report import write_report
 from .reports.viewer import view_predictions
 
@@ -103,14 +112,14 @@ def train(
         InputError: the folder already holds a run, or the features, annotations and settings do
             not fit together.
     """
-    with joined(torch.device(choose_device(device))) as on, FeatureFile(features) as file:
-        run_dir = of_first(run_dir)
+    with process_group(torch.device(choose_device(device))) as on, FeatureFile(features) as file:
+        run_dir = broadcast(run_dir)
         if (run_dir / LAST).exists():
             raise InputError(
                 f"{run_dir}: already holds a run; add --resume, or choose another --out"
             )
         truth = find_annotations(file, annotations)
-        data = describe(file, truth, config)
+        data, videos = describe(file, truth, config)
         if annotations:
             data = replace(data, annotations=str(annotations.resolve()))
         for finding in warnings_for_training(
@@ -119,8 +128,11 @@ def train(
             logger.warning("%s", finding.line)
         if rank() == 0:
             save_run_description(run_dir, config, data)
-        wait_for_all()
-        train_head(file, truth, config, data, run_dir=run_dir, device=on, resume=False)
+        barrier()
+        train_head(
+            file, truth, config, data, videos,
+            run_dir=run_dir, device=on, resume=False, draw=_draw,
+        )  # fmt: skip
     return run_dir
 
 
@@ -138,13 +150,35 @@ def resume(
     """
     config, data = load_run_description(run_dir)
     on = torch.device(choose_device(device))
-    with joined(on) as on, FeatureFile(features or data.features) as file:
+    with process_group(on) as on, FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(None, annotations))
         started = (run_dir / LAST).exists()
-        wait_for_all()
-        train_head(file, truth, config, data, run_dir=run_dir, device=on, resume=started)
+        barrier()
+        videos = training_videos(
+            file, truth, subset=data.subsets.train, streams=data.streams, labels=data.labels
+        )
+        train_head(
+            file, truth, config, data, videos,
+            run_dir=run_dir, device=on, resume=started, draw=_draw,
+        )  # fmt: skip
     return run_dir
+
+
+def _draw(
+    video: AnnotatedVideo,
+    duration_sec: float,
+    detections: Sequence[Detection],
+    labels: Sequence[str],
+) -> np.ndarray:
+    """Return the time line of a video as a picture, (H, W, 3) uint8."""
+    return timeline(
+        video_id=video.video_id,
+        duration_sec=duration_sec,
+        truth=video.instances,
+        detections=detections,
+        labels=labels,
+    ).pixels()
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..formats.annotations import AnnotatedVideo, Detection, predictions_json
+from ..formats.annotations import (
+    AnnotatedVideo,
+    Detection,
+    VideoDetections,
+    predictions_json,
+)
 from ..formats.atomic import write_text
 from ..formats.names import file_names
-from ..head.detector import Found
 from .canvas import clock
 from .pictures import timeline
 
@@ -25,7 +29,7 @@ class Seen:
 
     video_id: str
     duration_sec: float
-    found: Found
+    found: VideoDetections
     source: Path | None = None
 
     def only(self, *, min_score: float, top: int | None) -> Seen:
