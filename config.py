@@ -1,7 +1,7 @@
 """Typed, frozen settings of stage two: defaults, then a YAML file, then `--set key=value`.
 
-The defaults are the preset `paper`. Only `cli` and `pipeline` import this module; the modules of
-`head/` receive plain values.
+The defaults are the preset `paper`. A module of `head/` takes the section that is about it; only
+`run`, `training` and `detector` there know the whole.
 """
 
 from __future__ import annotations
