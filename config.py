@@ -1,6 +1,8 @@
 """Typed, frozen settings of stage two: defaults, then a YAML file, then `--set key=value`.
 
-The defaults are the preset `paper`. `Settings` is the base of what other commands take as options.
+The defaults are the preset `paper`. A module of `head/` takes the section that is about it; only
+`run`, `training` and `detector` there know the whole. `Settings` is the base of what other commands
+take as options.
 """
 
 from __future__ import annotations

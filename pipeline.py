@@ -40,7 +40,7 @@ from .formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
 from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
 from .head.checkpoint import LAST
 from .head.detector import load_detector
-from .head.parallel import barrier, broadcast, joined, rank
+from .head.parallel import barrier, broadcast, process_group, rank
 from .head.run import (
     DATA_FILE,
     check_same_extraction,
@@ -49,6 +49,7 @@ from .head.run import (
     new_run_dir,
     newest_run,
     save_run_description,
+    training_videos,
 )
 from .head.training import train_head
 from .reports.detections import DetectedVideo, DetectedVideos, write_detections
@@ -144,7 +145,7 @@ def train(
     else:
         name, config = config, load_config(config, overrides)
     on = torch.device(choose_device(device))
-    with joined(on) as on, FeatureFile(features) as file:
+    with process_group(on) as on, FeatureFile(features) as file:
         run = broadcast(Path(run) if run else new_run_dir(name))
         if (run / LAST).exists():
             raise InputError(f"{run}: already holds a run; add --resume, or choose another --out")
@@ -159,7 +160,9 @@ def train(
         if rank() == 0:
             save_run_description(run, config, data)
         barrier()
-        train_head(file, truth, config, data, run_dir=run, device=on, resume=False, draw=_draw)
+        train_head(
+            file, truth, config, data, videos, run_dir=run, device=on, resume=False, draw=_draw
+        )
     return run
 
 
@@ -181,12 +184,17 @@ def resume(
     run = Path(run) if run else newest_run(needs=DATA_FILE)
     config, data = load_run_description(run)
     on = torch.device(choose_device(device))
-    with joined(on) as on, FeatureFile(features or data.features) as file:
+    with process_group(on) as on, FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(None, annotations))
         started = (run / LAST).exists()
         barrier()
-        train_head(file, truth, config, data, run_dir=run, device=on, resume=started, draw=_draw)
+        videos = training_videos(
+            file, truth, subset=data.subsets.train, streams=data.streams, labels=data.labels
+        )
+        train_head(
+            file, truth, config, data, videos, run_dir=run, device=on, resume=started, draw=_draw
+        )
     return run
 
 

@@ -38,10 +38,10 @@ from tsatal.config import Config, DataConfig, load_config
 from tsatal.errors import InputError
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import videos_in_subset
-from tsatal.head import dataset, decode
-from tsatal.head.dataset import Batch, LabelledVideo, feature_scale, label_videos
+from tsatal.head import dataset, decode, nms
+from tsatal.head.dataset import Batch, LabelledVideo
 from tsatal.head.detector import Detector
-from tsatal.head.layers import freeze_norms
+from tsatal.head.fused_norm import freeze_norms
 from tsatal.head.loop import averaged, make_optimizer, seed_everything
 from tsatal.head.model import TSATAL
 from tsatal.head.run import RunData, build_head, build_loss, describe
@@ -91,11 +91,10 @@ def load_data(file: FeatureFile, config: Config, *, videos: int | None) -> dict[
     truth = file.annotations()
     if truth is None:
         raise InputError(f"{file.path}: has no annotations inside, which this needs")
-    data = describe(file, truth, config)
-    known = videos_in_subset(file, truth, data.subsets.train)
-    train = [v for v in label_videos(file, known, data.labels) if len(v.segments)]
-    scale = feature_scale(file, train, data.streams, max_videos=50)
+    data, training = describe(file, truth, config)
+    train = [v for v in training.labelled if len(v.segments)]
     test = list(videos_in_subset(file, truth, data.subsets.test))[:videos]
+    scale = training.stats.scale
     return {"file": file, "data": data, "scale": scale, "train": train, "test": test}
 
 
@@ -109,21 +108,11 @@ def draw_batches(
 ) -> Iterator[Batch]:
     """Yield one pass over the videos; `alike`: windows of like length meet, as in training."""
     rng = np.random.default_rng(0)
-    windows = dataset.draw_windows(
-        videos,
-        window_steps=sampling.window_steps,
-        windows_per_video=sampling.windows_per_video,
-        min_share=sampling.min_instance_share,
-        min_crop=sampling.min_crop,
-        rng=rng,
-    )
-    return dataset.batches(
-        bench.file,
-        dataset.alike_together(windows, size, rng=rng) if alike else windows,
-        streams=bench.data.streams,
-        batch_size=size,
-        min_visible=sampling.min_visible,
-    )
+    windows = dataset.draw_windows(videos, sampling, rng=rng)
+    if alike:
+        windows = dataset.alike_together(windows, size, rng=rng)
+    streams = bench.data.streams
+    return dataset.batches(bench.file, windows, sampling, streams=streams, batch_size=size)
 
 
 def full_batch(bench: Bench) -> Batch:
@@ -228,24 +217,25 @@ def our_detector(bench: Bench) -> TSATAL:
     with torch.no_grad():
         head(rows.to(bench.device), torch.ones(rows.shape[:2]).bool().to(bench.device))
     head.eval()
+    last = head.final_heads or head.shared_heads
     spread_logits(
-        (head.final_heads or head.shared_heads).classes.read,
+        last.classes.read,
         lambda: run_detection(bench, head, [longest]),
-        background=head.softmax,
+        background=last.exclusive,
     )
     return head
 
 
 def our_detection(bench: Bench, clock: Clock) -> Callable[[], None]:
     """Return the detection in all test videos, its network and its suppression measured."""
-    head, vote = our_detector(bench), clock.wrap("suppression", decode.vote)
+    head, vote = our_detector(bench), clock.wrap("suppression", nms.vote)
     network = clock.wrap("network", head.forward)
-    nms = clock.wrap("suppression", decode.soft_nms, lambda _intervals, scores, *_: len(scores))
+    keep = clock.wrap("suppression", nms.soft_nms, lambda _intervals, scores, *_: len(scores))
 
     def run() -> None:
         with (
             patch.object(head, "forward", network),
-            patch.object(decode, "soft_nms", nms),
+            patch.object(decode, "soft_nms", keep),
             patch.object(decode, "vote", vote),
         ):
             run_detection(bench, head, bench.test)
@@ -309,7 +299,7 @@ def compare_suppression(bench: Bench) -> None:
         found = make_candidates(per_class)
         segments, scores, labels = (torch.from_numpy(a) for a in found)
         inputs = segments.float(), scores.float(), labels
-        calls: list[Callable[[], Any]] = [partial(decode.soft_nms, *found, **limits)]
+        calls: list[Callable[[], Any]] = [partial(nms.soft_nms, *found, **limits)]
         if peer:
             calls.append(partial(peer.soft_nms, *inputs, **limits))
         seconds = in_turn(*calls, repeats=bench.repeats, device=bench.device)
@@ -361,7 +351,7 @@ PARTS = {
 
 
 def parse_args() -> argparse.Namespace:
-    """Return what the command line says."""
+    """Return the command line's arguments."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Measure what a trained head's loss owes to the others in its batch.
+"""Measure how far a trained head's loss depends on the other sequences of its batch.
 
     python benchmarks/norms.py RUN [RUN ...]
 
@@ -21,7 +21,7 @@ from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import find_annotations, videos_in_subset
 from tsatal.head.dataset import LabelledVideo, label_videos
 from tsatal.head.detector import Detector, load_detector
-from tsatal.head.run import build_loss
+from tsatal.head.losses import HeadLoss
 from tsatal.head.training import epoch_batches
 
 EPOCHS = 4
@@ -32,12 +32,13 @@ def class_loss(
     detector: Detector, file: FeatureFile, videos: Sequence[LabelledVideo], *, by_batch: bool
 ) -> float:
     """Return the mean class loss of the final heads over batches drawn as in training."""
-    criterion = build_loss(detector.config, detector.data)
-    criterion.momentum = 0.0  # every batch by its own number of positives
+    every_batch = {"positives_momentum": 0.0}  # by its own number of positives
+    loss = detector.config.loss.model_copy(update=every_batch)
+    criterion = HeadLoss(loss, num_classes=len(detector.data.labels))
     for module in detector.head.eval().modules():
         if isinstance(module, nn.BatchNorm1d):
             module.train(by_batch)
-            module.momentum = 0.0  # what it remembers stays
+            module.momentum = 0.0  # running statistics stay
     losses = []
     for epoch in range(EPOCHS):
         for batch in epoch_batches(

@@ -83,7 +83,7 @@ def describe_run(run_dir: Path) -> dict[str, Any]:
     Raises:
         InputError: the folder does not hold a run, or a damaged one.
     """
-    from ..head.loop import BEST, LAST
+    from ..head.checkpoint import BEST, LAST
     from ..head.run import load_run_description
 
     config, data = load_run_description(run_dir)
@@ -115,7 +115,7 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read, or is not one of ours.
     """
-    from ..head.loop import load_checkpoint
+    from ..head.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(path)
     try:

@@ -58,6 +58,14 @@ class ActionnessCurve:
 
 
 @dataclass(frozen=True)
+class VideoDetections:
+    """One video's detections, best first, and the actionness of all of its feature rows."""
+
+    detections: list[Detection]
+    actionness: ActionnessCurve
+
+
+@dataclass(frozen=True)
 class AnnotatedVideo:
     """One video's ground truth; `duration_sec` is None where the file does not say."""
 

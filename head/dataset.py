@@ -1,4 +1,4 @@
-"""Training samples: random windows of the cached features that hold most of one action."""
+"""Training samples (paper 3.2): random windows of the cached features, around one action each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config import DataConfig
 from ..formats.annotations import AnnotatedVideo
 from ..formats.features import FeatureFile, TimeAxis
 from ..segments import seconds_to_steps
 from .targets import Truth
 
 logger = logging.getLogger(__name__)
-
-ENOUGH_VIDEOS = 200  # to know how large features are, and how far they vary
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Window:
 class Batch:
     """features (B, T, D) float, valid (B, T) bool, and the actions in steps of their window.
 
-    `windows` says where they came from, for messages.
+    `windows` names the rows they came from, for messages.
     """
 
     features: Tensor
@@ -64,8 +63,10 @@ class Batch:
 def label_videos(
     file: FeatureFile, videos: Mapping[str, AnnotatedVideo], labels: Sequence[str]
 ) -> list[LabelledVideo]:
-    """Return the annotated videos in steps; actions outside the rows or of other labels are left
-    out, and how many is logged."""
+    """Return the annotated videos in steps, without actions of other labels.
+
+    Actions without length or outside the rows are left out too, and counted in the log.
+    """
     index = {label: n for n, label in enumerate(labels)}
     labelled = []
     left_out = 0
@@ -92,11 +93,11 @@ def window_start(
     min_share: float,
     rng: np.random.Generator,
 ) -> int:
-    """Return where a random window starts that holds at least `min_share` of `segment`.
+    """Return the start of a random window that holds at least `min_share` of `segment` (paper 3.2).
 
-    Drawn uniformly from the starts that qualify, in closed form (paper 3.2, where it is called
-    a tIoU; a real tIoU of 0.75 cannot be had for actions shorter than the window). Of an action
-    too long for that, the window lies inside it. A video shorter than the window starts at 0.
+    Drawn uniformly from the starts that qualify, in closed form. The paper calls the share a tIoU,
+    but a real tIoU of 0.75 cannot be had for actions shorter than the window. If the action is too
+    long for that, the window lies inside it. In a video shorter than the window it starts at 0.
 
     Args:
         segment: (start, end) in steps, within the video.
@@ -112,39 +113,33 @@ def window_start(
 
 
 def draw_windows(
-    videos: Iterable[LabelledVideo],
-    *,
-    window_steps: int,
-    windows_per_video: int,
-    min_share: float,
-    min_crop: float,
-    rng: np.random.Generator,
+    videos: Iterable[LabelledVideo], data: DataConfig, *, rng: np.random.Generator
 ) -> list[Window]:
-    """Return one pass over the data: so many windows of every video, in random order.
+    """Return one pass over the data: `windows_per_video` windows of every video, in random order.
 
     Each window is drawn around one action, all actions of a video equally often. Videos without
     actions give no windows, since every sample must hold one.
 
     Args:
-        window_steps: rows of a window; all of a shorter video.
-        min_crop: a window is that share of its rows at least, drawn anew each time.
+        data: a window has `window_steps` rows (all of a shorter video), or with `min_crop` below
+            1, drawn anew each time, that share of them at least.
     """
     windows = []
     for video in videos:
         count = len(video.segments)
         if count == 0:
             continue
-        rounds = math.ceil(windows_per_video / count)
+        rounds = math.ceil(data.windows_per_video / count)
         order = np.concatenate([rng.permutation(count) for _ in range(rounds)])
-        for n in order[:windows_per_video]:
-            steps = min(window_steps, video.axis.num_steps)
-            if min_crop < 1:
-                steps = max(1, round(steps * rng.uniform(min_crop, 1)))
+        for n in order[: data.windows_per_video]:
+            steps = min(data.window_steps, video.axis.num_steps)
+            if data.min_crop < 1:
+                steps = max(1, round(steps * rng.uniform(data.min_crop, 1)))
             start = window_start(
                 video.segments[n],
                 window_steps=steps,
                 num_steps=video.axis.num_steps,
-                min_share=min_share,
+                min_share=data.min_instance_share,
                 rng=rng,
             )
             windows.append(Window(video, start, steps))
@@ -154,10 +149,10 @@ def draw_windows(
 def alike_together(
     windows: Sequence[Window], batch_size: int, *, rng: np.random.Generator
 ) -> list[Window]:
-    """Return the windows so that those of like length share a batch, which saves padding.
+    """Return the windows in an order in which those of like length share a batch.
 
-    Sorted within a few batches at a time, which are then shuffled: what meets what in a batch,
-    and when, still differs from epoch to epoch.
+    That saves padding. Windows are sorted within a few batches at a time, and these batches are
+    then shuffled: the windows that meet in a batch, and when, still differ from epoch to epoch.
     """
     stretch = 8 * batch_size
     groups = []
@@ -172,37 +167,38 @@ def alike_together(
 def batches(
     file: FeatureFile,
     windows: Sequence[Window],
+    data: DataConfig,
     *,
     streams: Sequence[str],
     batch_size: int,
-    min_visible: float,
     rank: int = 0,
-    processes: int = 1,
+    world_size: int = 1,
 ) -> Iterator[Batch]:
-    """Yield the windows as batches, padded behind to the longest of each.
+    """Yield the windows as batches, padded at the end to the longest of each.
 
     Args:
-        min_visible: see `window_actions`.
-        rank: this process gets every `processes`-th window of a batch, from that one on. One that
-            no window is left for gets a batch without a valid step, so that all make as many.
+        data: `min_visible`, see `window_actions`.
+        rank: this process gets every `world_size`-th window of a batch, from that one on. If no
+            window is left for it, it gets a batch without a valid step, so that all processes
+            make as many.
     """
     for first in range(0, len(windows), batch_size):
         whole = windows[first : first + batch_size]
-        chosen = whole[rank::processes]
+        chosen = whole[rank::world_size]
         if not chosen:
             chosen = [replace(whole[0], steps=0)]
         rows = [file.rows(w.video.video_id, streams, w.start, w.start + w.steps) for w in chosen]
         features, valid = pad_rows(rows, max(1, *(len(r) for r in rows)))
-        actions = [window_actions(w, min_visible=min_visible) for w in chosen]
+        actions = [window_actions(w, min_visible=data.min_visible) for w in chosen]
         yield Batch(features, valid, collate_truth(actions), tuple(chosen))
 
 
 def window_actions(window: Window, *, min_visible: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the actions in a window: segments (N, 2) in its steps, and labels (N,).
+    """Return the actions in a window: segments (N, 2) in the window's steps, and labels (N,).
 
     Args:
-        min_visible: 0 keeps every action that touches the window, to its true ends outside; else
-            an action is clipped to the window, and left out if less than that share is visible.
+        min_visible: 0 keeps every action that touches the window, with its true ends outside;
+            else an action is clipped to the window, and left out if a smaller share is visible.
     """
     segments = window.video.segments - window.start
     visible = segments.clip(-0.5, window.steps - 0.5)
@@ -223,28 +219,10 @@ def collate_truth(actions: Sequence[tuple[np.ndarray, np.ndarray]]) -> Truth:
 
 
 def pad_rows(rows: Sequence[np.ndarray], steps: int) -> tuple[Tensor, Tensor]:
-    """Return sequences (t, D), t <= steps, as (B, steps, D) with zeros behind, and their mask."""
+    """Return sequences (t, D), t <= steps, as (B, steps, D) zeros at the end, and the mask."""
     features = torch.zeros(len(rows), steps, rows[0].shape[1])
     valid = torch.zeros(len(rows), steps, dtype=torch.bool)
     for n, r in enumerate(rows):
         features[n, : len(r)] = torch.from_numpy(r)
         valid[n, : len(r)] = True
     return features, valid
-
-
-def feature_scale(
-    file: FeatureFile,
-    videos: Sequence[LabelledVideo],
-    streams: Sequence[str],
-    *,
-    max_videos: int = ENOUGH_VIDEOS,
-) -> float:
-    """Return the root mean square of all features of evenly spread videos; 1 if all are zero."""
-    chosen = evenly_spread(videos, max_videos)
-    squares = [np.mean(file.rows(v.video_id, streams).astype(np.float64) ** 2) for v in chosen]
-    return math.sqrt(float(np.mean(squares))) or 1.0
-
-
-def evenly_spread(videos: Sequence[LabelledVideo], count: int) -> Sequence[LabelledVideo]:
-    """Return at most `count` videos, evenly spread."""
-    return videos[:: math.ceil(len(videos) / count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Mapping
@@ -11,22 +12,58 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..formats.atomic import replacing
 from .decode import segment_scores
+from .detector import load_detector
 from .prediction import HeadOutput
 
 INPUTS = ("features", "valid")
 OUTPUTS = ("scores", "intervals", "point_valid", "actionness")
 
 
-class Exportable(nn.Module):
-    """A head that returns what is decoded, as plain tensors."""
+def export_head(
+    run_dir: Path, out: Path, *, steps: int | None = None, checkpoint: str = "last"
+) -> Path:
+    """Write a run's trained head as ONNX, or, where `out` ends so, as `.pt2` of `torch.export`.
 
-    def __init__(self, head: nn.Module, *, softmax: bool, class_agreement: float) -> None:
+    Args:
+        steps: the number of rows that the file takes; as in training where not given.
+    Raises:
+        InputError: no such run, another ending, or the packages that write ONNX are missing.
+    """
+    if out.suffix not in (".onnx", ".pt2"):
+        raise InputError(f"{out}: must end in .onnx or .pt2")
+    detector = load_detector(run_dir, checkpoint=checkpoint)
+    data, config = detector.data, detector.config
+    program = exported_program(
+        detector.head,
+        class_agreement=config.decode.class_agreement,
+        steps=steps or config.data.window_steps,
+        width=data.width,
+    )
+    facts = {
+        "labels": json.dumps(data.labels),
+        "streams": json.dumps(data.streams),
+        "extraction": json.dumps(data.extraction),
+        "intervals": "steps: multiply by step_sec of the features and add their start_sec",
+    }
+    with replacing(out) as aside:
+        if out.suffix == ".onnx":
+            save_onnx(program, aside, facts)
+        else:
+            torch.export.save(program, aside, extra_files=facts)
+    return out
+
+
+class Exportable(nn.Module):
+    """A head whose output is plain tensors: what decoding needs."""
+
+    def __init__(self, head: nn.Module, *, class_agreement: float) -> None:
         super().__init__()
-        self.head, self.softmax, self.class_agreement = head, softmax, class_agreement
+        self.head, self.class_agreement = head, class_agreement
 
     def forward(self, features: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return what is decoded of B sequences of T rows, at P points each.
+        """Return the predictions for B sequences of T rows, at P points each.
 
         Args:
             features: (B, T, D) float32.
@@ -38,14 +75,12 @@ class Exportable(nn.Module):
             actionness: of every row, (B, T) in [0, 1].
         """
         output: HeadOutput = self.head(features, valid)
-        final, every_row = output.final, output.refined or output.final
-        assert every_row.actionness_logits is not None
-        scores = segment_scores(output, softmax=self.softmax, class_agreement=self.class_agreement)
-        return scores, final.intervals, final.valid, every_row.actionness_logits.sigmoid()
+        scores = segment_scores(output, class_agreement=self.class_agreement)
+        return scores, output.final.intervals, output.final.valid, output.actionness
 
 
 def exported_program(
-    head: nn.Module, *, softmax: bool, class_agreement: float, steps: int, width: int
+    head: nn.Module, *, class_agreement: float, steps: int, width: int
 ) -> torch.export.ExportedProgram:
     """Return the head as an exported program for one sequence of exactly `steps` rows.
 
@@ -55,11 +90,10 @@ def exported_program(
 
     Args:
         head: on the CPU.
-        softmax: whether its classes exclude each other.
         class_agreement: see `decode.segment_scores`.
         steps: T; width: D.
     """
-    wrapped = Exportable(head, softmax=softmax, class_agreement=class_agreement).eval()
+    wrapped = Exportable(head, class_agreement=class_agreement).eval()
     example = (torch.zeros(1, steps, width), torch.ones(1, steps, dtype=torch.bool))
     with torch.no_grad():
         return torch.export.export(wrapped, example)

@@ -1,76 +1,92 @@
-"""In what the videos of a data set differ as a whole, and whether that tells their classes.
+"""Statistics of the training features, for the head to be built: scale, and videos as a whole.
 
-Place, camera, light and person are the same in all rows of a video, and sometimes its class is.
+The rows of a video have things in common: place, camera, light, person. If videos differ in these
+more than in their classes, a head that sees few videos learns them by heart. `run.build_head`
+decides by these numbers whether the head normalises within each video (`model.instance_norm`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..formats.features import FeatureFile
-from .dataset import ENOUGH_VIDEOS, LabelledVideo, evenly_spread
+from .dataset import LabelledVideo
+
+ENOUGH_VIDEOS = 200  # that are read for the statistics
 
 
 @dataclass(frozen=True)
-class BetweenVideos:
-    """What lies between the videos of a feature file.
+class FeatureStats:
+    """Statistics of the features of a data set's videos.
 
-    variance: its share of the features' variance, in [0, 1].
-    classes: how well it tells a video's classes, from 0, as by chance, to 1.
+    scale: the root mean square of the features of videos with actions; 1 if all are zero.
+    between_videos: the share of the features' variance that lies between videos, in [0, 1].
+    classes_told: how well a video's mean row predicts its classes, from 0 (by chance) to 1.
     """
 
-    variance: float
-    classes: float
+    scale: float
+    between_videos: float
+    classes_told: float
 
 
-def between_videos(
+def measure_features(
     file: FeatureFile,
     videos: Sequence[LabelledVideo],
     streams: Sequence[str],
     *,
     max_videos: int = ENOUGH_VIDEOS,
-) -> BetweenVideos:
-    """Return how evenly spread videos differ as a whole, each of which counts as much."""
-    means, variances, shares = [], [], []
+) -> FeatureStats:
+    """Return the statistics of evenly spread videos, each of which counts as much.
+
+    Every video is read once. The scale is that of the videos that windows are drawn from, those
+    with actions; how videos differ is measured on all of them.
+    """
+    measured = {v.video_id for v in evenly_spread(videos, max_videos)}
+    scaled = {v.video_id for v in evenly_spread([v for v in videos if v.labels.size], max_videos)}
     num_classes = max((int(v.labels.max()) + 1 for v in videos if v.labels.size), default=0)
-    for video in evenly_spread(videos, max_videos):
+    squares: list[float] = []
+    means, variances, shares = [], [], []
+    for video in videos:
+        if video.video_id not in measured | scaled:
+            continue
         rows = file.rows(video.video_id, streams).astype(np.float64)
-        means.append(rows.mean(0))
-        variances.append(rows.var(0).sum())
-        shares.append(class_shares(video, num_classes))
-    return BetweenVideos(
-        variance_between(np.stack(means), np.stack(variances)),
+        if video.video_id in scaled:
+            squares.append(float(np.mean(rows**2)))
+        if video.video_id in measured:
+            means.append(rows.mean(0))
+            variances.append(rows.var(0).sum())
+            shares.append(time_shares(video, num_classes))
+    between = np.var(means, axis=0).sum()
+    total = between + np.mean(variances)
+    return FeatureStats(
+        math.sqrt(float(np.mean(squares or [0.0]))) or 1.0,
+        float(between / (total or 1.0)),
         classes_told(np.stack(means), np.stack(shares)),
     )
 
 
-def class_shares(video: LabelledVideo, num_classes: int) -> np.ndarray:
+def evenly_spread(videos: Sequence[LabelledVideo], count: int) -> Sequence[LabelledVideo]:
+    """Return at most `count` videos, evenly spread."""
+    return videos[:: max(1, math.ceil(len(videos) / count))]
+
+
+def time_shares(video: LabelledVideo, num_classes: int) -> np.ndarray:
     """Return each class's share of the time of a video's actions, (num_classes,), or zeros."""
     lengths = np.diff(video.segments, axis=1).ravel()
     seconds = np.bincount(video.labels, weights=lengths, minlength=num_classes)
     return np.asarray(seconds / (seconds.sum() or 1.0))
 
 
-def variance_between(means: np.ndarray, variances: np.ndarray) -> float:
-    """Return the share of the features' variance that lies between videos; 0 if nothing varies.
-
-    Args:
-        means: of the rows of each video, (V, D).
-        variances: within each video, added up over channels, (V,).
-    """
-    between = means.var(axis=0).sum()
-    return float(between / ((between + variances.mean()) or 1.0))
-
-
 def classes_told(means: np.ndarray, shares: np.ndarray) -> float:
-    """Return how well a video's mean row tells its classes, from 0, as by chance, to 1.
+    """Return how well a video's mean row predicts its classes, from 0 (by chance) to 1.
 
-    That is how far the class shares of the video with the nearest mean overlap with its own, less
-    how far those of any other video do on average, over the most that this can be (the form of
-    Cohen's kappa). 0 too where all videos have the same classes, and where there are none.
+    The class shares of a video are compared with those of the video of the nearest mean: their
+    overlap, less the mean overlap with any other video, over the most that this can be (the form
+    of Cohen's kappa). 0 too where all videos have the same classes, and where there are none.
 
     Args:
         means: of the rows of each video, (V, D).

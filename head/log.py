@@ -1,4 +1,4 @@
-"""What a training says of itself: to the log, to `log.csv`, and to TensorBoard."""
+"""The record of a training: losses and mAP to the log, to `log.csv`, and to TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +22,11 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What a head is worth on the watched videos.
+class Validation:
+    """The mAP of a head on the validation videos.
 
-    mean_ap: in [0, 1], the mean over all thresholds; by_tiou: at each, by its name.
-    pictures: time lines by video, (H, W, 3) uint8; none where none were asked for.
+    mean_ap: in [0, 1], the mean over all thresholds; by_tiou: at each threshold, by its name.
+    pictures: time lines by video, (H, W, 3) uint8; empty unless asked for.
     """
 
     mean_ap: float
@@ -36,57 +37,55 @@ class Watched:
 class TrainingLog:
     """One line per interval to the log, to `log.csv`, and to TensorBoard.
 
-    A resumed training goes on behind `from_step`; lines of a later step, written by a training
+    A resumed training goes on after `from_step`; lines of a later step, written by a training
     that was killed before its checkpoint, are dropped.
     """
 
     def __init__(self, run_dir: Path, *, from_step: int) -> None:
         self._path = run_dir / "log.csv"
-        self._rows: list[dict[str, Any]] = [
-            dict(r) for r in self._read() if int(r["step"]) <= from_step
-        ]
+        self._rows: list[Mapping[str, Any]] = []
+        try:
+            self._rows += [r for r in read_log(self._path) if int(r["step"]) <= from_step]
+        except InputError as e:
+            logger.warning("%s; it is begun anew", e)
         self._save()
         others = set(threading.enumerate())
         self._board = SummaryWriter(str(run_dir), purge_step=from_step + 1 if from_step else None)
         _leave_errors_to_the_caller(set(threading.enumerate()) - others)
+        self._since_sec, self._since_step = time.monotonic(), from_step
 
     def training(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Log the losses and rates of one training step."""
+        """Log the losses and the learning rate of one step, and the speed since the last line."""
+        now = time.monotonic()
+        speed = (step - self._since_step) / max(now - self._since_sec, 1e-9)
+        self._since_sec, self._since_step = now, step
+        values = {**values, "steps_per_sec": speed}
         line = "epoch %d, step %d: loss %.4f, gradient %.2f, lr %.2g, %.1f steps/s"
         shown = (values[k] for k in ("loss", "grad_norm", "lr", "steps_per_sec"))
         logger.info(line, epoch, step, *shown)
-        self._add({"step": step, "epoch": epoch, **values})
+        self._save({"step": step, "epoch": epoch, **values})
         for name, value in values.items():
             self._board.add_scalar(f"train/{name}", value, step)
 
-    def validation(self, step: int, epoch: int, watched: Watched) -> None:
-        """Log what the head is worth after an epoch."""
-        logger.info("epoch %d, step %d: validation mAP %.2f %%", epoch, step, 100 * watched.mean_ap)
-        self._add({"step": step, "epoch": epoch, "validation_mAP": watched.mean_ap})
-        self._board.add_scalar("validation/mAP", watched.mean_ap, step)
-        for name, value in watched.by_tiou.items():
+    def validation(self, step: int, epoch: int, result: Validation) -> None:
+        """Log the mAP after an epoch; the time until then is not counted as training time."""
+        logger.info("epoch %d, step %d: validation mAP %.2f %%", epoch, step, 100 * result.mean_ap)
+        self._save({"step": step, "epoch": epoch, "validation_mAP": result.mean_ap})
+        self._board.add_scalar("validation/mAP", result.mean_ap, step)
+        for name, value in result.by_tiou.items():
             self._board.add_scalar(f"validation/mAP at tIoU {name}", value, step)
-        for video_id, picture in watched.pictures.items():
+        for video_id, picture in result.pictures.items():
             self._board.add_image(f"time lines/{video_id}", picture, step, dataformats="HWC")
         self._board.flush()
+        self._since_sec = time.monotonic()
 
     def close(self) -> None:
         """Close TensorBoard's file."""
         self._board.close()
 
-    def _read(self) -> list[dict[str, str]]:
-        try:
-            return read_log(self._path)
-        except InputError as e:
-            logger.warning("%s; it is begun anew", e)
-            return []
-
-    def _add(self, row: Mapping[str, Any]) -> None:
-        self._rows.append(dict(row))
-        self._save()
-
-    def _save(self) -> None:
-        """Write all rows anew: which columns there are is known only from the rows."""
+    def _save(self, *more: Mapping[str, Any]) -> None:
+        """Write all rows anew, with one more: only the rows tell the columns."""
+        self._rows += more
         columns = list(dict.fromkeys(name for row in self._rows for name in row))
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns, restval="")
@@ -107,7 +106,7 @@ def _leave_errors_to_the_caller(threads: set[threading.Thread]) -> None:
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a `log.csv`; none where there is no such file.
+    """Return the rows of a `log.csv`; none if there is no such file.
 
     Raises:
         InputError: it is damaged.

@@ -1,14 +1,11 @@
-"""The training loop and its checkpoints: one visible function, everything it needs passed in."""
+"""The training loop: batches in, checkpoints and a log out; all that it needs is passed in."""
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import random
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +15,100 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from ..config import OptimConfig
 from ..errors import InputError
-from ..formats.atomic import replacing
-from .dataset import Batch
-from .finite import check_values, check_weights
-from .layers import freeze_norms
-from .log import TrainingLog, Watched
-from .parallel import processes, rank, sum_over_processes
+from .checkpoint import LAST, Progress, TrainingState
+from .dataset import Batch, Window
+from .fused_norm import freeze_norms
+from .log import TrainingLog, Validation
+from .parallel import all_gather, all_reduce, rank, world_size
 
 logger = logging.getLogger(__name__)
 
-LAST, BEST = "last.pt", "best.pt"
-# What torch raises on a state that is not what it says.
-MISFITS = (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
+WHOLE = {"loss": "the loss", "grad_norm": "the gradient"}  # the other values are the loss's parts
 
 
-@dataclass
-class Progress:
-    """Where training stands; saved in every checkpoint."""
+def fit(
+    *,
+    model: nn.Module,
+    batches_of: Callable[[int], Iterable[Batch]],
+    steps_per_epoch: int,
+    criterion: nn.Module,
+    validate: Callable[[nn.Module, bool], Validation] | None,
+    run_dir: Path,
+    optim: OptimConfig,
+    resume: bool,
+    device: torch.device,
+) -> Progress:
+    """Train `model` and return where it ended; its average is what is validated and saved.
 
-    epoch: int = 0  # finished epochs
-    step: int = 0  # finished optimiser steps
-    best_map: float = -1.0
-    best_epoch: int = -1
+    Args:
+        batches_of: the batches of an epoch for this process, a function of the epoch's number
+            alone, so that a resumed training sees what the uninterrupted one would have seen.
+        criterion: from the model's output, the ground truth and T to the loss and its named parts;
+            its buffers are saved too.
+        validate: measures a model, with pictures if so asked: four times in a training; None when
+            there are no videos to validate on.
+        run_dir: for `last.pt`, `best.pt`, `log.csv` and TensorBoard files.
+        optim: with `half`, the model computes in bfloat16 where that is safe; weights and loss
+            stay single. Dropout of an epoch is a function of `seed`, the epoch, and the process.
+        resume: go on from `last.pt`; on CPU, bit for bit as if never interrupted.
+    Raises:
+        InputError: loss, gradient or weights are not finite; nothing is saved from then on.
+    """
+    total_steps = optim.epochs * steps_per_epoch
+    average = averaged(model, decay=optim.average_decay)
+    optimizer = make_optimizer(model, lr=optim.lr, weight_decay=optim.weight_decay)
+    state = TrainingState(model, criterion, average, optimizer)
+    progress = state.load(run_dir / LAST) if resume else Progress()
+    if progress.epoch >= optim.epochs:
+        logger.info("all %d epochs are done; there is nothing to go on with", optim.epochs)
+        return progress
+    wrapped = model
+    if world_size() > 1:  # gradients are averaged over processes; buffers agree by themselves
+        wrapped = DistributedDataParallel(model, broadcast_buffers=False)
+    log = TrainingLog(run_dir, from_step=progress.step) if rank() == 0 else None
+
+    for epoch in range(progress.epoch, optim.epochs):
+        model.train()
+        freeze_norms_when_due(model, average.module, epoch=epoch, optim=optim)
+        seed_epoch(optim.seed, epoch)
+        for batch in batches_of(epoch):
+            rate = learning_rate(progress.step, total_steps=total_steps, optim=optim)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            batch = batch.to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=optim.half):
+                output = wrapped(batch.features, batch.valid)
+            loss, parts = criterion(output, batch.truth, num_steps=batch.features.shape[1])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            # Nothing that is not finite may get into the weights, or the average, or a file.
+            values = mean_over_processes({"loss": loss.detach(), **parts})
+            norm = nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm)
+            values["grad_norm"] = float(norm)
+            check_values(values, windows=batch.windows, epoch=epoch, step=progress.step)
+            optimizer.step()
+            average.update_parameters(model)
+            progress.step += 1
+            if log and (progress.step % optim.log_every == 0 or progress.step == total_steps):
+                log.training(progress.step, epoch + 1, {**values, "lr": rate})
+
+        # The average is what detects, so it is what is checked, validated and saved.
+        check_weights(average.module, epoch=epoch)
+        progress.epoch = epoch + 1
+        last = progress.epoch == optim.epochs
+        if validate is not None and (last or progress.epoch % optim.validate_every == 0):
+            result = validate(average.module, last or is_first_in_quarter(progress.epoch, optim))
+            if log:
+                log.validation(progress.step, progress.epoch, result)
+            if result.mean_ap > progress.best_map:
+                progress.best_map, progress.best_epoch = result.mean_ap, progress.epoch
+        if log:
+            state.save(run_dir, progress)
+    if log:
+        log.close()
+    return progress
 
 
 def seed_everything(seed: int) -> None:
@@ -50,28 +118,31 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def learning_rate(step: int, *, peak: float, warmup_steps: int, total_steps: int) -> float:
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Seed torch for an epoch of this process, so that no random state needs to be saved."""
+    state = np.random.SeedSequence([seed, epoch, rank()]).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0]))
+
+
+def learning_rate(step: int, *, total_steps: int, optim: OptimConfig) -> float:
     """Return the learning rate of a step: linear warm-up, then half a cosine down to 0."""
+    warmup_steps = round(optim.warmup_share * total_steps)
     if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
+        return optim.lr * (step + 1) / warmup_steps
     share = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
-    return peak * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-
-
-def warmed_decay(updates: int, *, decay: float) -> float:
-    """Return how much of the old average is kept: `decay`, or less while few steps are in it.
-
-    A fixed 0.999 would still hold a third of the random initialisation after 1,000 steps.
-    """
-    return min(decay, (1 + updates) / (10 + updates))
+    return optim.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
 
 def averaged(model: nn.Module, *, decay: float) -> AveragedModel:
-    """Return the weight average of `model`, batch-norm statistics included, to be updated."""
+    """Return the weight average of `model`, batch-norm statistics included, to be updated.
+
+    The decay warms up: a fixed 0.999 would still hold a third of the random initialisation after
+    1,000 steps.
+    """
 
     @torch.no_grad()
     def update(average: Any, current: Any, updates: Tensor | int) -> None:
-        keep = warmed_decay(int(updates), decay=decay)
+        keep = min(decay, (1 + int(updates)) / (10 + int(updates)))
         for a, c in zip(average, current, strict=True):
             if a.is_floating_point():
                 a.lerp_(c, 1 - keep)
@@ -83,237 +154,80 @@ def averaged(model: nn.Module, *, decay: float) -> AveragedModel:
 
 def make_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """Return AdamW that decays matrices and kernels but not biases and norms."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=lr)
 
 
-def fit(
-    *,
-    model: nn.Module,
-    batches_of: Callable[[int], Iterable[Batch]],
-    steps_per_epoch: int,
-    criterion: nn.Module,
-    validate: Callable[[nn.Module, bool], Watched] | None,
-    run_dir: Path,
-    epochs: int,
-    lr: float,
-    weight_decay: float,
-    warmup_share: float,
-    clip_norm: float,
-    average_decay: float,
-    freeze_norms_after: float,
-    half: bool,
-    seed: int,
-    log_every: int,
-    validate_every: int,
-    resume: bool,
-    device: torch.device,
-) -> Progress:
-    """Train `model` and return where it ended; its average is what is validated and saved.
-
-    Args:
-        batches_of: the batches of an epoch for this process, a function of the epoch's number
-            alone, so that a resumed training sees what the uninterrupted one would have seen.
-        criterion: from the model's output, the truth and T to the loss and its named parts; what
-            it remembers is saved too.
-        validate: what a model is worth, with pictures if so asked: four times in a training;
-            None when there is nothing to validate on.
-        run_dir: where `last.pt`, `best.pt`, `log.csv` and TensorBoard files go.
-        freeze_norms_after: share of the epochs after which batch norms are frozen with the
-            average's statistics (`layers.freeze_norms`); 1: never.
-        half: compute the model in bfloat16 where that is safe; weights and loss stay single.
-        seed: dropout of an epoch is a function of it, the epoch, and the process.
-        resume: go on from `last.pt`; on CPU, bit for bit as if never interrupted.
-    Raises:
-        InputError: loss, gradient or weights are not finite; nothing is saved from then on.
-    """
-    total_steps = epochs * steps_per_epoch
-    frozen_from = math.ceil(freeze_norms_after * epochs - 1e-9)
-    average = averaged(model, decay=average_decay)
-    optimizer = make_optimizer(model, lr=lr, weight_decay=weight_decay)
-    progress = Progress()
-    if resume:
-        progress = load_training(run_dir / LAST, model, criterion, average, optimizer)
-    if progress.epoch >= epochs:
-        logger.info("all %d epochs are done; there is nothing to go on with", epochs)
-        return progress
-    wrapped = across_processes(model)
-    log = TrainingLog(run_dir, from_step=progress.step) if rank() == 0 else None
-    since, seen = time.monotonic(), progress.step
-
-    for epoch in range(progress.epoch, epochs):
-        model.train()
-        if epoch >= frozen_from:
-            freeze_norms(model, like=average.module)
-        if epoch == frozen_from:
-            logger.info("batch norms are constants from epoch %d on", epoch + 1)
-        seed_epoch(seed, epoch)
-        for batch in batches_of(epoch):
-            rate = learning_rate(
-                progress.step,
-                peak=lr,
-                warmup_steps=round(warmup_share * total_steps),
-                total_steps=total_steps,
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            batch = batch.to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                output = wrapped(batch.features, batch.valid)
-            loss, parts = criterion(output, batch.truth, num_steps=batch.features.shape[1])
-            values = mean_over_processes({"loss": loss.detach(), **parts})
-            check_values(values, windows=batch.windows, epoch=epoch, step=progress.step)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            values["grad_norm"] = float(nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
-            check_values(values, windows=batch.windows, epoch=epoch, step=progress.step)
-            optimizer.step()
-            average.update_parameters(model)
-            progress.step += 1
-            if log and (progress.step % log_every == 0 or progress.step == total_steps):
-                now = time.monotonic()
-                speed = (progress.step - seen) / max(now - since, 1e-9)
-                since, seen = now, progress.step
-                rates = {"lr": rate, "steps_per_sec": speed}
-                log.training(progress.step, epoch + 1, {**values, **rates})
-        check_weights(average.module, epoch=epoch)
-        progress.epoch = epoch + 1
-        last = progress.epoch == epochs
-        if validate is not None and (last or progress.epoch % validate_every == 0):
-            quarter = 4 * progress.epoch // epochs
-            drawn = last or quarter > 4 * (progress.epoch - validate_every) // epochs
-            watched = validate(average.module, drawn)
-            since = time.monotonic()  # validation is not training time
-            if log:
-                log.validation(progress.step, progress.epoch, watched)
-            if watched.mean_ap > progress.best_map:
-                progress.best_map, progress.best_epoch = watched.mean_ap, progress.epoch
-        if log:
-            training = training_state(model, criterion, average, optimizer)
-            save_checkpoints(run_dir, progress, average, training)
-    if log:
-        log.close()
-    return progress
-
-
-def across_processes(model: nn.Module) -> nn.Module:
-    """Return the model so that its gradients are averaged over all processes, if there are any."""
-    if processes() == 1:
-        return model
-    return DistributedDataParallel(model, broadcast_buffers=False)  # buffers agree by themselves
-
-
-def seed_epoch(seed: int, epoch: int) -> None:
-    """Seed torch for an epoch of this process, so that nothing needs to be remembered of it."""
-    state = np.random.SeedSequence([seed, epoch, rank()]).generate_state(1, np.uint64)
-    torch.manual_seed(int(state[0]))
-
-
 def mean_over_processes(values: Mapping[str, Tensor]) -> dict[str, float]:
     """Return the means of scalars over all processes."""
-    mean = sum_over_processes(torch.stack(list(values.values())).detach()) / processes()
+    mean = all_reduce(torch.stack(list(values.values())).detach()) / world_size()
     return dict(zip(values, mean.tolist(), strict=True))
 
 
-def save_checkpoints(
-    run_dir: Path, progress: Progress, average: AveragedModel, training: Mapping[str, Any]
+def freeze_norms_when_due(
+    model: nn.Module, average: nn.Module, *, epoch: int, optim: OptimConfig
 ) -> None:
-    """Write `last.pt`, and `best.pt` where this epoch is the best."""
-    checkpoint = {"progress": vars(progress).copy(), "average": average.module.state_dict()}
-    if progress.best_epoch == progress.epoch:
-        save_atomically(checkpoint, run_dir / BEST)
-    save_atomically({**checkpoint, "training": dict(training)}, run_dir / LAST)
+    """Freeze batch norms, with the average's statistics, after `freeze_norms_after` of epochs."""
+    first = math.ceil(optim.freeze_norms_after * optim.epochs - 1e-9)
+    if epoch >= first:
+        freeze_norms(model, like=average)
+    if epoch == first:
+        logger.info("batch norms are constants from epoch %d on", epoch + 1)
 
 
-def training_state(
-    model: nn.Module,
-    criterion: nn.Module,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-) -> dict[str, Any]:
-    """Return what a resumed training needs beside the average itself."""
-    return {
-        "model": model.state_dict(),
-        "criterion": criterion.state_dict(),
-        "updates": int(average.n_averaged),
-        "optimizer": optimizer.state_dict(),
-    }
+def is_first_in_quarter(epoch: int, optim: OptimConfig) -> bool:
+    """Return whether the validation after so many epochs is the first in a quarter of them."""
+    return 4 * epoch // optim.epochs > 4 * (epoch - optim.validate_every) // optim.epochs
 
 
-def load_training(
-    path: Path,
-    model: nn.Module,
-    criterion: nn.Module,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-) -> Progress:
-    """Put a checkpoint's state into the four, and return where that training stood."""
-    checkpoint = load_checkpoint(path)
-    try:
-        state = checkpoint["training"]
-        model.load_state_dict(state["model"])
-        criterion.load_state_dict(state["criterion"])
-        average.module.load_state_dict(checkpoint["average"])
-        average.n_averaged.fill_(int(state["updates"]))
-        load_moments(optimizer, state["optimizer"])
-        progress = checkpoint["progress"]
-        return Progress(
-            int(progress["epoch"]),
-            int(progress["step"]),
-            float(progress["best_map"]),
-            int(progress["best_epoch"]),
-        )
-    except MISFITS as e:
+def check_values(
+    values: Mapping[str, float], *, windows: Sequence[Window], epoch: int, step: int
+) -> None:
+    """Stop unless loss and gradient are finite.
+
+    Args:
+        values: the loss, its parts and the gradient's norm, the same in all processes.
+        windows: this process's share of the batch.
+        epoch, step: how many are finished; the message counts from 1, as the log does.
+    Raises:
+        InputError: one line with the parts that are not finite (all, if all are), epoch, step,
+            and the windows of all processes.
+    """
+    wrong = [name for name in WHOLE if not math.isfinite(values[name])]
+    if not wrong:
+        return
+    parts = {name: value for name, value in values.items() if name not in WHOLE}
+    blamed = {name: value for name, value in parts.items() if not math.isfinite(value)} or parts
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in blamed.items())
+    own = [
+        f"{w.video.video_id} (rows {w.start} to {w.start + w.steps - 1})"
+        for w in windows
+        if w.steps  # else one that only fills a process's place
+    ]
+    batch = ", ".join(name for names in all_gather(own) for name in names)
+    raise InputError(
+        f"{WHOLE[wrong[0]]} is {values[wrong[0]]} at step {step + 1} of epoch {epoch + 1} "
+        f"({shown}), in the batch of {batch}; a lower optim.lr may help; {_kept(epoch)}"
+    )
+
+
+def check_weights(model: nn.Module, *, epoch: int) -> None:
+    """Stop unless all weights and statistics of the model are finite after an epoch.
+
+    Raises:
+        InputError: one line that names the first that is not; `epoch` others are finished.
+    """
+    values = model.state_dict().items()
+    wrong = [name for name, value in values if not value.isfinite().all()]
+    if wrong:
         raise InputError(
-            f"{path}: does not fit this version or these settings ({last_line(e)}); train anew"
-        ) from None
+            f"{len(wrong)} of {len(values)} weights are not finite after epoch {epoch + 1}, the "
+            f"first: {wrong[0]}; a lower optim.lr may help; {_kept(epoch)}"
+        )
 
 
-def load_moments(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """Put the moments of a saved optimiser into a new one, whose settings stay what they are.
-
-    Raises:
-        ValueError: they are not those of its parameters.
-    """
-    own = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": saved["state"], "param_groups": own})
-    for parameter, state in optimizer.state.items():
-        shapes = [state[name].shape for name in ("exp_avg", "exp_avg_sq", "step")]
-        if shapes != [parameter.shape, parameter.shape, torch.Size([])]:
-            raise ValueError(f"moments of shapes {[tuple(s) for s in shapes]}")
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the checkpoint at `path`, on the CPU.
-
-    Raises:
-        InputError: there is none, or it is not one of ours.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)  # runs no code
-    except Exception as e:  # torch raises many kinds on a damaged file
-        raise InputError(f"{path}: not a readable checkpoint ({type(e).__name__})") from None
-    if not isinstance(checkpoint, dict) or "average" not in checkpoint:
-        raise InputError(f"{path}: not a checkpoint of tsatal")
-    return checkpoint
-
-
-def last_line(error: Exception) -> str:
-    """Return what an error says, as one short line."""
-    words = str(error).strip().splitlines() or [type(error).__name__]
-    return words[-1].strip()[:200]
-
-
-def save_atomically(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint whole or not at all: a crash leaves the previous one."""
-    content = io.BytesIO()  # because torch itself says nothing one could read of a full disk
-    torch.save(dict(checkpoint), content)
-    with replacing(path) as aside:
-        aside.write_bytes(content.getbuffer())
+def _kept(epoch: int) -> str:
+    return f"the checkpoint of epoch {epoch} is left as it was" if epoch else "nothing was saved"

@@ -1,15 +1,14 @@
-"""Focal loss (Eq. 5), DIoU loss (Eq. 6) and actionness loss, before and after refinement."""
+"""The losses of all stages of the head: focal (Eq. 5), DIoU (Eq. 6), and actionness."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..config import LossConfig
 from ..segments import diou
-from .parallel import processes, sum_over_processes
+from .parallel import all_reduce, world_size
 from .prediction import HeadOutput, Prediction
 from .targets import Targets, Truth, assign_points
 
@@ -51,25 +50,20 @@ def focal_loss_sigmoid(logits: Tensor, classes: Tensor, *, gamma: float, alpha: 
 def diou_loss(predicted: Tensor, truth: Tensor) -> Tensor:
     """Return 1 - DIoU of intervals (..., 2), in [0, 2) (Eq. 6).
 
-    The paper writes Loss_loc in the text and Loss_act in the equation for this one term.
+    The paper calls this one term Loss_loc in the text and Loss_act in the equation.
     """
     return 1 - diou(predicted, truth)
 
 
 def stage_losses(
-    prediction: Prediction,
-    targets: Targets,
-    *,
-    softmax: bool,
-    gamma: float,
-    alpha: float,
+    prediction: Prediction, targets: Targets, *, gamma: float, alpha: float
 ) -> dict[str, Tensor]:
     """Return the sums of one stage's losses: "classes", "boundary" and, if any, "actionness".
 
     Class and actionness losses are summed over all valid points, boundary losses over those that
-    belong to an action.
+    belong to an action. (The paper has no loss for the actionness; here it is cross entropy.)
     """
-    focal = focal_loss_softmax if softmax else focal_loss_sigmoid
+    focal = focal_loss_softmax if prediction.exclusive else focal_loss_sigmoid
     valid = prediction.valid
     inside = targets.inside & valid
     per_point = focal(prediction.class_logits, targets.classes, gamma=gamma, alpha=alpha)
@@ -91,32 +85,18 @@ class HeadLoss(nn.Module):
     that of one process with all their batches.
 
     Args:
+        loss: the weights of stages and terms, a term counting with the product of the two;
+            `focal_gamma`, `focal_alpha`; for the final stage `centre_radius` and `reach_overlap`,
+            see `targets.assign_points`; `positives_momentum`: the share of the old mean that a
+            running mean of the number of points keeps, which losses are then divided by, so that a
+            batch with few actions weighs less than one with many (ActionFormer); 0: every batch
+            by its own number.
         num_classes: C, without background.
-        weights: by stage ("pre", "refined", "final") and by term ("classes", "boundary",
-            "actionness"); a term counts with the product of the two.
-        softmax, gamma, alpha: of the focal loss.
-        centre_radius, reach_overlap: of the final stage, see `targets.assign_points`.
-        momentum: share of the old mean that a running mean of the number of points keeps, which
-            is what losses are then divided by: a batch with few actions weighs less than one with
-            many (ActionFormer). 0: every batch by its own number.
     """
 
-    def __init__(
-        self,
-        *,
-        num_classes: int,
-        weights: Mapping[str, float],
-        softmax: bool,
-        gamma: float,
-        alpha: float,
-        centre_radius: float | None,
-        reach_overlap: float,
-        momentum: float,
-    ) -> None:
+    def __init__(self, loss: LossConfig, *, num_classes: int) -> None:
         super().__init__()
-        self.num_classes, self.weights, self.momentum = num_classes, weights, momentum
-        self.softmax, self.gamma, self.alpha = softmax, gamma, alpha
-        self.centre_radius, self.reach_overlap = centre_radius, reach_overlap
+        self.loss, self.num_classes = loss, num_classes
         self.positives: Tensor  # running mean by stage; 0 before the first batch
         self.register_buffer("positives", torch.zeros(3))
 
@@ -124,6 +104,7 @@ class HeadLoss(nn.Module):
         self, output: HeadOutput, truth: Truth, *, num_steps: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, and every term by "stage_term"; zero, not NaN, without actions."""
+        loss = self.loss
         parts: dict[str, Tensor] = {}
         total = output.final.distances.new_zeros(())
         for number, (stage, prediction) in enumerate(output.stages().items()):
@@ -132,25 +113,23 @@ class HeadLoss(nn.Module):
                 prediction.points,
                 num_steps=num_steps,
                 num_classes=self.num_classes,
-                centre_radius=self.centre_radius if stage == "final" else None,
-                reach_overlap=self.reach_overlap if stage == "final" else 1.0,
+                centre_radius=loss.centre_radius if stage == "final" else None,
+                reach_overlap=loss.reach_overlap if stage == "final" else 1.0,
             )
-            sums = stage_losses(
-                prediction, targets, softmax=self.softmax, gamma=self.gamma, alpha=self.alpha
-            )
+            sums = stage_losses(prediction, targets, gamma=loss.focal_gamma, alpha=loss.focal_alpha)
             positives = self._positives(number, (targets.inside & prediction.valid).sum())
-            points = sum_over_processes(prediction.valid.sum())
+            points = all_reduce(prediction.valid.sum())
             for term, value in sums.items():
                 count = points if term == "actionness" else positives
-                mean = value * processes() / count.clamp(min=1)
+                mean = value * world_size() / count.clamp(min=1)
                 parts[f"{stage}_{term}"] = mean.detach()
-                total = total + self.weights[stage] * self.weights[term] * mean
+                total = total + getattr(loss, stage) * getattr(loss, term) * mean
         return total, parts
 
     @torch.no_grad()
     def _positives(self, stage: int, count: Tensor) -> Tensor:
         """Return the running mean of the positives of all processes, after `count` of this one."""
-        old, new = self.positives[stage], sum_over_processes(count.float())
-        keep = torch.where(old > 0, self.momentum, 0.0)
+        old, new = self.positives[stage], all_reduce(count.float())
+        keep = torch.where(old > 0, self.loss.positives_momentum, 0.0)
         self.positives[stage] = keep * old + (1 - keep) * new
         return self.positives[stage].clone()

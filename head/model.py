@@ -1,18 +1,19 @@
-"""The whole head: pre-judgement, TSA, shared heads, TPP, final heads (paper, figure 1)."""
+"""The whole head (paper, figure 1): pre-judgement, TSA, shared heads, TPP, final heads."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from .layers import ConvBNReLU, ConvINReLU, StepLinear, join_widths, turned
+from ..config import ModelConfig
+from .layers import ConvBNReLU, ConvINReLU, StepLinear
 from .points import Points, level_points
-from .prediction import HeadOutput, Prediction, class_probabilities
-from .tpp import MultiLevelPooling, TemporalPyramidPooling
+from .prediction import HeadOutput, Prediction
+from .pyramid import MultiLevelPooling
+from .tpp import TemporalPyramidPooling
 from .tsa import TemporalSelfAttention
 
 MAX_LOG_DISTANCE = math.log(1e5)  # strides; keeps exp() finite on wild features
@@ -31,171 +32,113 @@ class Branch(nn.Module):
         nn.init.normal_(self.read.weight, std=0.01)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """Return (B, R, width_out); not zero at padding."""
+        """Return the read-out of every row, (B, R, width_out) float32; not zero at padding."""
         for layer in self.layers:
             x = layer(x, valid)
-        out: Tensor = self.read(x)
-        return out
+        out: Tensor = self.read(x)  # (B, width_out, R)
+        return out.float().transpose(1, 2)
 
 
 class Heads(nn.Module):
-    """Class, boundary and actionness of every point.
+    """Class, boundary and actionness of every point, from convolutions that all points share.
+
+    (Paper 2: "different convolutions" give distribution, classifier and time boundaries.)
 
     Args:
-        width: of the input.
-        num_logits: of the class head.
-        softmax: whether logit 0 is background.
-        reach: the distance to start and end to begin with (a typical half length), in strides.
+        model: `width` of the input, `classes`, `separable`.
+        num_classes: C, without background.
+        depth: convolution layers of each branch.
+        distance: to start and end before training (a typical half length), in strides.
         actionness: whether there is an actionness head.
-        depth, separable: convolution layers of each branch.
         levels: how many levels share the heads; each has its own factor for distances.
     """
 
     def __init__(
         self,
-        width: int,
+        model: ModelConfig,
+        num_classes: int,
         *,
-        num_logits: int,
-        softmax: bool,
-        reach: float,
-        actionness: bool,
         depth: int,
-        separable: bool,
+        distance: float,
+        actionness: bool,
         levels: int = 1,
     ) -> None:
         super().__init__()
-        self.classes = Branch(width, num_logits, depth=depth, separable=separable)
-        self.boundary = Branch(width, 2 + actionness, depth=depth, separable=separable)
+        self.exclusive = model.classes == "softmax"
+        branch = partial(Branch, model.width, depth=depth, separable=model.separable)
+        self.classes = branch(num_classes + self.exclusive)
+        self.boundary = branch(2 + actionness)
         self.log_scale = nn.Parameter(torch.zeros(levels)) if levels > 1 else None
         with torch.no_grad():
-            self.classes.read.bias.fill_(0.0 if softmax else math.log(PRIOR / (1 - PRIOR)))
+            log_odds = 0.0 if self.exclusive else math.log(PRIOR / (1 - PRIOR))
+            self.classes.read.bias.fill_(log_odds)
             self.boundary.read.bias.zero_()
-            self.boundary.read.bias[:2] = math.log(reach)
+            self.boundary.read.bias[:2] = math.log(distance)
 
-    def forward(
-        self,
-        x: Tensor,
-        valid: Tensor,
-        points: Points,
-        *,
-        rows: Tensor | None = None,
-    ) -> Prediction:
+    def forward(self, x: Tensor, valid: Tensor, points: Points) -> Prediction:
         """Return the beliefs at every point.
 
         Args:
-            x: (B, R, width), zero at padding; valid: (B, R) bool.
-            rows: which rows are points, (P,) integer; None: all are.
+            x: (B, width, R), zero at padding; valid: (B, R) bool.
+            points: P of the R rows.
         """
-        class_logits = self.classes(x, valid).float()
-        boundary = self.boundary(x, valid).float()
-        if rows is not None:
-            class_logits, boundary, valid = class_logits[:, rows], boundary[:, rows], valid[:, rows]
-        log_distance = boundary[..., :2]
+        class_logits, boundary = self.classes(x, valid), self.boundary(x, valid)
+        if points.rows is not None:
+            class_logits, boundary = class_logits[:, points.rows], boundary[:, points.rows]
+            valid = valid[:, points.rows]
+        log_distance = boundary[..., :2]  # (B, P, 2)
         if self.log_scale is not None:
             log_distance = log_distance + self.log_scale[points.stride.log2().long(), None]
-        return Prediction(
-            points,
-            valid,
-            class_logits,
-            log_distance.clamp(max=MAX_LOG_DISTANCE).exp() * points.stride[:, None],
-            boundary[..., 2] if boundary.shape[-1] > 2 else None,
-        )
+        distances = log_distance.clamp(max=MAX_LOG_DISTANCE).exp() * points.stride[:, None]
+        actionness = boundary[..., 2] if boundary.shape[-1] > 2 else None
+        return Prediction(points, valid, class_logits, self.exclusive, distances, actionness)
 
 
 class TSATAL(nn.Module):
     """Turns (B, T, D) features into class, boundary and actionness of every point.
 
     Args:
+        model: see each setting's sentence in `config.ModelConfig`. With `levels` above 1, the
+            paper's TPP is replaced by `pyramid.MultiLevelPooling`; with `tpp` off, the heads after
+            TSA are final (one level), or levels are only halved (several).
         width_in: D of the features.
         num_classes: C, without background.
-        width: inside the head.
-        softmax: exclusive classes with a background, the paper's; else sigmoid, multi-label.
-        tsa: "hard" (the paper's), "soft", or "none" to leave the module out.
-        tsa_threshold, tsa_reach: see `tsa.novelty` and `tsa.TemporalSelfAttention`.
-        tpp: whether TPP is there. Without it the heads after TSA are final (one level), or the
-            levels are halved and no more (several).
-        pyramid_levels, dilations: see `tpp.TemporalPyramidPooling`.
-        levels: temporal levels with heads of their own reach, the first with all T steps; 1 is
-            the paper, more replace its TPP by `tpp.MultiLevelPooling`.
-        first_reach: see `points.level_points`.
-        early_depth, final_depth: convolution layers in the branches of the heads before TPP, and
-            of those behind it.
-        final_actionness: whether the final heads have an actionness, which scores are times.
-        separable: whether convolutions behind the embedding are separable.
-        input_dropout: share of the input values dropped in training.
-        channel_dropout: share of the input channels dropped in training, each for a whole
-            sequence: a class must not hang on a few of them.
-        own_norm: how many of the embedding's channels are normalised over each sequence by
-            itself, the others over the batch (Pan et al., "IBN-Net", 2018).
-        reach_steps: typical half length of an action, in steps.
+        half_length: of a typical action, in steps.
+        own_norm: the number of the embedding's channels that are normalised over each sequence
+            by itself, the others over the batch (Pan et al., "IBN-Net", 2018; not in the paper).
     """
 
     def __init__(
         self,
+        model: ModelConfig,
         *,
         width_in: int,
         num_classes: int,
-        width: int,
-        softmax: bool,
-        tsa: str,
-        tsa_threshold: float | None,
-        tsa_reach: int | None,
-        tpp: bool,
-        pyramid_levels: int,
-        dilations: Sequence[int],
-        levels: int,
-        first_reach: float,
-        early_depth: int,
-        final_depth: int,
-        final_actionness: bool,
-        separable: bool,
-        input_dropout: float,
-        channel_dropout: float,
-        own_norm: int,
-        reach_steps: float,
+        half_length: float,
+        own_norm: int = 0,
     ) -> None:
         super().__init__()
-        self.softmax, self.levels, self.first_reach = softmax, levels, first_reach
         self.feature_scale: Tensor
         self.register_buffer("feature_scale", torch.ones(()))
-        classes: dict[str, Any] = {"num_logits": num_classes + softmax, "softmax": softmax}
-        early: dict[str, Any] = {**classes, "reach": reach_steps, "depth": early_depth}
-        early["separable"] = separable
-        self.dropout = nn.Dropout(input_dropout)
-        self.channel_dropout = nn.Dropout(channel_dropout)
-        self.embed = ConvBNReLU(width_in, width - own_norm, 3)
+        self.dropout = nn.Dropout(model.input_dropout)
+        self.channel_dropout = nn.Dropout(model.channel_dropout)
+        self.embed = ConvBNReLU(width_in, model.width - own_norm, 3)
         self.embed_own = ConvINReLU(width_in, own_norm, 3) if own_norm else None
-        self.pre_heads = self.tsa = None
-        if tsa != "none":
-            self.pre_heads = Heads(width, **early, actionness=False)
-            self.tsa = TemporalSelfAttention(
-                width, soft=tsa == "soft", threshold=tsa_threshold, reach=tsa_reach
-            )
-        self.shared_heads = Heads(width, **early, actionness=True)
-        self.tpp: TemporalPyramidPooling | MultiLevelPooling | None = None
-        self.final_heads = None
-        if levels > 1:
-            self.tpp = MultiLevelPooling(
-                width + 1,
-                width,
-                levels=levels,
-                dilations=dilations,
-                context=tpp,
-                separable=separable,
-            )
-        elif tpp:
-            self.tpp = TemporalPyramidPooling(
-                width + 1, width, pyramid_levels=pyramid_levels, dilations=dilations
-            )
-        if self.tpp is not None:
-            self.final_heads = Heads(
-                width,
-                **classes,
-                reach=reach_steps if levels == 1 else first_reach / 2,
-                actionness=final_actionness,
-                depth=final_depth,
-                separable=separable,
-                levels=levels,
+        heads = partial(Heads, model, num_classes)
+        early = partial(heads, depth=model.early_depth, distance=half_length)
+        self.pre_heads = self.tsa = self.tpp = self.final_heads = None
+        if model.tsa != "none":
+            self.pre_heads = early(actionness=False)
+            self.tsa = TemporalSelfAttention(model)
+        self.shared_heads = early(actionness=True)
+        if model.levels > 1 or model.tpp:
+            one_level = model.levels == 1
+            self.tpp = TemporalPyramidPooling(model) if one_level else MultiLevelPooling(model)
+            self.final_heads = heads(
+                depth=model.final_depth,
+                distance=half_length if one_level else model.first_reach / 2,
+                actionness=model.final_actionness,
+                levels=model.levels,
             )
 
     def divide_features_by(self, scale: float) -> None:
@@ -207,10 +150,10 @@ class TSATAL(nn.Module):
         self.feature_scale.fill_(scale)
 
     def forward(self, features: Tensor, valid: Tensor) -> HeadOutput:
-        """Return the predictions of all stages.
+        """Return the predictions of all stages (paper, figure 1).
 
         Args:
-            features: (B, T, D) float.
+            features: (B, T, D_in) float.
             valid: True at real steps, False at padding, (B, T) bool.
         Raises:
             ValueError: `features` and `valid` disagree on B or T.
@@ -218,41 +161,32 @@ class TSATAL(nn.Module):
         if features.shape[:2] != valid.shape:
             raise ValueError(f"features {tuple(features.shape)}, valid {tuple(valid.shape)}")
         steps = level_points(features.shape[1], device=features.device)
-        kept = self.channel_dropout(features.new_ones(len(features), 1, features.shape[2]))
-        x = self.dropout(turned(features) * (kept / self.feature_scale)) * valid[..., None]
-        y = self.embed(x, valid)
-        if self.embed_own is not None:
-            y = join_widths([y, self.embed_own(x, valid)])
+        x = self._prepare(features, valid)  # 2.1, (B, D_in, T)
+        y = self.embed(x, valid)  # 2: the sequence y, (B, D, T)
+        if self.embed_own is not None:  # (not in the paper)
+            y = torch.cat([y, self.embed_own(x, valid)], dim=1)
+
         pre = None
         if self.pre_heads is not None and self.tsa is not None:
-            pre = self.pre_heads(y, valid, steps)
-            probabilities = class_probabilities(pre.class_logits, softmax=self.softmax)
-            y = self.tsa(y, valid, probabilities=probabilities, intervals=pre.intervals)
-        refined: Prediction = self.shared_heads(y, valid, steps)
+            pre = self.pre_heads(y, valid, steps)  # 2.3: pre-judgement, learned by Eq. 5 and 6
+            beliefs = {"probabilities": pre.probabilities, "intervals": pre.intervals}
+            y = self.tsa(y, valid, **beliefs)  # 2.2: TSA, Eq. 1-4; the refined y^, (B, D, T)
+        refined = self.shared_heads(y, valid, steps)  # 2: distribution, classifier, boundaries
         if self.tpp is None or self.final_heads is None:
-            return HeadOutput(pre=pre, refined=None, final=refined)
-        assert refined.actionness_logits is not None
-        y_act = refined.actionness_logits.sigmoid() * valid
-        y = join_widths([y, y_act[..., None]])
-        return HeadOutput(pre=pre, refined=refined, final=self._final(self.tpp, y, valid))
+            return HeadOutput(pre, None, refined)
 
-    def _final(
-        self,
-        tpp: TemporalPyramidPooling | MultiLevelPooling,
-        y: Tensor,
-        valid: Tensor,
-    ) -> Prediction:
-        """Return the prediction of the final heads behind TPP at every point of every level."""
-        assert self.final_heads is not None
-        num_steps = y.shape[1]
-        points = level_points(
-            num_steps, levels=self.levels, first_reach=self.first_reach, device=y.device
-        )
-        prediction: Prediction
-        if isinstance(tpp, MultiLevelPooling):
-            z, row_valid = tpp(y, valid)
-            rows = tpp.point_rows(num_steps, y.device)
-            prediction = self.final_heads(z, row_valid, points, rows=rows)
-        else:
-            prediction = self.final_heads(tpp(y, valid), valid, points)
-        return prediction
+        y_act = refined.actionness_logits.sigmoid() * valid  # 2.3: the distribution, (B, T)
+        y_fuse = torch.cat([y, y_act[:, None]], dim=1)  # 2.3: fusion [y^, y_act], (B, D + 1, T)
+        z, z_valid, points = self.tpp(y_fuse, valid)  # 2.3: TPP, Eq. 7 and 8; (B, D, R)
+        final = self.final_heads(z, z_valid, points)  # 2: the refined action instances
+        return HeadOutput(pre, refined, final)
+
+    def _prepare(self, features: Tensor, valid: Tensor) -> Tensor:
+        """Return the features transposed, scaled, and with dropout in training, (B, D_in, T).
+
+        (Not in the paper.) `channel_dropout` drops a channel for a whole sequence: a class must
+        not hang on a few of them.
+        """
+        x = features.transpose(1, 2).contiguous()  # (B, D_in, T)
+        kept = self.channel_dropout(x.new_ones(*x.shape[:2], 1))
+        return self.dropout(x * (kept / self.feature_scale)) * valid[:, None]

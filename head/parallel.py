@@ -1,7 +1,8 @@
 """Several processes that train as one (`torchrun --nproc-per-node N -m tsatal train ...`).
 
-Each takes its share of every batch on a device of its own; gradients, batch-norm statistics and the
-counts that losses are divided by are those of the whole batch. The first process alone writes.
+Each process takes its share of every batch on a device of its own; gradients, batch-norm statistics
+and the counts that losses are divided by are those of the whole batch. Only rank 0 writes files.
+The functions are named after those of `torch.distributed`; a process alone needs none of it.
 """
 
 from __future__ import annotations
@@ -18,15 +19,10 @@ from torch import distributed as dist
 T = TypeVar("T")
 
 
-def launched_processes() -> int:
-    """Return how many processes `torchrun` has started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 @contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[torch.device]:
-    """Meet the other processes, if there are any, and yield the device of this one."""
-    if launched_processes() == 1 or dist.is_initialized():
+def process_group(device: torch.device) -> Iterator[torch.device]:
+    """Join the other processes that `torchrun` started, if any; yield this process's device."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield device
         return
     if device.type == "cuda":
@@ -39,8 +35,8 @@ def joined(device: torch.device) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-def processes() -> int:
-    """Return how many processes train together."""
+def world_size() -> int:
+    """Return the number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -49,14 +45,14 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def wait_for_all() -> None:
-    """Return when every process has come here."""
+def barrier() -> None:
+    """Wait until every process has come here."""
     if dist.is_initialized():
         dist.barrier()
 
 
-def of_first(value: T) -> T:
-    """Return the value that the first process has passed, in all of them."""
+def broadcast(value: T) -> T:
+    """Return rank 0's value in all processes."""
     if not dist.is_initialized():
         return value
     box = [value]
@@ -64,22 +60,17 @@ def of_first(value: T) -> T:
     return box[0]
 
 
-def of_all(value: T) -> list[T]:
-    """Return what every process has passed, in the order of their ranks, in all of them."""
+def all_gather(value: T) -> list[T]:
+    """Return the values of all processes, by rank, in all of them."""
     if not dist.is_initialized():
         return [value]
-    boxes: list[T] = [value] * processes()
+    boxes: list[T] = [value] * world_size()
     dist.all_gather_object(boxes, value)
     return boxes
 
 
-def sum_over_processes(x: Tensor) -> Tensor:
-    """Return the sum of `x` over all processes, a new tensor; no gradient flows through it."""
-    return add_up(x.detach().clone())
-
-
-def add_up(x: Tensor) -> Tensor:
-    """Return `x` after adding to it, in place, that of all other processes."""
+def all_reduce(x: Tensor) -> Tensor:
+    """Return `x` after the `x` of all other processes was added to it in place; no gradient."""
     if dist.is_initialized():
         dist.all_reduce(x)
     return x

@@ -12,22 +12,25 @@ from torch import Tensor
 class Points:
     """P instants on the axis of the feature rows, finest level first.
 
-    position: where each stands, in steps, (P,).
-    stride: distance to its neighbour in the same level, in steps, (P,).
-    reach: an action belongs to the level for which the farther of its two ends lies within
+    position: where each point stands, in steps, (P,).
+    stride: distance to the next point of the same level, in steps, (P,).
+    regression_range: an action belongs to a point if the farther of its two ends lies within
         (low, high] of the point, in steps, (P, 2); see also `targets.assign_points`.
+    rows: the row that each point is read from, where rows of zeros lie between the levels of a
+        sequence, (P,) integer; None: every row is a point.
     """
 
     position: Tensor
     stride: Tensor
-    reach: Tensor
+    regression_range: Tensor
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.position)
 
 
 def level_sizes(num_steps: int, levels: int) -> list[int]:
-    """Return how many points each level has: every level halves the one before, rounding up."""
+    """Return the number of points in each level: a level halves the one before, rounding up."""
     sizes = [num_steps]
     for _ in range(levels - 1):
         sizes.append(-(-sizes[-1] // 2))
@@ -39,18 +42,27 @@ def level_points(
     *,
     levels: int = 1,
     first_reach: float = 4.0,
+    gap: int = 0,
     device: torch.device | None = None,
 ) -> Points:
     """Return the points of a sequence of T steps: level `l` stands at 0, 2^l, 2 * 2^l, ...
 
-    Level 0 answers for actions that end within `first_reach` steps, every other one for twice as
-    far as the one before, and the last for all that is longer. One level alone answers for all.
+    Level 0 answers for actions that end within `first_reach` steps, every other level for twice
+    as far as the level before, and the last for all longer actions. A single level answers for
+    all actions.
+
+    Args:
+        gap: rows of zeros after each level.
     """
-    position, stride, reach = [], [], []
+    position, stride, ranges, rows = [], [], [], []
+    first_row = 0
     for level, size in enumerate(level_sizes(num_steps, levels)):
         low = -torch.inf if level == 0 else first_reach * 2 ** (level - 1)
         high = torch.inf if level == levels - 1 else first_reach * 2**level
         position.append(torch.arange(size, device=device) * float(2**level))
         stride.append(torch.full((size,), float(2**level), device=device))
-        reach.append(torch.tensor([[low, high]], device=device).expand(size, 2))
-    return Points(torch.cat(position), torch.cat(stride), torch.cat(reach))
+        ranges.append(torch.tensor([[low, high]], device=device).expand(size, 2))
+        rows.append(torch.arange(first_row, first_row + size, device=device))
+        first_row += size + gap
+    between_gaps = torch.cat(rows) if gap else None
+    return Points(torch.cat(position), torch.cat(stride), torch.cat(ranges), between_gaps)

@@ -1,4 +1,4 @@
-"""A run's folder: what training writes, and evaluation finds again.
+"""A run's folder: training writes it, evaluation and detection read it.
 
 runs/<name>/config.yaml            the resolved settings
            /data.json              feature file, streams, labels, subsets
@@ -18,46 +18,43 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
-from torch import nn
 
 from ..config import Config, dump_config, load_config
 from ..errors import InputError
 from ..formats.annotations import Annotations, class_labels
 from ..formats.atomic import write_text
 from ..formats.features import FeatureFile
-from ..formats.subsets import Subsets, choose_subsets, videos_with_features
-from .dataset import label_videos
-from .feature_stats import between_videos
-from .loop import BEST, LAST, MISFITS, last_line, load_checkpoint
+from ..formats.subsets import Subsets, choose_subsets, videos_in_subset, videos_with_features
+from .checkpoint import LAST
+from .dataset import LabelledVideo, label_videos
+from .feature_stats import FeatureStats, measure_features
 from .losses import HeadLoss
 from .model import TSATAL
 
-# What must agree between the features a head was trained on and those it is used on.
+# Provenance that must agree between the features a head was trained on and those it is used on.
 EXTRACTION_KEYS = (
     "extractor", "weights", "fps", "resize", "crop", "context", "projection",
     "stride_frames", "window_frames", "offset_frames", "resized",
 )  # fmt: skip
-# What a whole video shares is taken out where it is much, and does not tell the video's classes.
+# The head normalises within each video where videos differ much as a whole, unless that tells
+# their classes.
 MUCH_BETWEEN = 0.1  # share of the features' variance
 CLASSES_TOLD = 0.5  # half-way from chance to certainty
 RUNS = Path("runs")
 CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
-
 
 _Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run was trained on.
+    """The description of a run's data, as `data.json` holds it.
 
     features: absolute path of the feature file.
     extraction: the feature file's provenance, so that features made otherwise are recognised.
     reach_steps: half the median length of the training actions, in steps.
-    between_videos: share of the features' variance that lies between the training videos.
-    classes_told: how well that tells a video's classes, see `head.feature_stats.classes_told`.
+    between_videos, classes_told: see `feature_stats.FeatureStats`.
     annotations: absolute path of the annotations, where not those inside the feature file.
     """
 
@@ -75,10 +72,10 @@ class RunData:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     def annotations_for(self, features: Path | None, given: Path | None) -> Path | None:
-        """Return the file of ground truth; None for that inside the feature file.
+        """Return the file of annotations; None for those inside the feature file.
 
         Args:
-            features: a feature file to use instead of the run's own; it brings its own truth.
+            features: a feature file to use instead of the run's own, with annotations of its own.
             given: annotations to use instead of any other.
         """
         if given or features or self.annotations is None:
@@ -86,40 +83,68 @@ class RunData:
         return Path(self.annotations)
 
 
-def describe(file: FeatureFile, truth: Annotations, config: Config) -> RunData:
-    """Return what a training on the file would be about.
+@dataclass(frozen=True)
+class TrainingVideos:
+    """The videos that a head is trained on, in steps, with the statistics of their features."""
+
+    labels: tuple[str, ...]
+    labelled: list[LabelledVideo]
+    stats: FeatureStats
+
+
+def training_videos(
+    file: FeatureFile,
+    truth: Annotations,
+    *,
+    subset: str,
+    streams: Sequence[str],
+    labels: Sequence[str] = (),
+) -> TrainingVideos:
+    """Return the videos of a subset, labelled and measured.
+
+    Args:
+        labels: all classes; those of the videos where not given.
+    Raises:
+        InputError: no such subset or stream, or a subset without actions.
+    """
+    videos = videos_in_subset(file, truth, subset)
+    labels = labels or class_labels(videos.values())
+    labelled = label_videos(file, videos, labels)
+    if not any(v.labels.size for v in labelled):
+        raise InputError(f"{truth.source}: subset {subset!r} has no action to learn from")
+    return TrainingVideos(tuple(labels), labelled, measure_features(file, labelled, streams))
+
+
+def describe(
+    file: FeatureFile, truth: Annotations, config: Config
+) -> tuple[RunData, TrainingVideos]:
+    """Return the description of a training on the file, and its videos.
 
     Raises:
         InputError: no such subset or stream, or a training subset without actions.
     """
     there = videos_with_features(file, truth)
-    annotated = Counter(v.subset for v in there.values() if v.instances)
-    data = config.data
     subsets = choose_subsets(
-        annotated,
-        train=data.train_subset,
-        validation=data.validation_subset,
-        test=data.test_subset,
+        Counter(v.subset for v in there.values() if v.instances),
+        train=config.data.train_subset,
+        validation=config.data.validation_subset,
+        test=config.data.test_subset,
     )
-    streams = data.streams or file.streams()
-    videos = {k: v for k, v in there.items() if v.subset == subsets.train}
-    labels = class_labels(videos.values())
-    labelled = label_videos(file, videos, labels)
-    all_lengths = np.concatenate([np.diff(v.segments, axis=1).ravel() for v in labelled])
-    if all_lengths.size == 0:
-        raise InputError(f"{truth.source}: subset {subsets.train!r} has no action to learn from")
-    between = between_videos(file, labelled, streams)
-    return RunData(
+    streams = config.data.streams or file.streams()
+    videos = training_videos(file, truth, subset=subsets.train, streams=streams)
+    lengths = np.concatenate([np.diff(v.segments, axis=1).ravel() for v in videos.labelled])
+    data = RunData(
         features=str(file.path.resolve()),
         streams=tuple(streams),
-        labels=tuple(labels),
+        labels=videos.labels,
         subsets=subsets,
         width=file.width(streams),
-        reach_steps=float(max(np.median(all_lengths) / 2, 0.5)),
+        reach_steps=float(max(np.median(lengths) / 2, 0.5)),
         extraction=file.provenance,
-        between_videos=between.variance,
-        classes_told=between.classes,
+        between_videos=videos.stats.between_videos,
+        classes_told=videos.stats.classes_told,
     )
+    return data, videos
 
 
 def new_run_dir(config_name: str, *, root: Path = RUNS) -> Path:
@@ -147,7 +172,7 @@ def newest_run(*, root: Path = RUNS, needs: str = LAST) -> Path:
 def save_run_description(run_dir: Path, config: Config, data: RunData) -> None:
     """Write the settings and the description of the data into the run's folder."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / DATA_FILE).unlink(missing_ok=True)  # the two belong together, and it comes last
+    (run_dir / DATA_FILE).unlink(missing_ok=True)  # the two files belong together: this comes last
     write_text(run_dir / CONFIG_FILE, dump_config(config))
     write_text(run_dir / DATA_FILE, json.dumps(asdict(data), indent=1))
 
@@ -157,7 +182,6 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
 
     Args:
         changes: settings of `decode`, as "decode.key=value", to take in place of the run's.
-
     Raises:
         InputError: the folder does not hold a run, or a damaged one; a change that would need
             another training.
@@ -179,49 +203,19 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
 def build_head(config: Config, data: RunData) -> TSATAL:
     """Return the untrained head that the settings and the data ask for."""
     model = config.model
-    by_itself = data.between_videos >= MUCH_BETWEEN and data.classes_told < CLASSES_TOLD
+    within = data.between_videos >= MUCH_BETWEEN and data.classes_told < CLASSES_TOLD
     return TSATAL(
+        model,
         width_in=data.width,
         num_classes=len(data.labels),
-        softmax=model.classes == "softmax",
-        own_norm=int(model.instance_norm * model.width) if by_itself else 0,
-        reach_steps=data.reach_steps,
-        **model.model_dump(exclude={"classes", "instance_norm"}),
+        half_length=data.reach_steps,
+        own_norm=int(model.instance_norm * model.width) if within else 0,
     )
 
 
 def build_loss(config: Config, data: RunData) -> HeadLoss:
     """Return the loss that the settings ask for."""
-    loss = config.loss
-    return HeadLoss(
-        num_classes=len(data.labels),
-        weights=loss.model_dump(),
-        softmax=config.model.classes == "softmax",
-        gamma=loss.focal_gamma,
-        alpha=loss.focal_alpha,
-        centre_radius=loss.centre_radius,
-        reach_overlap=loss.reach_overlap,
-        momentum=loss.positives_momentum,
-    )
-
-
-def load_head(run_dir: Path, *, checkpoint: str, device: torch.device) -> nn.Module:
-    """Return the run's trained head, in evaluation mode: the weight average of a checkpoint.
-
-    Args:
-        checkpoint: "last" or "best".
-    Raises:
-        InputError: the run has no such checkpoint, or it does not fit the run's settings.
-    """
-    path = run_dir / (BEST if checkpoint == "best" else LAST)
-    head = build_head(*load_run_description(run_dir))
-    try:
-        head.load_state_dict(load_checkpoint(path)["average"])
-    except InputError:
-        raise
-    except MISFITS as e:
-        raise InputError(f"{path}: does not fit {run_dir / CONFIG_FILE} ({last_line(e)})") from None
-    return head.to(device).eval()
+    return HeadLoss(config.loss, num_classes=len(data.labels))
 
 
 def check_same_extraction(file: FeatureFile, data: RunData) -> None:

@@ -1,4 +1,4 @@
-"""What every point should answer: which action it belongs to, and where that starts and ends."""
+"""The targets of training: the action that every point belongs to, and its start and end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .points import Points
 
 @dataclass(frozen=True)
 class Truth:
-    """The actions of B sequences, padded behind to N.
+    """The actions of B sequences, padded at the end to N.
 
-    segments: (start, end) in steps, may reach beyond the sequence, (B, N, 2) float.
+    segments: (start, end) in steps, may lie partly outside the sequence, (B, N, 2) float.
     labels: (B, N) integer; -1 is padding.
     """
 
@@ -24,7 +24,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Targets:
-    """The truth at every point.
+    """The ground truth at every point.
 
     classes: multi-hot over the C actions, (B, P, C) float; all zero is background.
     intervals: (start, end) in steps of the action the point belongs to, (B, P, 2); zero at
@@ -51,28 +51,33 @@ def assign_points(
 ) -> Targets:
     """Return the targets of a batch: a point belongs to the shortest action that claims it.
 
-    An action claims the points between its start and end whose level reaches its ends. With
-    centre sampling (Zhang et al., "ActionFormer", 2022) only those near its centre. An action
-    left without any point is given to the one nearest to its centre, in the level that fits its
-    length, so that nothing annotated is lost. Actions of exactly the same extent with different
-    labels (every CliffDiving of THUMOS14 is also a Diving) all count.
+    An action claims the points between its start and end whose regression range holds the farther
+    end; with centre sampling (Zhang et al., "ActionFormer", 2022) only those near its centre. An
+    action left without any point is given to the point nearest to its centre, in the level that
+    fits its length, so that nothing annotated is lost. Actions of exactly the same extent with
+    different labels (every CliffDiving of THUMOS14 is also a Diving) all count.
 
     Args:
         num_steps: of the sequences; an action whose centre lies outside is not forced in.
         centre_radius: how far from the centre, in strides of the point's level; None: anywhere
             inside the action.
-        reach_overlap: how many times as far as their own reach points answer for ends, so that an
-            action at the border between two levels belongs to both.
+        reach_overlap: factor on the far end of every regression range, so that an action at the
+            border between two levels belongs to both.
     """
     if truth.labels.shape[1] == 0 or len(points) == 0:
-        return _background(len(truth.labels), len(points), num_classes, truth.segments)
+        shape, zeros = (len(truth.labels), len(points)), truth.segments.new_zeros
+        return Targets(zeros(*shape, num_classes), zeros(*shape, 2))
     start, end = truth.segments[..., :1], truth.segments[..., 1:]  # (B, N, 1)
     centre, half = (start + end) / 2, (end - start) / 2
     position, stride = points.position, points.stride
+
     farther = torch.maximum(position - start, end - position)  # (B, N, P)
     claims = (start <= position) & (position <= end) & _within(farther, points, reach_overlap)
     if centre_radius is not None:
         claims &= (position - centre).abs() <= centre_radius * stride
+
+    # Nothing annotated is lost: an action that claims no point gets the nearest one of a level
+    # that fits (1e9 steps are farther than any other point).
     real = (truth.labels >= 0)[..., None]
     in_sequence = (centre > -0.5) & (centre < num_steps - 0.5)
     lost = real & in_sequence & ~claims.any(-1, keepdim=True)
@@ -80,6 +85,7 @@ def assign_points(
     nearest = torch.arange(len(points), device=away.device) == away.argmin(-1, keepdim=True)
     claims = (claims & real) | (lost & nearest)
 
+    # A long action has other points to be found by, so where actions meet the shortest one wins.
     shortest, owner = torch.where(claims, half, torch.inf).min(1)  # (B, P)
     inside = shortest.isfinite()
     intervals = truth.segments.gather(1, owner[..., None].expand(-1, -1, 2)) * inside[..., None]
@@ -90,10 +96,6 @@ def assign_points(
 
 
 def _within(distance: Tensor, points: Points, overlap: float) -> Tensor:
-    """Return whether distances (B, N, 1 or P) lie in the reach of each point, (B, N, P)."""
-    low, high = points.reach.unbind(-1)
+    """Return whether distances (B, N, 1 or P) lie in each point's range, (B, N, P)."""
+    low, high = points.regression_range.unbind(-1)
     return (low < distance) & (distance <= high * overlap)
-
-
-def _background(batch: int, points: int, num_classes: int, like: Tensor) -> Targets:
-    return Targets(like.new_zeros(batch, points, num_classes), like.new_zeros(batch, points, 2))

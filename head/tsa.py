@@ -1,8 +1,8 @@
 """TSA, the temporal self-attention module (paper 2.2), one function per equation.
 
-The pre-judgement says what and where each step believes its action to be; those beliefs decide
-which steps may exchange features: steps of the same or of another action, but not steps that
-cover the same instance, whose features are redundant.
+Each step has a pre-judged class and interval. These beliefs decide which steps exchange features:
+steps of the same or of another action, but not steps that cover the same instance, whose features
+are redundant.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..config import ModelConfig
 from ..segments import tiou
 
 # Eq. 1: the weight of a pair of steps by what the two are.
@@ -77,13 +78,13 @@ def distance_similarity(intervals: Tensor, others: Tensor) -> Tensor:
 
 
 def attention_map(query: Tensor, key: Tensor, allowed: Tensor) -> Tensor:
-    """Return M = softmax(Q K^T / sqrt(d)) of Eq. 4; no weight goes where it is not allowed.
+    """Return M = softmax(Q K^T / sqrt(d)) of Eq. 4; pairs that are not allowed have no weight.
 
     Args:
         query: (..., I, d); key: (..., J, d).
         allowed: bool, broadcast to (..., I, J).
     Returns:
-        (..., I, J); each row sums to 1 over what is allowed.
+        (..., I, J); each row sums to 1.
     """
     logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
     logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min)
@@ -91,7 +92,7 @@ def attention_map(query: Tensor, key: Tensor, allowed: Tensor) -> Tensor:
 
 
 def novelty(similarity: Tensor, *, threshold: float | None) -> Tensor:
-    """Return how much each pair has to tell each other, from the similarity B, in [0, 1].
+    """Return the weight of each pair by how new one is to the other, from B, in [0, 1].
 
     The paper leaves the fusion of A, B and M open, but says that pairs covering the same
     instance are redundant and must be avoided "by calculating tIoU": hence 1 - B.
@@ -105,41 +106,35 @@ def novelty(similarity: Tensor, *, threshold: float | None) -> Tensor:
     return (similarity < threshold).to(similarity.dtype)
 
 
-def own_blocks(x: Tensor, size: int) -> Tensor:
-    """Return a sequence (B, T, d) in blocks of `size` steps, (B, K, size, d), zeros behind."""
-    blocks = -(-x.shape[1] // size)
-    x = nn.functional.pad(x, (0, 0, 0, blocks * size - x.shape[1]))
-    return x.unflatten(1, (blocks, size))
+def blocks(x: Tensor, size: int) -> Tensor:
+    """Return a sequence (B, T, d) in blocks of `size` steps, zeros at the end: (B, K, size, d)."""
+    count = -(-x.shape[1] // size)
+    x = nn.functional.pad(x, (0, 0, 0, count * size - x.shape[1]))
+    return x.unflatten(1, (count, size))
 
 
 def blocks_around(x: Tensor, size: int) -> Tensor:
-    """Return every block of `own_blocks` with its two neighbours, (B, K, 3 size, d)."""
-    blocks = -(-x.shape[1] // size)
-    x = nn.functional.pad(x, (0, 0, size, (blocks + 1) * size - x.shape[1]))
+    """Return every block of `blocks` between its two neighbours, (B, K, 3 size, d)."""
+    count = -(-x.shape[1] // size)
+    x = nn.functional.pad(x, (0, 0, size, (count + 1) * size - x.shape[1]))
     return x.unfold(1, 3 * size, size).transpose(-1, -2)
 
 
 class TemporalSelfAttention(nn.Module):
-    """Mixes every step with the steps it is related to (paper, Eq. 1-4).
+    """Mixes every step with the steps it is related to (paper 2.2, Eq. 1-4).
 
     Args:
-        width: D, the width of the features.
-        soft: use the expectation of Eq. 1 instead of arg-max classes.
-        threshold: see `novelty`.
-        reach: how many steps away a related step may be, so that time and memory grow with T
-            and not with its square; None: anywhere, as in the paper.
+        model: `width` is D; `tsa` is "hard", or "soft" for the expectation of Eq. 1 instead of
+            arg-max classes; `tsa_threshold`, see `novelty`; `tsa_reach`: how many steps away a
+            related step may be, so that time and memory grow with T and not with its square
+            (not in the paper); None: anywhere.
     """
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        soft: bool = False,
-        threshold: float | None = None,
-        reach: int | None = None,
-    ) -> None:
+    def __init__(self, model: ModelConfig) -> None:
         super().__init__()
-        self.soft, self.threshold, self.reach = soft, threshold, reach
+        width = model.width
+        self.soft = model.tsa == "soft"
+        self.threshold, self.reach = model.tsa_threshold, model.tsa_reach
         # The paper calls these f1, f2, f3, names it has already given to the pre-judgement heads.
         self.to_query = nn.Linear(width, width)
         self.to_key = nn.Linear(width, width)
@@ -155,51 +150,27 @@ class TemporalSelfAttention(nn.Module):
         A step related to nothing has a zero row in G and keeps its feature.
 
         Args:
-            y: (B, T, D).
+            y: (B, D, T).
             valid: (B, T) bool.
             probabilities: pre-judged classes, (B, T, 1 + C), background first.
             intervals: pre-judged (start, end) in steps, (B, T, 2); never learned through.
         Returns:
-            Refined features, (B, T, D); zero at padding.
+            Refined features, (B, D, T); zero at padding.
         """
+        y = y.transpose(1, 2)  # (B, T, D): pairs are pairs of steps
         query = self.to_query(y).sigmoid()  # Eq. 3
         key = self.to_key(y).sigmoid()
         value = self.to_value(y).sigmoid()
-        intervals = intervals.detach()
-        steps = y.shape[1]
-        if self.reach is None or self.reach >= steps - 1:
-            allowed = valid[:, None, :]
-            mixed = self._related(
-                (query, probabilities, intervals), (key, probabilities, intervals), allowed, value
-            )
+        beliefs = (probabilities, intervals.detach())
+        if self.reach is None or self.reach >= y.shape[1] - 1:
+            mixed = self._mix((query, *beliefs), (key, *beliefs), value, valid[:, None])
         else:
-            mixed = self._related_nearby(query, key, value, valid, probabilities, intervals)
-        return (y + self.to_out(mixed)) * valid[..., None]
+            mixed = self._mix_nearby((query, *beliefs), (key, *beliefs), value, valid)
+        y = (y + self.to_out(mixed)) * valid[..., None]
+        return y.transpose(1, 2)
 
-    def _related_nearby(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        valid: Tensor,
-        probabilities: Tensor,
-        intervals: Tensor,
-    ) -> Tensor:
-        """Return G V with G restricted to pairs at most `reach` apart, exactly, in blocks."""
-        assert self.reach is not None
-        size = max(self.reach, 1)
-        i = torch.arange(size, device=query.device)[:, None]
-        j = torch.arange(3 * size, device=query.device)[None] - size
-        near = (i - j).abs() <= self.reach
-        there = blocks_around(valid[..., None].to(query.dtype), size) > 0  # (B, K, 3 size, 1)
-        own = (own_blocks(x, size) for x in (query, probabilities, intervals))
-        around = (blocks_around(x, size) for x in (key, probabilities, intervals))
-        allowed = near & there.transpose(-1, -2)
-        mixed = self._related(tuple(own), tuple(around), allowed, blocks_around(value, size))
-        return mixed.flatten(1, 2)[:, : query.shape[1]]
-
-    def _related(
-        self, own: tuple[Tensor, ...], others: tuple[Tensor, ...], allowed: Tensor, value: Tensor
+    def _mix(
+        self, own: tuple[Tensor, ...], others: tuple[Tensor, ...], value: Tensor, allowed: Tensor
     ) -> Tensor:
         """Return G V; `own` and `others` are (Q or K, probabilities, intervals) of i and of j."""
         if self.soft:
@@ -209,3 +180,24 @@ class TemporalSelfAttention(nn.Module):
         b = distance_similarity(own[2], others[2])
         m = attention_map(own[0], others[0], allowed)
         return (a * novelty(b, threshold=self.threshold) * m) @ value
+
+    def _mix_nearby(
+        self, own: tuple[Tensor, ...], others: tuple[Tensor, ...], value: Tensor, valid: Tensor
+    ) -> Tensor:
+        """Return G V with G restricted to pairs at most `reach` apart, exactly, in blocks.
+
+        (Not in the paper.) A block of `reach` steps meets itself and its two neighbours.
+        """
+        reach = self.reach
+        assert reach is not None
+        i = torch.arange(reach, device=value.device)[:, None]
+        j = torch.arange(3 * reach, device=value.device)[None] - reach
+        near = (i - j).abs() <= reach
+        real = blocks_around(valid[..., None].to(value.dtype), reach) > 0  # (B, K, 3 reach, 1)
+        mixed = self._mix(
+            tuple(blocks(x, reach) for x in own),
+            tuple(blocks_around(x, reach) for x in others),
+            blocks_around(value, reach),
+            near & real.transpose(-1, -2),
+        )
+        return mixed.flatten(1, 2)[:, : value.shape[1]]

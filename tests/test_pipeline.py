@@ -14,8 +14,8 @@ from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.formats.annotations import load_predictions
 from tsatal.head import run as runs
+from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.dataset import draw_windows
-from tsatal.head.loop import load_checkpoint
 
 WriteToy = Callable[..., Path]
 
@@ -245,4 +245,4 @@ def test_training_says_how_much_is_normalised_within_each_video(
         caplog.clear()
         features = write_toy(tmp_path / f"{places}.h5", places=places)
         pipeline.train(features, config, run_dir=tmp_path / f"run-{places}")
-        assert f": {own} of 16 channels are normalised within each" in caplog.text
+        assert f": {own} of 16 channels are normalised within each video" in caplog.text

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from tsatal.cli import main
 from tsatal.config import dump_config, load_config
+from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.log import read_log
-from tsatal.head.loop import load_checkpoint
 
 SMALL = ["--set", "model.width=16", "--set", "data.window_steps=20", "--set", "optim.epochs=2"]
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from tsatal.head.checkpoint import BEST, LAST, load_checkpoint
 from tsatal.head.log import read_log
-from tsatal.head.loop import BEST, LAST, load_checkpoint
 from tsatal.head.run import CONFIG_FILE, DATA_FILE, load_run_description
 
 from .whole import feature_file, under_final_names

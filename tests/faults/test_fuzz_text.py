@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from tsatal.cli import main
 from tsatal.config import dump_config, load_config
 from tsatal.errors import InputError
-from tsatal.head.loop import LAST, load_checkpoint, save_atomically
+from tsatal.head.checkpoint import LAST, load_checkpoint, save_atomically
 
 from .conftest import cases
 from .mutation import NASTY, mutated_bytes, mutated_text, mutated_value

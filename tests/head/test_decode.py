@@ -1,4 +1,4 @@
-"""Windows, soft-NMS and decoding against cases worked by hand."""
+"""Windows, scores and decoding against cases worked by hand."""
 
 import math
 
@@ -7,22 +7,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tsatal.config import DecodeConfig
 from tsatal.formats.features import TimeAxis
 from tsatal.head.decode import (
     PointScores,
     central_window,
     class_shares,
     decode_video,
-    point_scores,
     score_video,
     segment_scores,
-    soft_nms,
-    vote,
     window_starts,
 )
 from tsatal.head.points import level_points, level_sizes
 from tsatal.head.prediction import HeadOutput, Prediction
-from tsatal.segments import tiou
 
 
 def test_windows_cover_the_video_and_end_with_it() -> None:
@@ -62,9 +59,9 @@ class WhereAmI(nn.Module):
         at = points.position.long()
         distances = points.stride[:, None].expand(len(features), -1, 2)
         score = torch.logit(features / 1000)
-        final = Prediction(points, valid[:, at], score[:, at], distances)
+        final = Prediction(points, valid[:, at], score[:, at], False, distances)
         steps = level_points(features.shape[1])
-        every_row = Prediction(steps, valid, score, distances, actionness_logits=score[..., 0])
+        every_row = Prediction(steps, valid, score, False, distances, score[..., 0])
         return HeadOutput(None, every_row, final)
 
 
@@ -74,10 +71,8 @@ def where_it_stands(
     return score_video(
         WhereAmI(levels),
         np.arange(1, steps + 1, dtype=np.float32)[:, None],
-        softmax=False,
-        class_agreement=0.0,
+        DecodeConfig(window_overlap=overlap),
         window_steps=window_steps,
-        overlap=overlap,
         align=2 ** (levels - 1),
         batch_size=batch_size,
         device=torch.device("cpu"),
@@ -112,21 +107,20 @@ def test_merged_windows_hold_every_point_of_every_level_exactly_once(
     )
 
 
+def scores_of(final: Prediction) -> Tensor:
+    return segment_scores(HeadOutput(None, None, final), class_agreement=0.0)
+
+
 def test_scores_are_class_scores_times_actionness_where_there_is_one() -> None:
     points, valid = level_points(2), torch.ones(1, 2, dtype=torch.bool)
     logits = torch.tensor([[[0.0, math.log(3)], [-math.inf, 0.0]]])
     distances, actionness = torch.ones(1, 2, 2), torch.tensor([[0.0, math.inf]])
-    without = Prediction(points, valid, logits, distances)
-    torch.testing.assert_close(
-        point_scores(without, softmax=False), torch.tensor([[[0.5, 0.75], [0.0, 0.5]]])
-    )
-    having = Prediction(points, valid, logits, distances, actionness)
-    torch.testing.assert_close(
-        point_scores(having, softmax=False), torch.tensor([[[0.25, 0.375], [0.0, 0.5]]])
-    )
-    torch.testing.assert_close(  # softmax: the first is background
-        point_scores(having, softmax=True), torch.tensor([[[0.375], [1.0]]])
-    )
+    without = Prediction(points, valid, logits, False, distances)
+    torch.testing.assert_close(scores_of(without), torch.tensor([[[0.5, 0.75], [0.0, 0.5]]]))
+    having = Prediction(points, valid, logits, False, distances, actionness)
+    torch.testing.assert_close(scores_of(having), torch.tensor([[[0.25, 0.375], [0.0, 0.5]]]))
+    exclusive = Prediction(points, valid, logits, True, distances, actionness)
+    torch.testing.assert_close(scores_of(exclusive), torch.tensor([[[0.375], [1.0]]]))
 
 
 def test_class_shares_are_of_the_rows_that_lie_in_the_segment() -> None:
@@ -144,97 +138,16 @@ def test_class_shares_are_of_the_rows_that_lie_in_the_segment() -> None:
 
 def test_a_segment_is_of_the_class_that_its_rows_are_of() -> None:
     points, valid = level_points(4), torch.tensor([[True, True, True, False]])
-    final = Prediction(points, valid, torch.zeros(1, 4, 2), torch.full((1, 4, 2), 9.0))
+    final = Prediction(points, valid, torch.zeros(1, 4, 2), False, torch.full((1, 4, 2), 9.0))
     rows = torch.logit(torch.tensor([[[0.6, 0.2], [0.6, 0.2], [0.6, 0.2], [0.1, 0.9]]]))
-    output = HeadOutput(None, Prediction(points, valid, rows, torch.ones(1, 4, 2)), final)
-    scores = segment_scores(output, softmax=False, class_agreement=2.0)
+    output = HeadOutput(None, Prediction(points, valid, rows, False, torch.ones(1, 4, 2)), final)
+    scores = segment_scores(output, class_agreement=2.0)
     torch.testing.assert_close(scores[0, 0], 0.5 * torch.tensor([0.75**2, 0.25**2]))
-    unchanged = point_scores(final, softmax=False)
     for same in (
-        segment_scores(output, softmax=False, class_agreement=0.0),
-        segment_scores(HeadOutput(None, None, final), softmax=False, class_agreement=2.0),
+        segment_scores(output, class_agreement=0.0),
+        segment_scores(HeadOutput(None, None, final), class_agreement=2.0),
     ):
-        torch.testing.assert_close(same, unchanged)
-
-
-def test_soft_nms_by_hand() -> None:
-    # Second against first: [0, 4] and [2, 6] overlap 1/3; third does not meet them.
-    intervals = np.array([[0.0, 4.0], [2.0, 6.0], [10.0, 12.0]])
-    index, score = soft_nms(
-        intervals,
-        np.array([0.9, 0.8, 0.5]),
-        np.zeros(3, int),
-        sigma=0.5,
-        min_score=0.0,
-        max_count=10,
-    )
-    assert index.tolist() == [0, 1, 2]
-    np.testing.assert_allclose(score, [0.9, 0.8 * math.exp(-((1 / 3) ** 2) / 0.5), 0.5])
-
-
-def test_classes_do_not_suppress_each_other() -> None:
-    intervals = np.array([[0.0, 4.0], [0.0, 4.0]])
-    _, score = soft_nms(
-        intervals,
-        np.array([0.9, 0.8]),
-        np.array([3, 7]),
-        sigma=0.1,
-        min_score=0.0,
-        max_count=10,
-    )
-    assert score.tolist() == [0.9, 0.8]
-
-
-def plain_soft_nms(
-    intervals: np.ndarray, scores: np.ndarray, sigma: float, min_score: float
-) -> list[tuple[int, float]]:
-    """Bodla et al., algorithm of figure 3, literally, for one class."""
-    live = dict(enumerate(scores.tolist()))
-    kept = []
-    while live:
-        best = max(live, key=lambda n: (live[n], -n))
-        if live[best] < min_score:
-            break
-        kept.append((best, live.pop(best)))
-        for n in live:
-            shared = max(
-                0.0,
-                min(intervals[n, 1], intervals[best, 1]) - max(intervals[n, 0], intervals[best, 0]),
-            )
-            union = np.ptp(intervals[n]) + np.ptp(intervals[best]) - shared
-            live[n] *= math.exp(-((shared / union) ** 2) / sigma)
-    return kept
-
-
-def test_soft_nms_equals_the_published_algorithm_per_class() -> None:
-    rng = np.random.default_rng(0)
-    start = rng.uniform(0, 50, 120)
-    intervals = np.stack([start, start + rng.uniform(0.5, 20, 120)], 1)
-    scores, labels = rng.uniform(0, 1, 120), rng.integers(0, 4, 120)
-    index, score = soft_nms(intervals, scores, labels, sigma=0.4, min_score=0.01, max_count=1000)
-    expected = {}
-    for c in range(4):
-        members = np.flatnonzero(labels == c)
-        for n, s in plain_soft_nms(intervals[members], scores[members], 0.4, 0.01):
-            expected[int(members[n])] = s
-    assert set(index.tolist()) == set(expected)
-    np.testing.assert_allclose(score, [expected[int(n)] for n in index])
-    assert (np.diff(score) <= 0).all()
-
-
-def test_soft_nms_of_nothing() -> None:
-    index, score = soft_nms(
-        np.zeros((0, 2)), np.zeros(0), np.zeros(0, int), sigma=0.5, min_score=0.1, max_count=5
-    )
-    assert len(index) == len(score) == 0
-
-
-def test_soft_nms_keeps_the_best_of_all_classes() -> None:
-    n = 50
-    intervals = np.stack([np.arange(n) * 10.0, np.arange(n) * 10.0 + 1], 1)
-    scores = np.linspace(0.1, 0.9, n)
-    index, _ = soft_nms(intervals, scores, np.arange(n) % 7, sigma=0.5, min_score=0.0, max_count=5)
-    assert index.tolist() == [49, 48, 47, 46, 45]
+        torch.testing.assert_close(same, final.action_scores)
 
 
 def test_detections_are_in_seconds_and_inside_the_video() -> None:
@@ -247,11 +160,7 @@ def test_detections_are_in_seconds_and_inside_the_video() -> None:
         points,
         TimeAxis(num_steps=2, start_sec=0.05, step_sec=0.2, duration_sec=10.0),
         ["a", "b"],
-        min_score=0.1,
-        max_candidates=10,
-        nms_sigma=0.5,
-        voting_tiou=None,
-        max_detections=10,
+        DecodeConfig(min_score=0.1),
     )
     assert [(d.label, round(d.score, 5)) for d in found] == [("b", 0.9), ("a", 0.2)]
     assert [found[0].start_sec, found[0].end_sec] == pytest.approx([0, 0.45])
@@ -262,59 +171,8 @@ def test_detections_are_in_seconds_and_inside_the_video() -> None:
 def test_nothing_above_the_threshold_gives_no_detections(voting_tiou: float | None) -> None:
     points = PointScores(torch.zeros(4, 2), torch.zeros(4, 2), torch.zeros(4))
     axis = TimeAxis(num_steps=4, start_sec=0.0, step_sec=1.0, duration_sec=4.0)
-    found = decode_video(
-        points,
-        axis,
-        ["a", "b"],
-        min_score=0.1,
-        max_candidates=5,
-        nms_sigma=0.5,
-        voting_tiou=voting_tiou,
-        max_detections=5,
-    )
-    assert found == []
-
-
-def test_vote_by_hand() -> None:
-    # [0, 4] meets itself (tIoU 1, score 0.8) and [0, 5] (tIoU 4/5, score 0.4): weights 0.8, 0.32
-    intervals = np.array([[0.0, 4.0], [0.0, 5.0], [3.0, 9.0]])
-    averaged = vote(
-        np.array([0]), intervals, np.array([0.8, 0.4, 0.9]), np.zeros(3, int), tiou_at_least=0.5
-    )
-    np.testing.assert_allclose(averaged, [[0.0, (0.8 * 4 + 0.32 * 5) / (0.8 + 0.32)]])
-
-
-def test_only_candidates_of_the_class_that_are_alike_enough_vote() -> None:
-    intervals = np.array([[0.0, 4.0], [0.0, 5.0], [0.0, 4.1]])
-    scores, labels = np.array([0.8, 0.4, 0.9]), np.array([0, 0, 1])
-    kept = np.array([2, 0])
-    averaged = vote(kept, intervals, scores, labels, tiou_at_least=0.81)
-    np.testing.assert_allclose(averaged, intervals[kept])
-
-
-def test_an_interval_without_length_is_left_as_it_is() -> None:
-    intervals = np.array([[3.0, 3.0], [3.0, 3.0], [0.0, 6.0]])
-    averaged = vote(
-        np.array([0, 2]), intervals, np.array([0.9, 0.8, 0.7]), np.zeros(3, int), tiou_at_least=0.5
-    )
-    np.testing.assert_allclose(averaged, intervals[[0, 2]])
-
-
-def test_voters_are_never_left_behind_and_their_order_does_not_matter() -> None:
-    rng = np.random.default_rng(0)
-    start = rng.uniform(0, 20, 200)
-    intervals = np.stack([start, start + rng.uniform(1, 20, 200)], 1)
-    scores, labels = rng.uniform(0.1, 1, 200), rng.integers(0, 3, 200)
-    kept = rng.choice(200, 30, replace=False)
-    averaged = vote(kept, intervals, scores, labels, tiou_at_least=0.6)
-    for (start_sec, end_sec), n in zip(averaged, kept, strict=True):
-        voters = intervals[(labels == labels[n]) & (tiou(intervals, intervals[n]) >= 0.6)]
-        assert voters[:, 0].min() - 1e-9 <= start_sec <= voters[:, 0].max() + 1e-9
-        assert voters[:, 1].min() - 1e-9 <= end_sec <= voters[:, 1].max() + 1e-9
-    order = rng.permutation(200)
-    place = np.argsort(order)
-    again = vote(place[kept], intervals[order], scores[order], labels[order], tiou_at_least=0.6)
-    np.testing.assert_allclose(again, averaged)
+    decode = DecodeConfig(min_score=0.1, voting_tiou=voting_tiou)
+    assert decode_video(points, axis, ["a", "b"], decode) == []
 
 
 def test_voting_moves_segments_and_leaves_scores_and_labels() -> None:
@@ -325,16 +183,7 @@ def test_voting_moves_segments_and_leaves_scores_and_labels() -> None:
     )
     axis = TimeAxis(num_steps=10, start_sec=0.0, step_sec=0.5, duration_sec=5.0)
     plain, voted = (
-        decode_video(
-            points,
-            axis,
-            ["a"],
-            min_score=0.1,
-            max_candidates=10,
-            nms_sigma=0.5,
-            voting_tiou=voting_tiou,
-            max_detections=10,
-        )
+        decode_video(points, axis, ["a"], DecodeConfig(min_score=0.1, voting_tiou=voting_tiou))
         for voting_tiou in (None, 0.5)
     )
     assert [(d.label, d.score) for d in plain] == [(d.label, d.score) for d in voted]

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from click.testing import CliRunner, Result
 from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.commands import demo
-from tsatal.config import load_config
+from tsatal.config import Config, load_config
 from tsatal.errors import InputError
 from tsatal.extract.settings import ExtractSettings
-from tsatal.formats.annotations import ActionnessCurve, Detection
+from tsatal.formats.annotations import ActionnessCurve, Detection, VideoDetections
 from tsatal.formats.features import FeatureFile, write_feature_file
-from tsatal.head.detector import Found, load_detector
+from tsatal.head.detector import load_detector
+from tsatal.head.run import RunData, load_run_description
 from tsatal.reports.detections import Seen, detections_csv
 
 SETTINGS = [
@@ -72,6 +73,18 @@ def test_actionness_is_high_in_actions_and_low_outside(toy: Path) -> None:
         inside |= (i.start_sec < t) & (t < i.end_sec)
     values = np.array(curve.values)
     assert len(values) == 60 and values[inside].mean() > 0.6 > 0.4 > values[~inside].mean()
+
+
+def test_a_description_is_read_once(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Path] = []
+
+    def counted(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Config, RunData]:
+        seen.append(run_dir)
+        return load_run_description(run_dir, changes)
+
+    monkeypatch.setattr("tsatal.head.detector.load_run_description", counted)
+    assert load_detector(toy, changes=["decode.nms_sigma=0.3"]).config.decode.nms_sigma == 0.3
+    assert seen == [toy]
 
 
 def test_rows_of_another_width_are_refused(toy: Path) -> None:
@@ -223,12 +236,15 @@ def test_the_line_about_a_video_names_its_best_in_the_order_of_time() -> None:
         Detection("c", 70.0, 71.0, 0.7),
         Detection("d", 0.0, 1.0, 0.6),
     ]
-    seen = Seen("v", 90.0, Found(found, ActionnessCurve(0.0, 1.0, ())))
+    seen = Seen("v", 90.0, VideoDetections(found, ActionnessCurve(0.0, 1.0, ())))
     assert seen.line() == (
         "v (90 s): 4 detections; best: a 1-2 (0.80), b 61.3-62 (0.90), c 70-71 (0.70)"
     )
     assert seen.only(min_score=0.65, top=2).found.detections == found[:2]
-    assert replace(seen, found=Found([], seen.found.actionness)).line() == "v (90 s): 0 detections"
+    assert (
+        replace(seen, found=VideoDetections([], seen.found.actionness)).line()
+        == "v (90 s): 0 detections"
+    )
 
 
 def test_a_table_quotes_what_would_break_it() -> None:

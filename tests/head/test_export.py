@@ -15,8 +15,8 @@ from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.formats.features import FeatureFile
-from tsatal.head.detector import export_head, load_detector
-from tsatal.head.export import INPUTS, OUTPUTS, Exportable, save_onnx
+from tsatal.head.detector import load_detector
+from tsatal.head.export import INPUTS, OUTPUTS, Exportable, export_head, save_onnx
 
 STEPS = 64
 
@@ -46,11 +46,7 @@ def padded(run: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 def exportable(run: Path) -> Exportable:
     detector = load_detector(run)
-    return Exportable(
-        detector.head,
-        softmax=detector.config.model.classes == "softmax",
-        class_agreement=detector.config.decode.class_agreement,
-    )
+    return Exportable(detector.head, class_agreement=detector.config.decode.class_agreement)
 
 
 @torch.no_grad()

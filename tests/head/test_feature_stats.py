@@ -1,4 +1,4 @@
-"""What videos differ in as a whole, and whether it tells their classes."""
+"""The size of features, what videos differ in as a whole, and whether it tells their classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
 from tsatal.head.dataset import LabelledVideo
-from tsatal.head.feature_stats import BetweenVideos, between_videos, class_shares, classes_told
+from tsatal.head.feature_stats import FeatureStats, classes_told, measure_features, time_shares
 
 Rows = dict[str, np.ndarray]
 
@@ -19,12 +19,21 @@ def labelled(file: FeatureFile, video_id: str, labels: list[int]) -> LabelledVid
     return LabelledVideo(video_id, file.time_axis(video_id), segments, np.array(labels, np.int64))
 
 
-def between(path: Path, rows: Rows, labels: list[list[int]], **options: int) -> BetweenVideos:
+def measured(path: Path, rows: Rows, labels: list[list[int]], **options: int) -> FeatureStats:
     videos = [VideoFeatures(v, {"rgb": r}, 0.1, 0.2, len(r) * 0.2) for v, r in rows.items()]
     write_feature_file(path, videos, provenance={})
     with FeatureFile(path) as file:
         known = [labelled(file, v, found) for v, found in zip(rows, labels, strict=True)]
-        return between_videos(file, known, ["rgb"], **options)
+        return measure_features(file, known, ["rgb"], **options)
+
+
+def test_scale_is_the_root_mean_square_of_videos_with_actions(tmp_path: Path) -> None:
+    rows = {"a": np.arange(300.0)[:, None], "b": np.full((5, 1), 1000.0), "c": np.zeros((5, 1))}
+    with_a_zero, zeros = [[0], [], [1]], [[], [], [1]]
+    square = np.mean(np.arange(300.0) ** 2)
+    stats = measured(tmp_path / "f.h5", rows, with_a_zero)
+    assert stats.scale == pytest.approx(np.sqrt(square / 2))  # a video counts as much as another
+    assert measured(tmp_path / "z.h5", rows, zeros).scale == 1
 
 
 @pytest.mark.parametrize("offset, share", [(0.0, 0.0), (1.0, 0.5), (100.0, 0.9999)])
@@ -35,27 +44,27 @@ def test_variance_between_videos_is_that_of_their_means(
     signs = {"a": 1, "b": -1, "c": 1, "d": -1}
     rows = {v: rng.normal(5, 1, (4000, 3)) + offset * sign for v, sign in signs.items()}
     none: list[list[int]] = [[]] * 4
-    assert between(tmp_path / "f.h5", rows, none).variance == pytest.approx(share, abs=0.01)
-    every_second = between(tmp_path / "some.h5", rows, none, max_videos=2)
-    assert every_second.variance == pytest.approx(0, abs=0.01)  # "a" and "c", which are alike
-    alone = between(tmp_path / "one.h5", {"a": rows["a"]}, [[]])
-    assert alone == BetweenVideos(0.0, 0.0)
+    assert measured(tmp_path / "f.h5", rows, none).between_videos == pytest.approx(share, abs=0.01)
+    every_second = measured(tmp_path / "some.h5", rows, none, max_videos=2)
+    assert every_second.between_videos == pytest.approx(0, abs=0.01)  # "a" and "c", which are alike
+    alone = measured(tmp_path / "one.h5", {"a": rows["a"]}, [[]])
+    assert (alone.between_videos, alone.classes_told) == (0.0, 0.0)
 
 
 def test_features_that_never_vary_have_no_variance_between_videos(tmp_path: Path) -> None:
     rows = {v: np.ones((5, 3)) for v in ("a", "b")}
-    assert between(tmp_path / "f.h5", rows, [[0], [1]]).variance == 0
+    assert measured(tmp_path / "f.h5", rows, [[0], [1]]).between_videos == 0
 
 
 def test_classes_are_told_where_videos_of_a_class_are_alike(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = {str(n): rng.normal(5.0 * (n % 3), 1, (200, 4)) for n in range(12)}
-    alike = between(tmp_path / "alike.h5", rows, [[n % 3] for n in range(12)])
-    assert alike.classes == pytest.approx(1)
-    mixed = between(tmp_path / "mixed.h5", rows, [[0, 1, 2]] * 12)
-    assert mixed.classes == 0
-    otherwise = between(tmp_path / "otherwise.h5", rows, [[n // 4] for n in range(12)])
-    assert otherwise.classes < 0.3
+    alike = measured(tmp_path / "alike.h5", rows, [[n % 3] for n in range(12)])
+    assert alike.classes_told == pytest.approx(1)
+    mixed = measured(tmp_path / "mixed.h5", rows, [[0, 1, 2]] * 12)
+    assert mixed.classes_told == 0
+    otherwise = measured(tmp_path / "otherwise.h5", rows, [[n // 4] for n in range(12)])
+    assert otherwise.classes_told < 0.3
 
 
 def test_classes_are_told_by_chance_where_means_know_nothing_of_them() -> None:
@@ -80,7 +89,7 @@ def test_nothing_is_told_where_there_is_nothing_to_tell(shares: np.ndarray) -> N
     assert classes_told(np.arange(6.0).reshape(3, 2), shares) == 0
 
 
-def test_class_shares_are_of_the_time_of_actions(tmp_path: Path) -> None:
+def test_time_shares_are_of_the_time_of_actions(tmp_path: Path) -> None:
     rows = {"a": np.zeros((50, 2))}
     write_feature_file(
         tmp_path / "f.h5",
@@ -91,6 +100,6 @@ def test_class_shares_are_of_the_time_of_actions(tmp_path: Path) -> None:
         axis = file.time_axis("a")
     segments = np.array([[0.0, 6.0], [10.0, 11.0], [20.0, 21.0]])
     video = LabelledVideo("a", axis, segments, np.array([2, 0, 0]))
-    assert class_shares(video, 4).tolist() == [0.25, 0, 0.75, 0]
+    assert time_shares(video, 4).tolist() == [0.25, 0, 0.75, 0]
     empty = LabelledVideo("a", axis, np.zeros((0, 2)), np.zeros(0, np.int64))
-    assert class_shares(empty, 4).tolist() == [0, 0, 0, 0]
+    assert time_shares(empty, 4).tolist() == [0, 0, 0, 0]

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tsatal import pipeline
 from tsatal.config import load_config
 from tsatal.errors import InputError
-from tsatal.head.log import TrainingLog, Watched, read_log
+from tsatal.head.log import TrainingLog, Validation, read_log
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_damaged_log_is_begun_anew(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="log.csv: damaged"):
         read_log(path)
     log = TrainingLog(tmp_path, from_step=5)
-    log.validation(6, 1, Watched(0.5))
+    log.validation(6, 1, Validation(0.5))
     log.close()
     assert [r["step"] for r in read_log(path)] == ["6"]
 
@@ -62,7 +62,7 @@ def test_a_folder_that_vanishes_is_raised_and_not_printed(
     log = TrainingLog(tmp_path / "run", from_step=0)
     shutil.rmtree(tmp_path / "run")
     with pytest.raises(OSError, match="No such file"):
-        log.validation(1, 1, Watched(0.5))
+        log.validation(1, 1, Validation(0.5))
     with contextlib.suppress(OSError):
         log.close()
     assert "Traceback" not in capfd.readouterr().err

@@ -1,8 +1,9 @@
-"""The loop: schedules in closed form, resuming bit for bit, checkpoints whole or not at all."""
+"""The loop: schedules in closed form, resuming bit for bit, stopping at what is not finite."""
 
 import csv
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tsatal.config import LossConfig, ModelConfig, OptimConfig
 from tsatal.errors import InputError
-from tsatal.head import loop as train
-from tsatal.head.dataset import Batch
-from tsatal.head.log import Watched, read_log
+from tsatal.formats.features import TimeAxis
+from tsatal.head import loop
+from tsatal.head.checkpoint import BEST, LAST, Progress, load_checkpoint
+from tsatal.head.dataset import Batch, LabelledVideo, Window
+from tsatal.head.log import Validation, read_log
 from tsatal.head.losses import HeadLoss
 from tsatal.head.model import TSATAL
 from tsatal.head.targets import Truth
 
 
 def test_learning_rate_warms_up_and_follows_half_a_cosine() -> None:
-    rates = [train.learning_rate(s, peak=2.0, warmup_steps=4, total_steps=20) for s in range(20)]
+    optim = OptimConfig(lr=2.0, warmup_share=0.2)
+    rates = [loop.learning_rate(s, total_steps=20, optim=optim) for s in range(20)]
     np.testing.assert_allclose(rates[:4], [0.5, 1.0, 1.5, 2.0])
     assert rates[4] == 2.0
     assert rates[12] == pytest.approx(1.0)  # half way down
@@ -29,13 +34,14 @@ def test_learning_rate_warms_up_and_follows_half_a_cosine() -> None:
 
 
 def test_no_warmup_and_one_step() -> None:
-    assert train.learning_rate(0, peak=1.0, warmup_steps=0, total_steps=1) == 1.0
+    optim = OptimConfig(lr=1.0, warmup_share=0.0)
+    assert loop.learning_rate(0, total_steps=1, optim=optim) == 1.0
 
 
 def test_average_forgets_the_initialisation_in_a_short_training() -> None:
     model = nn.Linear(1, 1, bias=False)
     nn.init.constant_(model.weight, 1000.0)
-    average = train.averaged(model, decay=0.999)
+    average = loop.averaged(model, decay=0.999)
     nn.init.constant_(model.weight, 1.0)
     average.update_parameters(model)  # the first update copies
     for _ in range(5):
@@ -45,7 +51,7 @@ def test_average_forgets_the_initialisation_in_a_short_training() -> None:
 
 def test_average_is_the_moving_average_by_hand() -> None:
     model = nn.Linear(1, 1, bias=False)
-    average = train.averaged(model, decay=0.999)
+    average = loop.averaged(model, decay=0.999)
     values = [3.0, 5.0, 8.0]
     for v in values:
         nn.init.constant_(model.weight, v)
@@ -59,7 +65,7 @@ def test_average_is_the_moving_average_by_hand() -> None:
 
 def test_biases_and_norms_do_not_decay() -> None:
     model = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3))
-    decayed, free = train.make_optimizer(model, lr=1e-3, weight_decay=0.1).param_groups
+    decayed, free = loop.make_optimizer(model, lr=1e-3, weight_decay=0.1).param_groups
     assert [p.shape for p in decayed["params"]] == [(3, 2, 1)] and decayed["weight_decay"] == 0.1
     assert len(free["params"]) == 3 and free["weight_decay"] == 0.0
 
@@ -109,31 +115,35 @@ class Criterion(nn.Module):
         return loss, {"square": square.detach()}
 
 
-def run(run_dir: Path, *, epochs: int = 4, resume: bool = False, **changes: Any) -> train.Progress:
+def run(run_dir: Path, *, resume: bool = False, **changes: Any) -> Progress:
+    """Train with these settings of `optim` and these other arguments of `fit`."""
     run_dir.mkdir(exist_ok=True)
     torch.manual_seed(99 if resume else 0)  # a resumed process starts from another state
-    options: dict[str, Any] = {
-        "model": Net(),
-        "batches_of": batches_of,
-        "steps_per_epoch": 3,
-        "criterion": Criterion(),
-        "validate": lambda model, drawn: Watched(0.5),
-        "run_dir": run_dir,
-        "epochs": epochs,
+    settings: dict[str, Any] = {
+        "epochs": 4,
         "lr": 1e-2,
-        "weight_decay": 0.01,
-        "warmup_share": 0.1,
-        "clip_norm": 1.0,
         "average_decay": 0.9,
-        "freeze_norms_after": 1.0,
         "half": False,
         "seed": 5,
         "log_every": 2,
         "validate_every": 2,
-        "resume": resume,
-        "device": torch.device("cpu"),
     }
-    return train.fit(**{**options, **changes})
+    options: dict[str, Any] = {
+        "model": Net(),
+        "batches_of": batches_of,
+        "criterion": Criterion(),
+        "validate": lambda model, drawn: Validation(0.5),
+    }
+    for name, value in changes.items():
+        (settings if name in OptimConfig.model_fields else options)[name] = value
+    return loop.fit(
+        **options,
+        steps_per_epoch=3,
+        run_dir=run_dir,
+        optim=OptimConfig(**settings),
+        resume=resume,
+        device=torch.device("cpu"),
+    )
 
 
 def stop_after(epoch: int) -> Callable[[int], Iterator[Batch]]:
@@ -167,7 +177,7 @@ def test_resumed_training_is_bit_for_bit_the_uninterrupted_one(
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", batches_of=stop_after(interrupted_in), freeze_norms_after=freeze)
     run(tmp_path / "cut", resume=True, freeze_norms_after=freeze)
-    whole, cut = (train.load_checkpoint(tmp_path / d / train.LAST) for d in ("whole", "cut"))
+    whole, cut = (load_checkpoint(tmp_path / d / LAST) for d in ("whole", "cut"))
     assert same(whole, cut)
     for name in ("step", "epoch", "loss", "validation_mAP"):
         columns = [
@@ -188,9 +198,9 @@ def test_norms_are_frozen_with_the_statistics_of_the_average(
         lambda norm, _: used.append((norm.training, norm.running_mean.clone()))
     )
 
-    def remember(average: nn.Module, drawn: bool) -> Watched:
+    def remember(average: nn.Module, drawn: bool) -> Validation:
         averages.append(average.get_buffer("layers.2.running_mean").clone())
-        return Watched(0.5)
+        return Validation(0.5)
 
     run(tmp_path, model=model, validate=remember, validate_every=1, freeze_norms_after=share)
     steps = 3
@@ -219,42 +229,28 @@ class Frames:
 
 
 def small_head() -> TSATAL:
-    return TSATAL(
-        width_in=4,
-        num_classes=2,
+    model = ModelConfig(
         width=8,
-        softmax=False,
+        classes="sigmoid",
         tsa="soft",
-        tsa_threshold=None,
         tsa_reach=4,
-        tpp=True,
-        pyramid_levels=1,
         dilations=(1, 2),
         levels=3,
         first_reach=2.0,
         early_depth=0,
-        final_depth=1,
         final_actionness=False,
         separable=True,
         input_dropout=0.2,
         channel_dropout=0.2,
-        own_norm=4,
-        reach_steps=2.0,
     )
+    return TSATAL(model, width_in=4, num_classes=2, half_length=2.0, own_norm=4)
 
 
 def running_loss() -> HeadLoss:
-    stages_and_terms = ("pre", "refined", "final", "classes", "boundary", "actionness")
-    return HeadLoss(
-        num_classes=2,
-        weights=dict.fromkeys(stages_and_terms, 1.0),
-        softmax=False,
-        gamma=2.0,
-        alpha=0.25,
-        centre_radius=1.5,
-        reach_overlap=1.5,
-        momentum=0.9,
+    loss = LossConfig(
+        focal_alpha=0.25, centre_radius=1.5, reach_overlap=1.5, positives_momentum=0.9
     )
+    return HeadLoss(loss, num_classes=2)
 
 
 def test_a_resumed_head_goes_on_with_the_running_number_of_positives(tmp_path: Path) -> None:
@@ -272,7 +268,7 @@ def test_a_resumed_head_goes_on_with_the_running_number_of_positives(tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         training(tmp_path / "cut", batches_of=cut_short)
     training(tmp_path / "cut", resume=True)
-    whole, cut = (train.load_checkpoint(tmp_path / d / train.LAST) for d in ("whole", "cut"))
+    whole, cut = (load_checkpoint(tmp_path / d / LAST) for d in ("whole", "cut"))
     assert same(whole, cut)
     assert (whole["training"]["criterion"]["positives"] > 1).all()
 
@@ -281,16 +277,16 @@ def test_dropout_is_a_function_of_the_seed_and_the_epoch() -> None:
     drawn = {}
     for seed, epoch in ((1, 0), (1, 1), (2, 0)):
         torch.randn(7)  # what was drawn before has no say
-        train.seed_epoch(seed, epoch)
+        loop.seed_epoch(seed, epoch)
         drawn[seed, epoch] = torch.rand(3)
-        train.seed_epoch(seed, epoch)
+        loop.seed_epoch(seed, epoch)
         assert torch.equal(torch.rand(3), drawn[seed, epoch])
     assert len({tuple(x.tolist()) for x in drawn.values()}) == 3
 
 
 def test_half_precision_leaves_weights_and_losses_single(tmp_path: Path) -> None:
     run(tmp_path, model=small_head(), criterion=running_loss(), batches_of=Frames(), half=True)
-    state = train.load_checkpoint(tmp_path / train.LAST)["training"]
+    state = load_checkpoint(tmp_path / LAST)["training"]
     floats = [x for x in state["model"].values() if x.is_floating_point()]
     assert {x.dtype for x in floats} == {torch.float32}
     assert all(x.isfinite().all() for x in floats)
@@ -333,66 +329,90 @@ def test_a_validation_may_come_before_the_first_log_line(tmp_path: Path, resume:
 
 def test_best_is_the_checkpoint_of_the_highest_validation(tmp_path: Path) -> None:
     scores = iter([0.3, 0.7, 0.5])
-    progress = run(tmp_path, epochs=6, validate=lambda model, drawn: Watched(next(scores)))
+    progress = run(tmp_path, epochs=6, validate=lambda model, drawn: Validation(next(scores)))
     assert (progress.best_map, progress.best_epoch) == (0.7, 4)
-    assert train.load_checkpoint(tmp_path / train.BEST)["progress"]["epoch"] == 4
-    assert train.load_checkpoint(tmp_path / train.LAST)["progress"]["epoch"] == 6
+    assert load_checkpoint(tmp_path / BEST)["progress"]["epoch"] == 4
+    assert load_checkpoint(tmp_path / LAST)["progress"]["epoch"] == 6
 
 
-def test_a_full_disk_leaves_the_previous_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Exploding(Criterion):
+    """Loses its mind at the fifth batch, the second of the second epoch.
+
+    which: "loss", whose parts stay finite; "square", a part and with it the loss; "gradient",
+    of a loss that is finite: the root of 0 has an infinite slope, and 0 times infinity is NaN.
+    """
+
+    calls = 0
+
+    def __init__(self, which: str) -> None:
+        super().__init__()
+        self.which = which
+
+    def forward(
+        self, output: Tensor, truth: Truth, *, num_steps: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self.calls += 1
+        loss, parts = super().forward(output, truth, num_steps=num_steps)
+        parts["other"] = torch.tensor(0.25)
+        if self.calls < 5:
+            return loss, parts
+        if self.which == "gradient":
+            return loss + (output * 0).square().sum().sqrt(), parts
+        if self.which == "square":
+            parts["square"] = parts["square"] * math.inf
+        return loss * math.nan, parts
+
+
+def named_batches(epoch: int) -> Iterator[Batch]:
+    for number, batch in enumerate(batches_of(epoch)):
+        axis = TimeAxis(num_steps=50, start_sec=0.0, step_sec=1.0, duration_sec=50.0)
+        empty = np.zeros((0, 2)), np.zeros(0, dtype=np.int64)
+        videos = [LabelledVideo(f"video {epoch}.{number}{x}", axis, *empty) for x in "ab"]
+        windows = (Window(videos[0], 7, 5), Window(videos[1], 0, 0))  # the second fills a place
+        yield replace(batch, windows=windows)
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        ("loss", r"the loss is nan at step 5 of epoch 2 \(square [\d.]+, other 0.25\)"),
+        ("square", r"the loss is nan at step 5 of epoch 2 \(square inf\)"),
+        ("gradient", r"the gradient is nan at step 5 of epoch 2 \(square [\d.]+, other 0.25\)"),
+    ],
+)
+def test_a_loss_or_gradient_that_is_not_finite_stops_and_keeps_the_last_epoch(
+    tmp_path: Path, which: str, said: str
 ) -> None:
-    path = tmp_path / train.LAST
-    train.save_atomically({"average": {}, "n": 1}, path)
-
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        train.save_atomically({"average": {}, "n": 2}, path)
-    assert train.load_checkpoint(path)["n"] == 1
-    assert list(tmp_path.iterdir()) == [path]
+    run(tmp_path, criterion=Exploding(which), batches_of=named_batches, epochs=1)
+    before = {name: (tmp_path / name).read_bytes() for name in (LAST, BEST)}
+    resumed = Exploding(which)
+    resumed.calls = 3
+    batch = r", in the batch of video 1.1a \(rows 7 to 11\); a lower optim.lr may help; "
+    kept = "the checkpoint of epoch 1 is left as it was"
+    with pytest.raises(InputError, match=f"^{said}{batch}{kept}$"):
+        run(tmp_path, criterion=resumed, batches_of=named_batches, resume=True)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
-def test_a_damaged_or_missing_checkpoint_is_one_clear_line(
-    tmp_path: Path, content: bytes | None
-) -> None:
-    if content is not None:
-        (tmp_path / "x.pt").write_bytes(content)
-    with pytest.raises(InputError, match="x.pt"):
-        train.load_checkpoint(tmp_path / "x.pt")
+def test_where_no_epoch_is_finished_nothing_is_saved(tmp_path: Path) -> None:
+    criterion = Exploding("loss")
+    criterion.calls = 2
+    with pytest.raises(InputError, match="at step 3 of epoch 1 .*; nothing was saved$"):
+        run(tmp_path, criterion=criterion)
+    assert not list(tmp_path.glob("*.pt"))
 
 
-def test_a_checkpoint_of_another_version_is_one_clear_line(tmp_path: Path) -> None:
-    model = nn.Linear(1, 1)
-    average, optimizer = (
-        train.averaged(model, decay=0.9),
-        train.make_optimizer(model, lr=1e-3, weight_decay=0.0),
-    )
-    old = {"average": {}, "training": {"model": model.state_dict()}, "progress": {}}
-    train.save_atomically(old, tmp_path / "last.pt")
-    with pytest.raises(InputError, match="criterion.*train anew"):
-        train.load_training(tmp_path / "last.pt", model, nn.Identity(), average, optimizer)
+def test_statistics_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
+    # The loss does not see them before validation: in training batch-norm uses the batch's own.
+    class Overflowing(Net):
+        def forward(self, features: Tensor, valid: Tensor) -> Tensor:
+            if self.get_buffer("layers.2.num_batches_tracked") == 5:
+                self.get_buffer("layers.2.running_var").fill_(math.inf)
+            return super().forward(features, valid)
 
-
-@pytest.mark.parametrize("name", ["exp_avg", "exp_avg_sq", "step"])
-def test_moments_of_other_shapes_are_refused_before_a_step_is_made(
-    tmp_path: Path, name: str
-) -> None:
-    run(tmp_path, epochs=1)
-    checkpoint = train.load_checkpoint(tmp_path / "last.pt")
-    checkpoint["training"]["optimizer"]["state"][0][name] = torch.zeros(7)
-    train.save_atomically(checkpoint, tmp_path / "last.pt")
-    with pytest.raises(InputError, match="last.pt: does not fit"):
-        run(tmp_path, epochs=2, resume=True)
-
-
-@pytest.mark.parametrize("progress", [None, {}, {"epoch": "x"}, [1, 2]])
-def test_progress_that_is_none_is_refused(tmp_path: Path, progress: object) -> None:
-    run(tmp_path, epochs=1)
-    checkpoint = train.load_checkpoint(tmp_path / "last.pt")
-    train.save_atomically({**checkpoint, "progress": progress}, tmp_path / "last.pt")
-    with pytest.raises(InputError, match="last.pt: does not fit"):
-        run(tmp_path, epochs=2, resume=True)
+    message = r"1 of 9 weights are not finite after epoch 2, the first: layers.2.running_var; .*"
+    with pytest.raises(InputError, match=message + "the checkpoint of epoch 1 is left as it was$"):
+        run(tmp_path, model=Overflowing())
+    saved = load_checkpoint(tmp_path / LAST)
+    assert saved["progress"]["epoch"] == 1
+    assert all(x.isfinite().all() for x in saved["average"].values())

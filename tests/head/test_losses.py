@@ -1,25 +1,18 @@
 """Eq. 5 and 6 by hand, what sums are divided by, and what a batch without actions gives."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from tsatal.config import LossConfig
 from tsatal.head import losses
 from tsatal.head.points import Points, level_points
 from tsatal.head.prediction import HeadOutput, Prediction
 from tsatal.head.targets import Truth, assign_points
-
-WEIGHTS = {
-    "pre": 1.0,
-    "refined": 1.0,
-    "final": 1.0,
-    "classes": 1.0,
-    "boundary": 1.0,
-    "actionness": 1.0,
-}
 
 
 def test_softmax_focal_loss_by_hand() -> None:
@@ -61,36 +54,40 @@ def test_diou_loss_by_hand() -> None:
     assert far.item() == pytest.approx(1 + (3 / 4) ** 2)
 
 
-def prediction(points: Points, valid: Tensor, *, actionness: bool = True) -> Prediction:
-    """Return random beliefs in two exclusive classes."""
+def prediction(
+    points: Points, valid: Tensor, *, actionness: bool = True, exclusive: bool = True
+) -> Prediction:
+    """Return random beliefs in two exclusive classes, or in three independent ones."""
     shape = valid.shape
     return Prediction(
         points,
         valid,
         torch.randn(*shape, 3, requires_grad=True),
+        exclusive,
         torch.rand(*shape, 2, requires_grad=True),
         torch.randn(shape, requires_grad=True) if actionness else None,
     )
 
 
-def example(steps: int = 6, *, levels: int = 1) -> HeadOutput:
+def example(steps: int = 6, *, levels: int = 1, exclusive: bool = True) -> HeadOutput:
     """Return the output for one sequence, whose final stage has several levels."""
     torch.manual_seed(0)
     fine, all_levels = level_points(steps), level_points(steps, levels=levels, first_reach=1.0)
     everywhere = torch.ones(1, steps, dtype=torch.bool)
     return HeadOutput(
-        prediction(fine, everywhere, actionness=False),
-        prediction(fine, everywhere),
-        prediction(all_levels, torch.ones(1, len(all_levels), dtype=torch.bool)),
+        prediction(fine, everywhere, actionness=False, exclusive=exclusive),
+        prediction(fine, everywhere, exclusive=exclusive),
+        prediction(all_levels, torch.ones(1, len(all_levels)).bool(), exclusive=exclusive),
     )
 
 
 def cut(p: Prediction, steps: int) -> Prediction:
-    """Return a prediction at one level without what lies behind so many steps."""
+    """Return a prediction at one level, without what lies after so many steps."""
     return Prediction(
         level_points(steps),
         p.valid[:, :steps],
         p.class_logits[:, :steps],
+        p.exclusive,
         p.distances[:, :steps],
         None if p.actionness_logits is None else p.actionness_logits[:, :steps],
     )
@@ -105,26 +102,16 @@ def action_of(covered: int) -> Truth:
     return Truth(torch.tensor([[[-0.4, covered - 0.6]]]), torch.tensor([[0]]))
 
 
-def head_loss(**changes: Any) -> losses.HeadLoss:
-    options: dict[str, Any] = {
-        "num_classes": 2,
-        "weights": WEIGHTS,
-        "softmax": True,
-        "gamma": 2.0,
-        "alpha": 0.5,
-        "centre_radius": None,
-        "reach_overlap": 1.0,
-        "momentum": 0.0,
-    }
-    return losses.HeadLoss(**{**options, **changes})
+def head_loss(*, num_classes: int = 2, **settings: Any) -> losses.HeadLoss:
+    return losses.HeadLoss(LossConfig(**settings), num_classes=num_classes)
 
 
-def sums_of(p: Prediction, truth: Truth, *, softmax: bool = True) -> dict[str, Tensor]:
-    classes = p.class_logits.shape[-1] - softmax
+def sums_of(p: Prediction, truth: Truth) -> dict[str, Tensor]:
+    classes = p.class_logits.shape[-1] - p.exclusive
     targets = assign_points(
         truth, p.points, num_steps=int(p.points.position[-1]) + 1, num_classes=classes
     )
-    return losses.stage_losses(p, targets, softmax=softmax, gamma=2.0, alpha=0.5)
+    return losses.stage_losses(p, targets, gamma=2.0, alpha=0.5)
 
 
 def test_losses_of_a_stage_are_sums_over_the_sequences() -> None:
@@ -134,6 +121,7 @@ def test_losses_of_a_stage_are_sums_over_the_sequences() -> None:
             together.points,
             together.valid[n : n + 1],
             together.class_logits[n : n + 1],
+            together.exclusive,
             together.distances[n : n + 1],
             together.actionness_logits[n : n + 1],  # type: ignore[index]
         )
@@ -151,7 +139,7 @@ def test_perfect_boundaries_cost_nothing_and_background_has_none() -> None:
     p = prediction(level_points(6), torch.ones(1, 6, dtype=torch.bool))
     position = p.points.position
     perfect = torch.stack([position - 0.5, 3.5 - position], -1)[None]
-    right = Prediction(p.points, p.valid, p.class_logits, perfect)
+    right = Prediction(p.points, p.valid, p.class_logits, p.exclusive, perfect)
     assert sums_of(right, ONE_ACTION)["boundary"].item() == pytest.approx(0, abs=1e-6)
     assert "actionness" not in sums_of(right, ONE_ACTION)
 
@@ -167,8 +155,9 @@ def test_every_stage_and_term_is_in_the_total() -> None:
 
 
 def test_a_term_counts_with_the_weights_of_its_stage_and_its_kind() -> None:
-    weights = dict(zip(WEIGHTS, [0.5, 2.0, 3.0, 5.0, 7.0, 11.0], strict=True))
-    total, parts = head_loss(weights=weights)(example(), ONE_ACTION, num_steps=6)
+    weights: dict[str, Any] = {"pre": 0.5, "refined": 2.0, "final": 3.0}
+    weights |= {"classes": 5.0, "boundary": 7.0, "actionness": 11.0}
+    total, parts = head_loss(**weights)(example(), ONE_ACTION, num_steps=6)
     expected = 0.0
     for name, value in parts.items():
         stage, term = name.split("_")
@@ -200,9 +189,9 @@ def test_every_stage_is_divided_by_the_number_of_its_own_points() -> None:
 
 
 def test_only_the_final_stage_is_sampled_at_the_centre() -> None:
-    criterion = head_loss(centre_radius=0.5)
-    criterion(example(), ONE_ACTION, num_steps=6)
-    assert criterion.positives.tolist() == [3, 3, 1]
+    criterion = head_loss(centre_radius=1.0)
+    criterion(example(), action_of(5), num_steps=6)
+    assert criterion.positives.tolist() == [5, 5, 3]  # the centre is step 2
 
 
 def test_levels_overlap_in_the_final_stage() -> None:
@@ -215,12 +204,7 @@ def test_levels_overlap_in_the_final_stage() -> None:
 def test_padding_adds_nothing_to_the_loss() -> None:
     output = example()
     valid = torch.tensor([[True, True, True, True, False, False]])
-    padded = HeadOutput(
-        *(
-            Prediction(p.points, valid, p.class_logits, p.distances, p.actionness_logits)
-            for p in output.stages().values()
-        )
-    )
+    padded = HeadOutput(*(replace(p, valid=valid) for p in output.stages().values()))
     alone = HeadOutput(*(cut(p, 4) for p in output.stages().values()))
     a, a_parts = head_loss()(padded, ONE_ACTION, num_steps=6)
     b, b_parts = head_loss()(alone, ONE_ACTION, num_steps=4)
@@ -230,13 +214,13 @@ def test_padding_adds_nothing_to_the_loss() -> None:
         torch.testing.assert_close(value, b_parts[name])
 
 
-@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("exclusive", [True, False])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_a_batch_without_actions_gives_a_finite_loss_and_gradient(
-    softmax: bool, momentum: float
+    exclusive: bool, momentum: float
 ) -> None:
-    output = example()
-    criterion = head_loss(num_classes=2 + (not softmax), softmax=softmax, momentum=momentum)
+    output = example(exclusive=exclusive)
+    criterion = head_loss(num_classes=2 if exclusive else 3, positives_momentum=momentum)
     total, parts = criterion(output, NO_ACTION, num_steps=6)
     total.backward()
     assert total.isfinite() and parts["final_boundary"] == 0
@@ -254,7 +238,7 @@ def test_without_momentum_every_batch_is_divided_by_its_own_number() -> None:
 
 
 def test_running_mean_of_positives_by_hand() -> None:
-    criterion, output = head_loss(momentum=0.9), example()
+    criterion, output = head_loss(positives_momentum=0.9), example()
     mean = 5.0  # the first batch is its own mean
     for covered in (5, 1, 3):
         mean = 0.9 * mean + 0.1 * covered
@@ -267,9 +251,11 @@ def test_running_mean_of_positives_by_hand() -> None:
 
 
 def test_running_mean_is_part_of_the_state() -> None:
-    criterion, restored = head_loss(momentum=0.9), head_loss(momentum=0.9)
+    criterion, restored = head_loss(positives_momentum=0.9), head_loss(positives_momentum=0.9)
     criterion(example(), action_of(5), num_steps=6)
     restored.load_state_dict(criterion.state_dict())
     a, b = (c(example(), action_of(2), num_steps=6)[0] for c in (criterion, restored))
     assert torch.equal(a, b)
-    assert not torch.equal(a, head_loss(momentum=0.9)(example(), action_of(2), num_steps=6)[0])
+    assert not torch.equal(
+        a, head_loss(positives_momentum=0.9)(example(), action_of(2), num_steps=6)[0]
+    )

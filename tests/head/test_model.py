@@ -7,36 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from tsatal.config import ModelConfig
 from tsatal.head.model import PRIOR, TSATAL, Branch, Heads
 from tsatal.head.points import level_points, level_sizes
 from tsatal.head.prediction import HeadOutput, Prediction
 
 
-def head(**changes: Any) -> TSATAL:
+def head(
+    *, width_in: int = 12, half_length: float = 6.0, own_norm: int = 0, **changes: Any
+) -> TSATAL:
     torch.manual_seed(0)
-    options: dict[str, Any] = {
-        "width_in": 12,
-        "num_classes": 3,
-        "width": 16,
-        "softmax": True,
-        "tsa": "hard",
-        "tsa_threshold": None,
-        "tsa_reach": None,
-        "tpp": True,
-        "pyramid_levels": 3,
-        "dilations": (1, 2, 4),
-        "levels": 1,
-        "first_reach": 4.0,
-        "early_depth": 1,
-        "final_depth": 1,
-        "final_actionness": True,
-        "separable": False,
-        "input_dropout": 0.0,
-        "channel_dropout": 0.0,
-        "own_norm": 0,
-        "reach_steps": 6.0,
-    }
-    return TSATAL(**{**options, **changes})
+    model = ModelConfig(**{"width": 16, "input_dropout": 0.0, **changes})
+    return TSATAL(
+        model, width_in=width_in, num_classes=3, half_length=half_length, own_norm=own_norm
+    )
 
 
 def mask(*lengths: int, steps: int | None = None) -> Tensor:
@@ -73,7 +57,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"tsa": "none", "tpp": False},
     {"levels": 4},
     {"levels": 4, "tpp": False, "final_actionness": False},
-    {"levels": 4, "softmax": False, "early_depth": 0, "final_depth": 2, "tsa_reach": 5},
+    {"levels": 4, "classes": "sigmoid", "early_depth": 0, "final_depth": 2, "tsa_reach": 5},
     {"levels": 4, "separable": True},
     {"separable": True},
     {"levels": 4, "own_norm": 8},
@@ -81,14 +65,14 @@ VARIANTS: list[dict[str, Any]] = [
 every_variant = pytest.mark.parametrize("changes", VARIANTS, ids=str)
 
 
-@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("classes", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("tsa, tpp", itertools.product(["hard", "soft", "none"], [True, False]))
 @pytest.mark.parametrize("steps", [1, 2, 9, 100])
 @pytest.mark.parametrize("levels", [1, 5])
 def test_every_switch_gives_the_same_shapes(
-    softmax: bool, tsa: str, tpp: bool, steps: int, levels: int
+    classes: str, tsa: str, tpp: bool, steps: int, levels: int
 ) -> None:
-    model = head(softmax=softmax, tsa=tsa, tpp=tpp, levels=levels).eval()
+    model = head(classes=classes, tsa=tsa, tpp=tpp, levels=levels).eval()
     out: HeadOutput = model(torch.randn(2, steps, 12), mask(steps, steps))
     assert set(out.stages()) == {
         *(["pre"] if tsa != "none" else []),
@@ -99,7 +83,8 @@ def test_every_switch_gives_the_same_shapes(
         points = sum(level_sizes(steps, levels if name == "final" else 1))
         assert len(prediction.points) == points
         assert prediction.valid.shape == (2, points) and prediction.valid.all()
-        assert prediction.class_logits.shape == (2, points, 3 + softmax)
+        assert prediction.exclusive == (classes == "softmax")
+        assert prediction.class_logits.shape == (2, points, 3 + prediction.exclusive)
         assert prediction.distances.shape == (2, points, 2)
         assert (prediction.distances > 0).all()
     assert out.final.actionness_logits is not None
@@ -141,7 +126,9 @@ def test_batched_with_padding_equals_alone(changes: dict[str, Any]) -> None:
                 )
             assert torch.equal(together[name].points.position[valid], stage.points.position)
             assert torch.equal(together[name].points.stride[valid], stage.points.stride)
-            assert torch.equal(together[name].points.reach[valid], stage.points.reach)
+            assert torch.equal(
+                together[name].points.regression_range[valid], stage.points.regression_range
+            )
 
 
 @pytest.mark.parametrize("levels", [1, 4])
@@ -222,19 +209,19 @@ def test_scale_of_the_features_does_not_matter_once_it_is_known(levels: int) -> 
     torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
-def test_distances_begin_at_the_typical_reach() -> None:
-    out = head(reach_steps=6.0).eval()(torch.zeros(1, 20, 12), mask(20))
+def test_distances_begin_at_the_typical_half_length() -> None:
+    out = head(half_length=6.0).eval()(torch.zeros(1, 20, 12), mask(20))
     torch.testing.assert_close(out.final.distances, torch.full((1, 20, 2), 6.0), rtol=0.2, atol=0)
 
 
-def test_distances_of_levels_begin_at_half_of_what_they_reach() -> None:
+def test_distances_of_levels_begin_at_half_of_their_range() -> None:
     out = head(levels=3, first_reach=5.0).eval()(torch.zeros(1, 20, 12), mask(20))
     expected = (out.final.points.stride * 2.5)[None, :, None].expand(1, -1, 2)
     torch.testing.assert_close(out.final.distances, expected, rtol=0.2, atol=0)
 
 
 def test_actions_begin_as_improbable_as_the_prior() -> None:
-    out = head(softmax=False, levels=3).eval()(torch.zeros(1, 20, 12), mask(20))
+    out = head(classes="sigmoid", levels=3).eval()(torch.zeros(1, 20, 12), mask(20))
     torch.testing.assert_close(
         out.final.class_logits.sigmoid(), torch.full((1, 35, 3), PRIOR), rtol=0.3, atol=0
     )
@@ -244,39 +231,31 @@ def test_depth_of_a_branch_is_how_far_it_sees() -> None:
     for depth in (0, 1, 3):
         torch.manual_seed(0)
         branch = Branch(4, 2, depth=depth, separable=False).eval()
-        x, y = torch.randn(1, 21, 4), torch.zeros(1, 21, 4)
-        y[0, 10] = 100
+        x, y = torch.randn(1, 4, 21), torch.zeros(1, 4, 21)
+        y[0, :, 10] = 100
         changed = (branch(x, mask(21)) != branch(x + y, mask(21)))[0].any(-1).nonzero().flatten()
         assert changed.tolist() == list(range(10 - depth, 11 + depth))
 
 
 def heads(levels: int) -> Heads:
     torch.manual_seed(0)
-    return Heads(
-        4,
-        num_logits=3,
-        softmax=True,
-        reach=2.0,
-        actionness=True,
-        depth=2,
-        separable=False,
-        levels=levels,
-    ).eval()
+    model = ModelConfig(width=4)
+    return Heads(model, 2, depth=2, distance=2.0, actionness=True, levels=levels).eval()
 
 
 def test_heads_on_rows_of_several_levels_equal_heads_on_every_level_alone() -> None:
-    module, points = heads(3), level_points(9, levels=3)
-    levels = [torch.randn(1, n, 4) for n in level_sizes(9, 3)]
-    gap = torch.zeros(1, 1, 4)
-    x = torch.cat([piece for level in levels for piece in (level, gap)], 1)
-    valid = (x != 0).any(-1)
-    together = module(x, valid, points, rows=valid[0].nonzero().flatten())
+    module, points = heads(3), level_points(9, levels=3, gap=1)
+    levels = [torch.randn(1, 4, n) for n in level_sizes(9, 3)]
+    gap = torch.zeros(1, 4, 1)
+    x = torch.cat([piece for level in levels for piece in (level, gap)], 2)
+    valid = (x != 0).any(1)
+    together = module(x, valid, points)
     first = 0
     for n, level in enumerate(levels):
-        alone = module.classes(level, torch.ones(level.shape[:2], dtype=torch.bool))
-        last = first + level.shape[1]
+        alone = module.classes(level, mask(level.shape[2]))
+        last = first + level.shape[2]
         torch.testing.assert_close(together.class_logits[:, first:last], alone)
-        where = module.boundary(level, torch.ones(level.shape[:2], dtype=torch.bool))
+        where = module.boundary(level, mask(level.shape[2]))
         torch.testing.assert_close(together.distances[:, first:last], where[..., :2].exp() * 2.0**n)
         first = last
 
@@ -284,7 +263,7 @@ def test_heads_on_rows_of_several_levels_equal_heads_on_every_level_alone() -> N
 @pytest.mark.parametrize("level", [0, 1, 11])
 def test_every_level_has_its_own_factor_for_distances(level: int) -> None:
     module, points = heads(12), level_points(5, levels=12)
-    x, valid = torch.randn(1, len(points), 4), torch.ones(1, len(points), dtype=torch.bool)
+    x, valid = torch.randn(1, 4, len(points)), mask(len(points))
     before = module(x, valid, points).distances
     assert module.log_scale is not None
     with torch.no_grad():
@@ -305,9 +284,9 @@ def test_dropped_channels_are_dropped_for_a_whole_sequence() -> None:
     model.embed.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     model(torch.ones(64, 5, 12), mask(*[5] * 64))
     [x] = seen
-    assert torch.equal(x, x[:, :1].expand_as(x))  # the same at every step
+    assert torch.equal(x, x[..., :1].expand_as(x))  # the same at every step
     assert set(x.unique().tolist()) == {0.0, 2.0}  # what is kept stands in for what is not
-    assert 0.4 < (x[:, 0] > 0).float().mean() < 0.6
+    assert 0.4 < (x[..., 0] > 0).float().mean() < 0.6
     model.eval()(torch.ones(1, 5, 12), mask(5))
     assert (seen[1] == 1).all()
 
@@ -320,6 +299,6 @@ def test_channels_normalised_by_themselves_do_not_see_what_a_whole_sequence_shar
     x = torch.randn(2, 60, 12)
     for shifted in (x, x + torch.randn(2, 1, 12) * 3):
         model(shifted, mask(60, 60))
-    change = (seen[0] - seen[1]).abs().mean((0, 1))
+    change = (seen[0] - seen[1]).abs().mean((0, 2))
     assert change[:6].mean() > 1  # normalised over the batch
     assert change[6:].max() < 0.2  # not 0: beyond the ends there are zeros, whatever is shared

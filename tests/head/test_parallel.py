@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tsatal.head import parallel
-from tsatal.head.loop import load_checkpoint
+from tsatal.head.checkpoint import load_checkpoint
 
 SETTINGS = {
     "model.width": "16",
@@ -64,9 +64,9 @@ def test_two_processes_train_like_one_with_the_same_batch(
 
 def test_alone_nothing_is_summed_or_awaited() -> None:
     x = torch.tensor([1.0, 2.0])
-    assert torch.equal(parallel.sum_over_processes(x), x)
-    assert parallel.of_first("a") == "a" and parallel.of_all("a") == ["a"]
-    assert (parallel.processes(), parallel.rank()) == (1, 0)
-    parallel.wait_for_all()
-    with parallel.joined(torch.device("cpu")) as device:
+    assert parallel.all_reduce(x).tolist() == [1.0, 2.0]
+    assert parallel.broadcast("a") == "a" and parallel.all_gather("a") == ["a"]
+    assert (parallel.world_size(), parallel.rank()) == (1, 0)
+    parallel.barrier()
+    with parallel.process_group(torch.device("cpu")) as device:
         assert device.type == "cpu"

@@ -1,16 +1,24 @@
 """How a prediction is read: intervals, probabilities, scores."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tsatal.head.points import level_points
-from tsatal.head.prediction import HeadOutput, Prediction, action_scores, class_probabilities
+from tsatal.head.prediction import HeadOutput, Prediction
 
 
 def prediction(distances: torch.Tensor, *, levels: int = 1) -> Prediction:
     points = level_points(3, levels=levels)
     valid = torch.ones(1, len(points), dtype=torch.bool)
-    return Prediction(points, valid, torch.zeros(1, len(points), 2), distances)
+    return Prediction(points, valid, torch.zeros(1, len(points), 2), True, distances)
+
+
+def beliefs(class_logits: torch.Tensor, *, exclusive: bool) -> Prediction:
+    points = level_points(class_logits.shape[1])
+    valid = torch.ones(class_logits.shape[:2], dtype=torch.bool)
+    return Prediction(points, valid, class_logits, exclusive, torch.ones(*valid.shape, 2))
 
 
 def test_intervals_surround_their_point() -> None:
@@ -31,20 +39,30 @@ def test_a_stage_that_is_switched_off_is_not_named() -> None:
     assert list(HeadOutput(p, p, p).stages()) == ["pre", "refined", "final"]
 
 
-@pytest.mark.parametrize("softmax", [True, False])
-def test_class_probabilities_sum_to_one(softmax: bool) -> None:
-    p = class_probabilities(torch.randn(2, 5, 4) * 4, softmax=softmax)
-    assert p.shape[-1] == (4 if softmax else 5)
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_class_probabilities_sum_to_one(exclusive: bool) -> None:
+    p = beliefs(torch.randn(2, 5, 4) * 4, exclusive=exclusive).probabilities
+    assert p.shape[-1] == (4 if exclusive else 5)
     torch.testing.assert_close(p.sum(-1), torch.ones(2, 5))
 
 
 def test_background_of_sigmoid_scores_is_what_the_best_action_leaves() -> None:
     # sigmoid(0) = 1/2, sigmoid(log 3) = 3/4: background 1/4, and all are divided by their sum 3/2
-    p = class_probabilities(torch.tensor([[[1.0, 3.0]]]).log(), softmax=False)
+    p = beliefs(torch.tensor([[[1.0, 3.0]]]).log(), exclusive=False).probabilities
     torch.testing.assert_close(p[0, 0], torch.tensor([0.25, 0.5, 0.75]) / 1.5)
 
 
 def test_action_scores_leave_background_out() -> None:
-    logits = torch.tensor([[2.0, 0.0, 1.0]])
-    torch.testing.assert_close(action_scores(logits, softmax=True), logits.softmax(-1)[:, 1:])
-    torch.testing.assert_close(action_scores(logits, softmax=False), logits.sigmoid())
+    logits = torch.tensor([[[2.0, 0.0, 1.0]]])
+    of_exclusive, of_independent = (
+        beliefs(logits, exclusive=exclusive).action_scores for exclusive in (True, False)
+    )
+    torch.testing.assert_close(of_exclusive, logits.softmax(-1)[..., 1:])
+    torch.testing.assert_close(of_independent, logits.sigmoid())
+
+
+def test_actionness_is_that_of_the_heads_before_tpp_where_there_are_some() -> None:
+    base, logits = prediction(torch.ones(1, 3, 2)), torch.tensor([[0.0, 1.0, -1.0]])
+    refined, final = (replace(base, actionness_logits=x) for x in (logits, 2 * logits))
+    assert torch.equal(HeadOutput(None, refined, final).actionness, logits.sigmoid())
+    assert torch.equal(HeadOutput(None, None, final).actionness, (2 * logits).sigmoid())

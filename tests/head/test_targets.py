@@ -45,7 +45,7 @@ def many(count: int, steps: int, *, seed: int = 0) -> Truth:
 
 
 def fits(distance: Tensor, points: Points) -> Tensor:
-    return (points.reach[:, 0] < distance) & (distance <= points.reach[:, 1])
+    return (points.regression_range[:, 0] < distance) & (distance <= points.regression_range[:, 1])
 
 
 def test_steps_inside_an_action_know_its_class_and_extent() -> None:
@@ -83,7 +83,7 @@ def test_an_action_between_two_steps_goes_to_the_nearest() -> None:
     assert t.intervals[4].tolist() == torch.tensor([4.1, 4.4]).tolist()
 
 
-def test_an_action_reaching_beyond_the_sequence_keeps_its_true_extent() -> None:
+def test_an_action_that_goes_on_outside_the_sequence_keeps_its_true_extent() -> None:
     t = assign((-5.0, 1.0, 1), (8.0, 30.0, 2))
     assert t.inside.nonzero().flatten().tolist() == [0, 1, 8, 9]
     assert t.intervals[0].tolist() == [-5, 1] and t.intervals[9].tolist() == [8, 30]
@@ -140,8 +140,8 @@ def test_levels_by_hand() -> None:
 
 
 def test_levels_that_overlap_by_hand() -> None:
-    # The same [20, 32]: level 0 now reaches 6 steps, which is how far both ends are from 26; level
-    # 1 reaches 12 and has every point; level 2 still begins behind 8.
+    # The same [20, 32]: level 0 now answers for 6 steps, which is how far both ends are from 26;
+    # level 1 for 12, and has every point; level 2 still begins after 8.
     points = level_points(64, levels=3, first_reach=4.0)
     t = assign((20.0, 32.0, 0), steps=64, levels=3, reach_overlap=1.5)
     got = list(zip(points.stride[t.inside], points.position[t.inside], strict=True))

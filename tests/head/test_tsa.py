@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tsatal.config import ModelConfig
 from tsatal.head import tsa
 
 
@@ -116,15 +117,26 @@ def trained(
 ) -> tsa.TemporalSelfAttention:
     """Return a module whose output layer has left its zero initialisation."""
     torch.manual_seed(0)
-    module = tsa.TemporalSelfAttention(width, soft=soft, threshold=threshold, reach=reach)
+    model = ModelConfig(
+        width=width, tsa="soft" if soft else "hard", tsa_threshold=threshold, tsa_reach=reach
+    )
+    module = tsa.TemporalSelfAttention(model)
     torch.nn.init.normal_(module.to_out.weight)
     return module
 
 
+def mixed(
+    module: tsa.TemporalSelfAttention, y: Tensor, valid: Tensor, p: Tensor, intervals: Tensor
+) -> Tensor:
+    """Return what the module makes of y, both (B, T, D) as `by_hand` has them."""
+    out = module(y.transpose(1, 2), valid, probabilities=p, intervals=intervals)
+    return out.transpose(1, 2)
+
+
 def test_refinement_begins_as_no_change() -> None:
     y, valid, p, intervals = inputs(6)
-    module = tsa.TemporalSelfAttention(8)
-    assert torch.equal(module(y, valid, probabilities=p, intervals=intervals), y)
+    module = tsa.TemporalSelfAttention(ModelConfig(width=8))
+    assert torch.equal(mixed(module, y, valid, p, intervals), y)
 
 
 def by_hand(
@@ -157,7 +169,7 @@ def test_module_computes_g_v_by_hand(soft: bool, threshold: float | None) -> Non
     module = trained(8, soft=soft, threshold=threshold)
     expected = by_hand(module, y, p, intervals, torch.ones(2, 6, 6, dtype=torch.bool))
     torch.testing.assert_close(
-        module(y, valid, probabilities=p, intervals=intervals), expected, atol=1e-5, rtol=1e-5
+        mixed(module, y, valid, p, intervals), expected, atol=1e-5, rtol=1e-5
     )
 
 
@@ -173,7 +185,7 @@ def test_within_reach_is_the_full_computation_with_a_band(
     module = trained(8, soft=soft, reach=reach)
     i = torch.arange(steps)
     band = (i[:, None] - i[None]).abs() <= reach
-    out = module(y, valid, probabilities=p, intervals=intervals)
+    out = mixed(module, y, valid, p, intervals)
     expected = by_hand(module, y, p, intervals, band & valid[:, None])
     torch.testing.assert_close(out[valid], expected[valid], atol=1e-5, rtol=1e-5)
     assert (out[~valid] == 0).all()
@@ -188,13 +200,13 @@ def test_within_reach_is_the_full_computation_with_a_band(
 def test_padding_changes_nothing(steps: int, reach: int | None) -> None:
     y, valid, p, intervals = inputs(steps)
     module = trained(8, reach=reach)
-    alone = module(y, valid, probabilities=p, intervals=intervals)
+    alone = mixed(module, y, valid, p, intervals)
     y, valid, p, intervals = (
         torch.cat([x, torch.zeros_like(x[:, :1]).expand(-1, 13, *x.shape[2:])], 1)
         for x in (y, valid, p, intervals)
     )
     p[:, steps:] = 0.25  # what the heads say at padding
-    padded = module(y, valid, probabilities=p, intervals=intervals)
+    padded = mixed(module, y, valid, p, intervals)
     torch.testing.assert_close(padded[:, :steps], alone, atol=1e-6, rtol=1e-6)
     assert padded[:, steps:].abs().max() == 0
 
@@ -204,14 +216,14 @@ def test_what_is_out_of_reach_is_not_felt() -> None:
     module = trained(8, reach=4)
     other = y.clone()
     other[:, 10] += 3
-    a, b = (module(x, valid, probabilities=p, intervals=intervals) for x in (y, other))
+    a, b = (mixed(module, x, valid, p, intervals) for x in (y, other))
     changed = ((a - b).abs().amax((0, 2)) > 0).nonzero().flatten()
     assert changed.min() >= 6 and changed.max() <= 14 and len(changed) > 1
 
 
 def test_blocks_and_what_is_around_them_by_hand() -> None:
     x = torch.arange(1.0, 6)[None, :, None]  # five steps in blocks of two
-    assert tsa.own_blocks(x, 2)[0, ..., 0].tolist() == [[1, 2], [3, 4], [5, 0]]
+    assert tsa.blocks(x, 2)[0, ..., 0].tolist() == [[1, 2], [3, 4], [5, 0]]
     assert tsa.blocks_around(x, 2)[0, ..., 0].tolist() == [
         [0, 0, 1, 2, 3, 4],
         [1, 2, 3, 4, 5, 0],
@@ -223,7 +235,7 @@ def test_a_video_of_background_keeps_its_features() -> None:
     y, valid, _, intervals = inputs(6)
     background = torch.tensor([1.0, 0, 0, 0]).expand(2, 6, 4)
     module = trained(8)
-    assert torch.equal(module(y, valid, probabilities=background, intervals=intervals), y)
+    assert torch.equal(mixed(module, y, valid, background, intervals), y)
 
 
 @pytest.mark.parametrize("soft", [False, True])
@@ -231,8 +243,8 @@ def test_order_of_steps_does_not_matter(soft: bool) -> None:
     y, valid, p, intervals = inputs(12)
     module = trained(8, soft=soft)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
-    out = module(y, valid, probabilities=p, intervals=intervals)
-    shuffled = module(y[:, order], valid, probabilities=p[:, order], intervals=intervals[:, order])
+    out = mixed(module, y, valid, p, intervals)
+    shuffled = mixed(module, y[:, order], valid, p[:, order], intervals[:, order])
     torch.testing.assert_close(shuffled, out[:, order], atol=1e-5, rtol=1e-5)
 
 
@@ -242,7 +254,7 @@ def test_soft_matrix_is_learned_through_and_the_hard_one_and_b_are_not() -> None
         logits = p.log().requires_grad_()
         where = intervals.clone().requires_grad_()
         module = trained(8, soft=soft)
-        out = module(y, valid, probabilities=logits.softmax(-1), intervals=where)
+        out = mixed(module, y, valid, logits.softmax(-1), where)
         out.square().sum().backward()
         assert where.grad is None
         assert (logits.grad is not None and bool(logits.grad.abs().max() > 0)) == soft

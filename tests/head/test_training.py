@@ -1,0 +1,71 @@
+"""The wiring of a training: videos are read once, and pictures are somebody else's to draw."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tsatal.config import load_config
+from tsatal.formats.annotations import AnnotatedVideo, Detection
+from tsatal.formats.features import FeatureFile
+from tsatal.formats.subsets import find_annotations, videos_in_subset
+from tsatal.head.run import build_head, describe
+from tsatal.head.training import Draw, train_head, validator
+
+CONFIG = load_config("paper", ["model.width=16", "data.window_steps=20", "optim.epochs=1"])
+
+
+def test_training_features_are_labelled_and_sampled_once(
+    tmp_path: Path, write_toy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: Counter[str] = Counter()
+    with FeatureFile(write_toy(tmp_path / "f.h5")) as file:
+        read = file.rows
+
+        def rows(video_id: str, streams: Sequence[str], *part: int) -> np.ndarray:
+            whole[video_id] += not part
+            return read(video_id, streams, *part)
+
+        monkeypatch.setattr(file, "rows", rows)
+        truth = find_annotations(file, None)
+        data, videos = describe(file, truth, CONFIG)
+        assert data.labels == videos.labels == ("jump", "run")
+        train_head(
+            file, truth, CONFIG, data, videos,
+            run_dir=tmp_path, device=torch.device("cpu"), resume=False,
+        )  # fmt: skip
+        trained = videos_in_subset(file, truth, "training")
+        validated = videos_in_subset(file, truth, "validation")
+    assert whole == dict.fromkeys([*trained, *validated], 1)
+
+
+def test_a_validation_draws_with_what_it_is_given(
+    tmp_path: Path, write_toy: Callable[..., Path]
+) -> None:
+    picture = np.zeros((2, 3, 3), np.uint8)
+
+    def draw(
+        video: AnnotatedVideo,
+        duration_sec: float,
+        detections: Sequence[Detection],
+        labels: Sequence[str],
+    ) -> np.ndarray:
+        assert video.instances and duration_sec == 30 and detections and len(labels) == 2
+        return picture
+
+    def pictures(draw: Draw | None, *, drawn: bool) -> list[str]:
+        device = torch.device("cpu")
+        measure = validator(file, videos, CONFIG, data, device=device, draw=draw)
+        result = measure(build_head(CONFIG, data), drawn)
+        assert all(p is picture for p in result.pictures.values())
+        return list(result.pictures)
+
+    with FeatureFile(write_toy(tmp_path / "f.h5")) as file:
+        truth = find_annotations(file, None)
+        data, _ = describe(file, truth, CONFIG)
+        videos = videos_in_subset(file, truth, "validation")
+        assert pictures(draw, drawn=True) == ["video_2", "video_5"]
+        assert pictures(draw, drawn=False) == pictures(None, drawn=True) == []
