@@ -7,7 +7,7 @@ functions, and no stage calls another. Every path may be a string.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +21,10 @@ from .config import Config, EvalConfig, load_config
 from .errors import InputError
 from .evaluation.average_precision import evaluate as measure_detections
 from .evaluation.matching import Measure
-from .extract.provenance import settings_of
 from .extract.backbones.device import choose_device
 from .extract.engine import ThisProcess
 from .extract.extractor import Summary, extract_videos
+from .extract.provenance import settings_of
 from .extract.ray_cluster import connect
 from .extract.settings import ExtractSettings
 from .extract.sources import assign_ids, find_videos
@@ -282,7 +282,9 @@ def evaluate_predictions(
     annotations: Pathlike,
     *,
     subset: str | None = None,
-    measure: Measure = Measure(),  # noqa: B008 (it is frozen)
+    protocol: str | None = None,
+    tious: Sequence[float] = (),
+    exclude: Sequence[str] = (),
     timelines: int | None = 8,
     out: Pathlike | None = None,
 ) -> Report:
@@ -291,7 +293,7 @@ def evaluate_predictions(
     Args:
         annotations: the ground truth.
         subset: found by its name where not given.
-        measure: protocol, tIoU thresholds, and videos to leave out.
+        protocol, tious, exclude: as `evaluation.matching.Measure` says where not given.
         timelines: how many videos to draw; None writes the page alone, without pictures.
         out: the folder for figures, pictures and the page; nothing is written where not given.
     Raises:
@@ -300,6 +302,7 @@ def evaluate_predictions(
     truth = load_annotations(annotations)
     subset = subset or subset_to_test(truth)
     found = load_predictions(predictions)
+    measure = Measure().changed(protocol=protocol, tious=tious, exclude=exclude)
     evaluation = measure_detections(truth.subset(subset), found, measure, subset=subset)
     if out is None:
         return Report(evaluation)
@@ -336,9 +339,11 @@ def report(
             f"{run}: has no {PREDICTIONS} to explain; write it with: tsatal evaluate {run}"
         )
     found, earlier = load_predictions(run / PREDICTIONS), load_metrics(run / METRICS)
-    path = data.annotations_for(features, annotations)
-    with FeatureFile(features or data.features) if path is None else nullcontext() as file:
-        truth = load_annotations(path) if file is None else find_annotations(file, None)
+    if path := data.annotations_for(features, annotations):
+        truth = load_annotations(path)
+    else:
+        with FeatureFile(features or data.features) as file:
+            truth = find_annotations(file, None)
     subset = subset or earlier.get("subset") or data.subsets.test
     videos = {k: v for k, v in truth.subset(subset).items() if k in found}
     if not videos:

@@ -38,6 +38,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tsatal import pipeline
 from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.evaluation.average_precision import evaluate
@@ -45,7 +46,6 @@ from tsatal.evaluation.matching import Measure
 from tsatal.formats.annotations import Annotations, Detection, load_predictions
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import choose_subsets, find_annotations
-from tsatal.pipeline import evaluate_run, train
 
 TRAIN, TEST = "training", "validation"
 PROTOCOL, TIOUS = "anet", (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -117,9 +117,9 @@ def measure(
         annotations, run = Path(scratch) / "annotations.json", Path(scratch) / "run"
         write_fold(find_annotations(file, None), folds[fold], annotations)
         started = time.monotonic()
-        train(features, config, run_dir=run, annotations=annotations)
+        pipeline.train(features, config, run=run, annotations=annotations)
         seconds = time.monotonic() - started
-        measured = evaluate_run(run, protocol=PROTOCOL, tious=TIOUS, exclude=(), timelines=0)
+        measured = pipeline.evaluate(run, protocol=PROTOCOL, tious=TIOUS, exclude=(), timelines=0)
         shutil.copyfile(run / "predictions.json", kept_file(keep, row, fold, seed))
     return Result(row, fold, seed, 100 * measured.evaluation.average_map, seconds)
 

@@ -6,7 +6,6 @@ looks the same in a still picture, so only a detector that uses time can tell th
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from ..formats.annotations import AnnotatedVideo, Instance, annotations_json
 from ..formats.atomic import write_text
 from .options import DEVICE, FOLDER
 
@@ -63,22 +63,17 @@ def write_demo_videos(
         OSError: this OpenCV cannot encode MPEG-4.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    database = {}
-    paths = []
+    videos, paths = [], []
     subsets = ["training"] * training + ["validation"] * validation
     for number, subset in enumerate(subsets):
         rng = np.random.default_rng([seed, number])
         actions = _schedule(duration_sec, rng)
         path = folder / f"{subset}_{number:02d}.mp4"
         _encode(path, actions, duration_sec, rng)
-        database[path.stem] = {
-            "subset": subset,
-            "duration": duration_sec,
-            "annotations": [{"label": a, "segment": [s, e]} for a, s, e in actions],
-        }
+        instances = tuple(Instance(*action) for action in actions)
+        videos.append(AnnotatedVideo(path.stem, subset, duration_sec, instances))
         paths.append(path)
-    text = json.dumps({"version": "tsatal demo", "database": database}, indent=1)
-    write_text(folder / "annotations.json", text)
+    write_text(folder / "annotations.json", annotations_json(videos))
     return paths
 
 

@@ -39,46 +39,35 @@ def command(
     runs: tuple[Path, ...],
     predictions: Path | None,
     annotations: Path | None,
-    subset: str | None,
-    protocol: str | None,
-    tious: tuple[float, ...],
-    exclude: tuple[str, ...],
     json_path: str | None,
     checkpoint: str,
     features: Path | None,
-    timelines: int,
     out: Path | None,
     changes: tuple[str, ...],
     device: str,
+    **common: Any,
 ) -> None:
     """Measure a run (the newest where none is named), or a file of detections.
 
     Several RUNS are measured alike and compared in one table.
     """
     from .. import pipeline
-    from ..evaluation.matching import Measure
     from ..head.run import newest_run
     from ..reports.comparison import comparison_table
 
-    common: dict[str, Any] = {"subset": subset, "timelines": timelines, "out": out}
     if predictions is not None:
         if runs or changes or annotations is None:
             raise click.UsageError("--predictions needs --annotations, and no RUN and no --set")
-        measure = Measure().changed(protocol=protocol, tious=tious, exclude=exclude)
-        reports = {
-            "": pipeline.evaluate_predictions(predictions, annotations, measure=measure, **common)
-        }
+        reports = {"": pipeline.evaluate_predictions(predictions, annotations, out=out, **common)}
     else:
         if len(runs) > 1 and out:
             raise click.UsageError("several runs are written into their own folders: no --out")
         reports = pipeline.evaluate_runs(
             runs or [newest_run()],
             annotations=annotations,
-            protocol=protocol,
-            tious=tious,
-            exclude=exclude,
             features=features,
             checkpoint=checkpoint,
+            out=out,
             device=device,
             changes=changes,
             **common,

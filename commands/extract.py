@@ -40,8 +40,7 @@ def command(videos: Path, out: Path, **options: Any) -> None:
     """
     from .. import pipeline
 
-    chosen = {name: options.pop(name) for name in ExtractSettings.model_fields if name in options}
-    finish(pipeline.extract(videos, out, ExtractSettings(**chosen), **options))
+    finish(pipeline.extract(videos, out, **options))
 
 
 def finish(summary: Summary) -> None:

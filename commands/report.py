@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,12 +24,9 @@ def command(
     run: Path | None,
     predictions: Path | None,
     annotations: Path | None,
-    subset: str | None,
-    protocol: str | None,
-    tious: tuple[float, ...],
-    exclude: tuple[str, ...],
     features: Path | None,
     out: Path | None,
+    **settings: Any,
 ) -> None:
     """Write a page that says why the mAP is what it is: report.html, and report.json.
 
@@ -36,21 +34,15 @@ def command(
     each kind of error costs, which instances are missed, the best and the worst videos.
     """
     from .. import pipeline
-    from ..evaluation.matching import Measure
 
     if predictions is None:
-        made = pipeline.report(
-            run, features=features, annotations=annotations, subset=subset, protocol=protocol,
-            tious=tious, exclude=exclude, out=out,
-        )  # fmt: skip
+        made = pipeline.report(run, features=features, annotations=annotations, out=out, **settings)
     elif run is not None or features is not None or annotations is None:
         raise click.UsageError("--predictions needs --annotations, and no RUN or --features")
     else:
-        measure = Measure().changed(protocol=protocol, tious=tious, exclude=exclude)
         made = pipeline.evaluate_predictions(
-            predictions, annotations, subset=subset, measure=measure, timelines=None,
-            out=out or predictions.parent,
-        )  # fmt: skip
+            predictions, annotations, timelines=None, out=out or predictions.parent, **settings
+        )
     click.echo(made.evaluation.headline)
     for path in made.written:
         click.echo(path)

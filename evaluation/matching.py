@@ -68,6 +68,14 @@ class Measure:
         object.__setattr__(self, "tious", tious)
         object.__setattr__(self, "exclude", tuple(self.exclude))
 
+    def changed(
+        self, *, protocol: str | None, tious: Sequence[float], exclude: Sequence[str]
+    ) -> Measure:
+        """Return the measure with what is given in place of its own; None and empty are not."""
+        return Measure(
+            protocol or self.protocol, tuple(tious) or self.tious, tuple(exclude) or self.exclude
+        )
+
     def reached(self, tious: np.ndarray) -> np.ndarray:
         """Return whether tIoUs (N,) are enough for a hit at each threshold, (K, N) bool."""
         thresholds = np.array(self.tious)[:, None]

@@ -232,6 +232,21 @@ def predictions_json(
     return json.dumps(whole)
 
 
+def annotations_json(videos: Iterable[AnnotatedVideo]) -> str:
+    """Return ground truth as ActivityNet-style JSON, which `parse_annotations` reads back."""
+    database = {
+        video.video_id: {
+            "subset": video.subset,
+            **({} if video.duration_sec is None else {"duration": video.duration_sec}),
+            "annotations": [
+                {"label": i.label, "segment": [i.start_sec, i.end_sec]} for i in video.instances
+            ],
+        }
+        for video in videos
+    }
+    return json.dumps({"database": database}, indent=1)
+
+
 def read_text(path: str | Path) -> str:
     """Return the text of a JSON file.
 

@@ -67,7 +67,7 @@ def choose_subsets(
     return Subsets(train, validation, test)
 
 
-def find_annotations(file: FeatureFile, path: Path | None) -> Annotations:
+def find_annotations(file: FeatureFile, path: str | Path | None) -> Annotations:
     """Return the annotations in `path`, or else those inside the feature file.
 
     Raises:

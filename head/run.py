@@ -71,7 +71,9 @@ class RunData:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    def annotations_for(self, features: Path | None, given: Path | None) -> Path | None:
+    def annotations_for(
+        self, features: str | Path | None, given: str | Path | None
+    ) -> str | Path | None:
         """Return the file of annotations; None for those inside the feature file.
 
         Args:
@@ -80,7 +82,7 @@ class RunData:
         """
         if given or features or self.annotations is None:
             return given
-        return Path(self.annotations)
+        return self.annotations
 
 
 @dataclass(frozen=True)

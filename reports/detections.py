@@ -70,7 +70,9 @@ class DetectedVideo:
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return a dictionary per detection: video, label, start_sec, end_sec, score."""
         return [
-            dict(zip(COLUMNS, (self.video_id, d.label, d.start_sec, d.end_sec, d.score), strict=True))
+            dict(
+                zip(COLUMNS, (self.video_id, d.label, d.start_sec, d.end_sec, d.score), strict=True)
+            )
             for d in self.detections
         ]
 

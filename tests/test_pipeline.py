@@ -35,12 +35,12 @@ def features(tmp_path_factory: pytest.TempPathFactory, write_toy: WriteToy) -> P
 
 def train(features: Path, run_dir: Path, *settings: str) -> Path:
     config = load_config("paper", [*SMALL, *settings])
-    return pipeline.train(features, config, run_dir=run_dir, device="cpu")
+    return pipeline.train(features, config, run=run_dir, device="cpu")
 
 
 def test_it_learns(features: Path, tmp_path: Path) -> None:
     run = train(features, tmp_path / "run", "optim.epochs=20", "optim.lr=0.005")
-    evaluation = pipeline.evaluate_run(run, device="cpu").evaluation
+    evaluation = pipeline.evaluate(run, device="cpu").evaluation
     assert evaluation.subset == "validation" and set(evaluation.per_class) == {"jump", "run"}
     assert evaluation.average_map > 0.9
 
@@ -52,7 +52,7 @@ def test_it_learns(features: Path, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_every_switch_trains_and_evaluates(features: Path, tmp_path: Path, setting: str) -> None:
     run = train(features, tmp_path / "run", setting)
-    assert 0 <= pipeline.evaluate_run(run, device="cpu").evaluation.average_map <= 1
+    assert 0 <= pipeline.evaluate(run, device="cpu").evaluation.average_map <= 1
 
 
 def test_streams_are_used_side_by_side(features: Path, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_folder_with_a_run_is_not_overwritten(features: Path, tmp_path: Path) 
 
 def test_what_evaluate_writes(features: Path, tmp_path: Path) -> None:
     run = train(features, tmp_path / "run")
-    measured = pipeline.evaluate_run(run, tious=(0.5,), timelines=1, device="cpu")
+    measured = pipeline.evaluate(run, tious=(0.5,), timelines=1, device="cpu")
     names = {p.name for p in measured.written}
     assert names == {
         "predictions.json", "metrics.json", "per_class_ap.png", "precision_recall.png", "timelines",
@@ -142,7 +142,7 @@ def test_predictions_of_a_run_measure_the_same_from_their_file(
     features: Path, tmp_path: Path
 ) -> None:
     run = train(features, tmp_path / "run")
-    of_run = pipeline.evaluate_run(run, device="cpu").evaluation
+    of_run = pipeline.evaluate(run, device="cpu").evaluation
     truth = tmp_path / "truth.json"
     with h5py.File(features) as file:
         truth.write_text(file["annotations"].asstr()[()])
@@ -163,7 +163,7 @@ def test_best_on_its_own_validation_subset_says_so(
     features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = train(features, tmp_path / "run")
-    pipeline.evaluate_run(run, checkpoint="best", timelines=0, device="cpu")
+    pipeline.evaluate(run, checkpoint="best", timelines=0, device="cpu")
     assert "flatters" in caplog.text
 
 
@@ -172,14 +172,14 @@ def test_features_made_otherwise_are_refused(
 ) -> None:
     run = train(features, tmp_path / "run", "data.streams=[rgb]")
     other = write_toy(tmp_path / "other.h5")
-    assert pipeline.evaluate_run(run, features=other, device="cpu")
+    assert pipeline.evaluate(run, features=other, device="cpu")
     with h5py.File(other, "a") as file:
         file.attrs["provenance"] = json.dumps({"extractor": "toy", "fps": 25})
     with pytest.raises(InputError, match="fps 25, the run was trained on fps None"):
-        pipeline.evaluate_run(run, features=other, device="cpu")
+        pipeline.evaluate(run, features=other, device="cpu")
     wide = write_toy(tmp_path / "wide.h5", width=9)
     with pytest.raises(InputError, match="9 wide, the run needs 8"):
-        pipeline.evaluate_run(run, features=wide, device="cpu")
+        pipeline.evaluate(run, features=wide, device="cpu")
 
 
 def test_wrong_subsets_list_what_there_is(features: Path, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_wrong_subsets_list_what_there_is(features: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "a").exists()
     run = train(features, tmp_path / "b")
     with pytest.raises(InputError, match=r"no video is in subset 'tset'; there are: training \(4"):
-        pipeline.evaluate_run(run, subset="tset", device="cpu")
+        pipeline.evaluate(run, subset="tset", device="cpu")
 
 
 def test_annotated_videos_without_features_are_counted(
@@ -200,7 +200,7 @@ def test_annotated_videos_without_features_are_counted(
         del file["videos/video_0"], file["videos/video_5"]
     run = train(few, tmp_path / "run")
     assert "1 of 4 training videos have no features and are left out: video_0" in caplog.text
-    assert pipeline.evaluate_run(run, device="cpu").evaluation.num_videos == 1
+    assert pipeline.evaluate(run, device="cpu").evaluation.num_videos == 1
 
 
 def test_no_annotations_anywhere_says_where_they_go(features: Path, tmp_path: Path) -> None:
@@ -218,10 +218,8 @@ def test_a_run_keeps_the_annotations_that_it_was_given(features: Path, tmp_path:
     given = tmp_path / "given.json"
     given.write_text(own.replace('"jump"', '"leap"'))
     config = load_config("paper", SMALL)
-    run = pipeline.train(
-        features, config, run_dir=tmp_path / "run", annotations=given, device="cpu"
-    )
-    assert set(pipeline.evaluate_run(run, device="cpu").evaluation.per_class) == {"leap", "run"}
+    run = pipeline.train(features, config, run=tmp_path / "run", annotations=given, device="cpu")
+    assert set(pipeline.evaluate(run, device="cpu").evaluation.per_class) == {"leap", "run"}
     (run / "last.pt").unlink()
     pipeline.resume(run, device="cpu")
 
@@ -244,5 +242,5 @@ def test_training_says_how_much_is_normalised_within_each_video(
     for places, own in ((0.0, 0), (0.5, 8)):
         caplog.clear()
         features = write_toy(tmp_path / f"{places}.h5", places=places)
-        pipeline.train(features, config, run_dir=tmp_path / f"run-{places}")
+        pipeline.train(features, config, run=tmp_path / f"run-{places}")
         assert f": {own} of 16 channels are normalised within each video" in caplog.text

@@ -16,6 +16,7 @@ from tsatal.formats.annotations import (
     Detection,
     Instance,
     Problem,
+    annotations_json,
     class_labels,
     json_kind,
     load_actionness,
@@ -280,3 +281,12 @@ def test_json_that_would_break_what_reads_it_is_one_short_line(text: str, messag
     with pytest.raises(InputError, match=message) as error:
         parse_annotations(text, source="a.json")
     assert len(str(error.value)) < 200
+
+
+def test_annotations_are_written_as_they_are_read() -> None:
+    videos = [
+        AnnotatedVideo("v", "training", 10.0, (Instance("a", 0.5, 2.25), Instance("b", 1.0, 1.0))),
+        AnnotatedVideo("w", "test", None, ()),
+    ]
+    read = parse_annotations(annotations_json(videos), source="written")
+    assert list(read.videos.values()) == videos

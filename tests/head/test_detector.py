@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,11 @@ from tsatal.cli import main
 from tsatal.commands import demo
 from tsatal.config import Config, load_config
 from tsatal.errors import InputError
-from tsatal.extract.settings import ExtractSettings
-from tsatal.formats.annotations import ActionnessCurve, Detection, VideoDetections
+from tsatal.formats.annotations import ActionnessCurve, Detection
 from tsatal.formats.features import FeatureFile, write_feature_file
 from tsatal.head.detector import load_detector
 from tsatal.head.run import RunData, load_run_description
-from tsatal.reports.detections import Seen, detections_csv
+from tsatal.reports.detections import DetectedVideo, detections_csv
 
 SETTINGS = [
     "optim.epochs=25",
@@ -35,7 +35,7 @@ SETTINGS = [
 def toy(tmp_path_factory: pytest.TempPathFactory, write_toy: Callable[..., Path]) -> Path:
     folder = tmp_path_factory.mktemp("toy")
     features = write_toy(folder / "f.h5")
-    return pipeline.train(features, load_config("paper", SETTINGS), run_dir=folder / "run")
+    return pipeline.train(features, load_config("paper", SETTINGS), run=folder / "run")
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,16 @@ def on_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on features of encoded video; `videos` and `f.h5` lie beside it."""
     folder = tmp_path_factory.mktemp("video")
     demo.write_demo_videos(folder / "videos", training=2, validation=1, duration_sec=6.0, seed=0)
-    settings = ExtractSettings(weights="random", crop=32, resize=32, seed=3, device="cpu")
-    pipeline.extract(folder / "videos", folder / "f.h5", settings)
+    settings: dict[str, Any] = {
+        "weights": "random",
+        "crop": 32,
+        "resize": 32,
+        "seed": 3,
+        "device": "cpu",
+    }
+    pipeline.extract(folder / "videos", folder / "f.h5", **settings)
     config = load_config("paper", ["optim.epochs=1", "model.width=16", "data.window_steps=20"])
-    return pipeline.train(folder / "f.h5", config, run_dir=folder / "run")
+    return pipeline.train(folder / "f.h5", config, run=folder / "run")
 
 
 def tsatal(*arguments: object) -> Result:
@@ -54,7 +60,7 @@ def tsatal(*arguments: object) -> Result:
 
 
 def test_a_loaded_detector_finds_what_evaluation_found(toy: Path) -> None:
-    pipeline.evaluate_run(toy, timelines=0)
+    pipeline.evaluate(toy, timelines=0)
     results = json.loads((toy / "predictions.json").read_text())["results"]
     detector = load_detector(toy)
     with FeatureFile(toy.parent / "f.h5") as file:
@@ -142,10 +148,10 @@ def test_what_decoding_does_not_know_is_refused(toy: Path, setting: str, says: s
 def test_raw_video_is_extracted_as_the_run_was(on_video: Path, tmp_path: Path) -> None:
     """Crop, size and seed are those of the run, not the defaults, or the rows would differ."""
     videos = on_video.parent / "videos"
-    seen: list[Seen] = []
-    detected = pipeline.detect([videos], on_video, out=tmp_path, device="cpu", tell=seen.append)
+    told: list[DetectedVideo] = []
+    detected = pipeline.detect(videos, on_video, out=tmp_path, device="cpu", on_video=told.append)
     assert detected.extraction is not None and len(detected.extraction.done) == 3
-    assert {s.source for s in seen} == set(videos.glob("*.mp4"))
+    assert {v.source for v in told} == set(videos.glob("*.mp4"))
     with (
         FeatureFile(tmp_path / "features.h5") as ours,
         FeatureFile(on_video.parent / "f.h5") as theirs,
@@ -155,7 +161,7 @@ def test_raw_video_is_extracted_as_the_run_was(on_video: Path, tmp_path: Path) -
             np.testing.assert_array_equal(rows, theirs.rows(video_id, ("rgb",)))
     again = pipeline.detect([videos], on_video, out=tmp_path, device="cpu")
     assert again.extraction is not None and len(again.extraction.already) == 3
-    assert {k: s.found for k, s in again.seen.items()} == {s.video_id: s.found for s in seen}
+    assert dict(again) == {video.video_id: video for video in told} == dict(detected)
 
 
 def test_videos_are_in_their_order_whichever_was_extracted_before(
@@ -236,15 +242,11 @@ def test_the_line_about_a_video_names_its_best_in_the_order_of_time() -> None:
         Detection("c", 70.0, 71.0, 0.7),
         Detection("d", 0.0, 1.0, 0.6),
     ]
-    seen = Seen("v", 90.0, VideoDetections(found, ActionnessCurve(0.0, 1.0, ())))
-    assert seen.line() == (
+    video = DetectedVideo("v", 90.0, found, ActionnessCurve(0.0, 1.0, ()))
+    assert str(video) == (
         "v (90 s): 4 detections; best: a 1-2 (0.80), b 61.3-62 (0.90), c 70-71 (0.70)"
     )
-    assert seen.only(min_score=0.65, top=2).found.detections == found[:2]
-    assert (
-        replace(seen, found=VideoDetections([], seen.found.actionness)).line()
-        == "v (90 s): 0 detections"
-    )
+    assert str(replace(video, detections=[])) == "v (90 s): 0 detections"
 
 
 def test_a_table_quotes_what_would_break_it() -> None:

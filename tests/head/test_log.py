@@ -21,7 +21,7 @@ def board(
     folder = tmp_path_factory.mktemp("board")
     settings = ["optim.epochs=8", "optim.validate_every=1", "optim.log_every=1", "model.width=16"]
     features = write_toy(folder / "f.h5")
-    run = pipeline.train(features, load_config("paper", settings), run_dir=folder / "run")
+    run = pipeline.train(features, load_config("paper", settings), run=folder / "run")
     read = EventAccumulator(str(run), size_guidance={"images": 0, "scalars": 0})
     return read.Reload()
 

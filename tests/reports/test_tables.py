@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tsatal.evaluation.average_precision import evaluate
+from tsatal.evaluation.matching import Measure
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
 from tsatal.reports.tables import evaluation_table, text_table
 
@@ -21,7 +22,7 @@ def test_the_table_names_what_it_was_measured_on() -> None:
         "w": AnnotatedVideo("w", "test", 100.0, instances[:1]),
     }
     found = {"v": [Detection("A", 0, 10, 0.9), Detection("B", 20, 24, 0.9)]}
-    evaluation = evaluate(videos, found, protocol="thumos14", tious=[0.1 + 0.2, 0.5], subset="test")
+    evaluation = evaluate(videos, found, Measure("thumos14", (0.1 + 0.2, 0.5)), subset="test")
     assert evaluation_table(evaluation).splitlines() == [
         "thumos14 protocol, subset 'test': 2 videos, 3 instances of 2 classes",
         "average precision in % at tIoU thresholds",
