@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel
 
 from ..config import OptimConfig
@@ -64,9 +65,7 @@ def fit(
     if progress.epoch >= optim.epochs:
         logger.info("all %d epochs are done; there is nothing to go on with", optim.epochs)
         return progress
-    wrapped = model
-    if world_size() > 1:  # gradients are averaged over processes; buffers agree by themselves
-        wrapped = DistributedDataParallel(model, broadcast_buffers=False)
+    wrapped = DistributedDataParallel(model, broadcast_buffers=False) if world_size() > 1 else model
     log = TrainingLog(run_dir, from_step=progress.step) if rank() == 0 else None
 
     for epoch in range(progress.epoch, optim.epochs):
@@ -85,25 +84,22 @@ def fit(
             loss.backward()
             # Nothing that is not finite may get into the weights, or the average, or a file.
             values = mean_over_processes({"loss": loss.detach(), **parts})
-            norm = nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm)
-            values["grad_norm"] = float(norm)
+            values["grad_norm"] = float(clip_grad_norm_(model.parameters(), optim.clip_norm))
             check_values(values, windows=batch.windows, epoch=epoch, step=progress.step)
             optimizer.step()
             average.update_parameters(model)
             progress.step += 1
             if log and (progress.step % optim.log_every == 0 or progress.step == total_steps):
                 log.training(progress.step, epoch + 1, {**values, "lr": rate})
-
         # The average is what detects, so it is what is checked, validated and saved.
         check_weights(average.module, epoch=epoch)
-        progress.epoch = epoch + 1
-        last = progress.epoch == optim.epochs
-        if validate is not None and (last or progress.epoch % optim.validate_every == 0):
-            result = validate(average.module, last or is_first_in_quarter(progress.epoch, optim))
+        progress.epoch = done = epoch + 1
+        if validate and (done % optim.validate_every == 0 or done == optim.epochs):
+            result = validate(average.module, is_first_in_quarter(done, optim))
             if log:
-                log.validation(progress.step, progress.epoch, result)
+                log.validation(progress.step, done, result)
             if result.mean_ap > progress.best_map:
-                progress.best_map, progress.best_epoch = result.mean_ap, progress.epoch
+                progress.best_map, progress.best_epoch = result.mean_ap, done
         if log:
             state.save(run_dir, progress)
     if log:
@@ -179,7 +175,10 @@ def freeze_norms_when_due(
 
 
 def is_first_in_quarter(epoch: int, optim: OptimConfig) -> bool:
-    """Return whether the validation after so many epochs is the first in a quarter of them."""
+    """Return whether the validation after so many epochs is the first in its quarter of them.
+
+    The last one always is: it comes when the fourth quarter is over.
+    """
     return 4 * epoch // optim.epochs > 4 * (epoch - optim.validate_every) // optim.epochs
 
 

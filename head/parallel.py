@@ -1,7 +1,8 @@
 """Several processes that train as one (`torchrun --nproc-per-node N -m tsatal train ...`).
 
 Each process takes its share of every batch on a device of its own; gradients, batch-norm statistics
-and the counts that losses are divided by are those of the whole batch. Only rank 0 writes files.
+and the counts that losses are divided by are those of the whole batch, so buffers agree by
+themselves. Only rank 0 writes files.
 The functions are named after those of `torch.distributed`; a process alone needs none of it.
 """
 
