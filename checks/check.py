@@ -10,11 +10,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
-
 from ..errors import InputError
 from ..formats.annotations import Annotations, class_labels, read_text
-from ..formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
+from ..formats.features import FeatureFile, TimeAxis, looks_like_features
 from ..formats.subsets import Subsets
 from .findings import NOTE, Case, Finding, Report, collect
 from .rows import check_ids, check_rows, check_times, usable_axes
@@ -41,8 +39,7 @@ def check_file(
         InputError: the file is neither, or cannot be opened.
     """
     named = named or Subsets("", "", "")
-    hdf5 = path.is_file() and h5py.is_hdf5(path)
-    if path.suffix.lower() not in FEATURE_SUFFIXES and not hdf5:
+    if not looks_like_features(path):
         if annotations:
             raise InputError(f"{path}: not a feature file; --annotations goes with one")
         truth, cases = _read(read_text(path), str(path), exclude)

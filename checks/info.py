@@ -23,14 +23,14 @@ from ..formats.annotations import (
     load_predictions,
     read_text,
 )
-from ..formats.features import FEATURE_SUFFIXES, FeatureFile
+from ..formats.features import FeatureFile, looks_like_features
 from .rows import usable_axes
 from .truth import actions, read_leniently
 
 if TYPE_CHECKING:
     from ..config import Config
 
-HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK"  # what feature files and checkpoints begin with
+ZIP = b"PK"  # what checkpoints begin with
 MAX_IN_LINE = 4  # members told in one line
 MAX_LISTED = 12  # items of a list in the text; the rest are counted
 DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
@@ -47,12 +47,12 @@ def describe(path: Path) -> dict[str, Any]:
         return describe_run(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
-    with path.open("rb") as file:
-        start = file.read(len(HDF5))
-    if start == HDF5 or path.suffix.lower() in FEATURE_SUFFIXES:
+    if looks_like_features(path):
         with FeatureFile(path) as features:
             return describe_features(features)
-    if start.startswith(ZIP) or path.suffix == ".pt":
+    with path.open("rb") as file:
+        zipped = file.read(len(ZIP)) == ZIP
+    if zipped or path.suffix == ".pt":
         return {"file": str(path), "kind": "checkpoint", **describe_checkpoint(path)}
     return _describe_json(path)
 

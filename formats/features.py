@@ -249,6 +249,11 @@ class FeatureFile:
             raise InputError(f"{self.path}: {what}: damaged ({said:.200})") from None
 
 
+def looks_like_features(path: Path) -> bool:
+    """Return whether a file is HDF5, by its ending or by its first bytes."""
+    return path.suffix.lower() in FEATURE_SUFFIXES or (path.is_file() and h5py.is_hdf5(path))
+
+
 def write_feature_file(
     path: str | Path,
     videos: Iterable[VideoFeatures],

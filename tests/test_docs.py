@@ -145,5 +145,5 @@ def test_the_code_in_api_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.M
     code = "\n".join(blocks(ROOT / "docs" / "api.md", "python"))
     names: dict[str, object] = {}
     exec(code, names)
-    assert (tmp_path / "runs" / "first" / "last.pt").exists()
+    assert (tmp_path / str(names["run"]) / "last.pt").exists()
     assert names["evaluation"] and isinstance(names["actionness"], tuple)

@@ -12,6 +12,7 @@ import pytest
 from tsatal.errors import InputError
 from tsatal.formats.annotations import (
     ActionnessCurve,
+    AnnotatedVideo,
     Annotations,
     Detection,
     Instance,
