@@ -146,10 +146,7 @@ def _duplicates(video: AnnotatedVideo) -> Iterator[Case]:
 
 
 def _near(instances: Iterable[Instance]) -> Iterator[tuple[Instance, Instance]]:
-    """Yield the pairs of different instances that cover nearly the same time.
-
-    In plain numbers: `segments` would bring torch, which takes longer to import than all this.
-    """
+    """Yield the pairs of different instances that cover nearly the same time."""
     ordered = sorted(instances, key=lambda i: i.start_sec)
     for n, a in enumerate(ordered):
         for b in ordered[n + 1 :]:

@@ -7,14 +7,13 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ..formats.annotations import AnnotatedVideo, Detection
-from .matching import ANET, Matches, Measure, match
+from .matching import ANET, Matches, Measure, Predictions, Videos, match
 from .matching import quantity as quantity
 from .matching import threshold_name as threshold_name
 
@@ -80,8 +79,8 @@ class Evaluation:
 
 
 def evaluate(
-    videos: Mapping[str, AnnotatedVideo],
-    predictions: Mapping[str, Sequence[Detection]],
+    videos: Videos,
+    predictions: Predictions,
     measure: Measure = Measure(),  # noqa: B008 (frozen)
     *,
     subset: str,

@@ -137,7 +137,14 @@ class Diagnosis:
             "instances": fates(self.fate[k]),
             "traits": {trait.name: self._buckets_at(k, trait) for trait in self.traits},
             "per_class": {
-                label: self._class_at(k, c) for c, label in enumerate(self.matches.labels)
+                label: {
+                    "AP": float(self.ap[k, c]),
+                    "instances": int(self.matches.instances_per_class[c]),
+                    "found": int(self.found_per_class[k, c]),
+                    "detections": _counts(self.tally[k, c, :MULTIPLES].sum(axis=0)),
+                    "gain": _by_kind(self.ap_without[:, k, c] - self.ap[k, c]),
+                }
+                for c, label in enumerate(self.matches.labels)
             },
         }
 
@@ -152,15 +159,6 @@ class Diagnosis:
             }
             for bucket in trait.buckets
         ]
-
-    def _class_at(self, k: int, c: int) -> dict[str, Any]:
-        return {
-            "AP": float(self.ap[k, c]),
-            "instances": int(self.matches.instances_per_class[c]),
-            "found": int(self.found_per_class[k, c]),
-            "detections": _counts(self.tally[k, c, :MULTIPLES].sum(axis=0)),
-            "gain": _by_kind(self.ap_without[:, k, c] - self.ap[k, c]),
-        }
 
 
 def diagnose(matches: Matches) -> Diagnosis:

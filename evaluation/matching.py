@@ -15,6 +15,7 @@ detections within a video), and of equal tIoUs the first in that order wins.
 from __future__ import annotations
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ THUMOS14 = "thumos14"
 PROTOCOLS = (ANET, THUMOS14)
 THUMOS14_TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+
+Videos = Mapping[str, AnnotatedVideo]
+Predictions = Mapping[str, Sequence[Detection]]
 
 MAX_LABELS_NAMED = 5  # in a note; the rest are counted
 FAR = 1e12  # seconds; instants beyond are not told apart where pairs are looked for
@@ -103,9 +107,8 @@ class Entries:
 
     def __getitem__(self, chosen: np.ndarray) -> Entries:
         """Return the entries at these indices, (n,) int, or where True, (N,) bool."""
-        return Entries(
-            self.video[chosen], self.label[chosen], self.segment[chosen], self.place[chosen]
-        )
+        columns = (self.video, self.label, self.segment, self.place)
+        return Entries(*(column[chosen] for column in columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +127,8 @@ class Matches:
     notes: a line each: what was left out, and what a reader of the figures should know.
     """
 
-    videos: Mapping[str, AnnotatedVideo]
-    predictions: Mapping[str, Sequence[Detection]]
+    videos: Videos
+    predictions: Predictions
     measure: Measure
     subset: str
     labels: tuple[str, ...]
@@ -170,13 +173,7 @@ class Matches:
         return _members(self.detections.video, len(self.videos))
 
 
-def match(
-    videos: Mapping[str, AnnotatedVideo],
-    predictions: Mapping[str, Sequence[Detection]],
-    measure: Measure,
-    *,
-    subset: str,
-) -> Matches:
+def match(videos: Videos, predictions: Predictions, measure: Measure, *, subset: str) -> Matches:
     """Return the matches of detections with the instances of their class and video.
 
     Detections outside `videos`, and those of labels without ground truth, are left out with a note.
@@ -189,8 +186,9 @@ def match(
         InputError: an excluded id that is not in the subset, no ground truth at all, or a
             detection that is not finite.
     """
-    _check_excluded(measure.exclude, videos, subset)
-    kept = {k: v for k, v in videos.items() if k not in set(measure.exclude)}
+    excluded = set(measure.exclude)
+    _check_excluded(excluded, videos, subset)
+    kept = {k: v for k, v in videos.items() if k not in excluded}
     labels = class_labels(kept.values())
     if not labels:
         raise InputError(
@@ -205,11 +203,13 @@ def match(
     found = _entries(predictions, kept, labels)
     every = [d for each in predictions.values() for d in each]
     score = _column(every, "score")
-    _check_finite(predictions, every, found.segment, score)
+    _check_finite(predictions, found.segment, score)
     usable = np.flatnonzero((found.video >= 0) & (found.label >= 0))
     ranked = usable[np.argsort(-score[usable], kind="stable")]
     detections = found[ranked]
-    unknown = [every[n].label for n in np.flatnonzero((found.video >= 0) & (found.label < 0))]
+    unknown = np.flatnonzero((found.video >= 0) & (found.label < 0))
+    counts = Counter(every[n].label for n in unknown)
+    notes = _notes(videos, excluded, predictions, counts, nothing=not len(detections))
 
     matched = _match_classes(detections, instances, measure)
     touched = np.zeros(len(detections), dtype=bool)
@@ -227,7 +227,7 @@ def match(
         score=score[ranked],
         match=matched,
         neutral=(matched < 0) & touched,
-        notes=tuple(_notes(measure, videos, kept, predictions, Counter(unknown), len(detections))),
+        notes=tuple(notes),
     )
 
 
@@ -305,9 +305,8 @@ def _claims(choosers: np.ndarray, choices: np.ndarray) -> np.ndarray:
     rest = np.flatnonzero(~settled)
     taken: dict[int, int] = {}
     served = -1
-    for pair, chooser, choice in zip(
-        rest.tolist(), choosers[rest].tolist(), choices[rest].tolist(), strict=True
-    ):
+    columns = (column.tolist() for column in (rest, choosers[rest], choices[rest]))
+    for pair, chooser, choice in zip(*columns, strict=True):
         if chooser != served and choice not in taken:
             taken[choice] = pair
             served = chooser
@@ -355,38 +354,30 @@ def _members(group: np.ndarray, number: int) -> tuple[np.ndarray, ...]:
     return tuple(np.split(np.argsort(group, kind="stable"), ends[:-1]))
 
 
-def _check_excluded(exclude: Collection[str], videos: Collection[str], subset: str) -> None:
-    for wrong in sorted(set(exclude) - set(videos)):
+def _check_excluded(excluded: set[str], videos: Collection[str], subset: str) -> None:
+    for wrong in sorted(excluded.difference(videos)):
         near = [k for k in videos if wrong in k]
         near = near or difflib.get_close_matches(wrong, list(videos), cutoff=0.4)
         hint = f"; the nearest: {', '.join(near[:3])}" if near else ""
         raise InputError(f"cannot exclude {wrong!r}: no such video in subset {subset!r}{hint}")
 
 
-def _check_finite(
-    predictions: Mapping[str, Sequence[Detection]],
-    every: Sequence[Detection],
-    segment: np.ndarray,
-    score: np.ndarray,
-) -> None:
+def _check_finite(predictions: Predictions, segment: np.ndarray, score: np.ndarray) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(segment[:, 0] + segment[:, 1] + score)
-    if not finite.all():
-        wrong = every[int(finite.argmin())]
-        video = next(k for k, found in predictions.items() if wrong in found)
-        raise InputError(f"{video}: times and score must be finite: {wrong}")
+        if np.isfinite(segment[:, 0] + segment[:, 1] + score).all():
+            return
+    for video, found in predictions.items():
+        for d in found:
+            if not math.isfinite(d.start_sec + d.end_sec + d.score):
+                raise InputError(f"{video}: times and score must be finite: {d}")
 
 
 def _notes(
-    measure: Measure,
-    videos: Collection[str],
-    kept: Collection[str],
-    predictions: Mapping[str, Sequence[Detection]],
-    unknown: Counter[str],
-    detections: int,
-) -> Iterator[str]:
-    if excluded := sorted(set(measure.exclude)):
-        yield f"{quantity(len(excluded), 'video')} excluded: {', '.join(excluded)}"
+    videos: Collection[str], excluded: set[str], predictions: Predictions, unknown: Counter[str],
+    *, nothing: bool,
+) -> Iterator[str]:  # fmt: skip
+    if excluded:
+        yield f"{quantity(len(excluded), 'video')} excluded: {', '.join(sorted(excluded))}"
     outside = {k: len(found) for k, found in predictions.items() if found and k not in videos}
     if outside:
         number = quantity(sum(outside.values()), "detection")
@@ -397,11 +388,12 @@ def _notes(
         more = [f"{len(unknown) - len(named)} more"] if len(unknown) > len(named) else []
         number = quantity(unknown.total(), "detection")
         yield f"{number} of labels without ground truth left out: {', '.join(named + more)}"
-    silent = sum(not predictions.get(k) for k in kept)
-    if not detections:
+    silent = sum(not predictions.get(k) for k in videos if k not in excluded)
+    if nothing:
         yield "no detections to evaluate: every average precision is 0"
     elif silent:
-        yield f"{silent} of {quantity(len(kept), 'video')} without detections; they count"
+        number = quantity(len(videos) - len(excluded), "video")
+        yield f"{silent} of {number} without detections; they count"
 
 
 def threshold_name(threshold: float) -> str:

@@ -9,7 +9,7 @@ at hand into five equal parts, and the bounds are part of a bucket's name.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,7 +19,8 @@ from .matching import Matches
 
 PARTS = 5  # buckets of length and coverage, where there are instances enough
 LEAST_IN_PART = 5  # instances a bucket should have on average
-NUMBERS = (1, 3, 8)  # upper bounds of the number of instances of a class in a video
+# Buckets of the number of instances of a class in a video: the least and the greatest number.
+NUMBERS = {"1": (1, 1), "2 to 3": (2, 3), "4 to 8": (4, 8), "9 or more": (9, math.inf)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +98,9 @@ def _parts(values: np.ndarray, unit: str) -> tuple[Bucket, ...]:
     shares = np.arange(1, number) / number
     quantiles = np.quantile(known, shares) if len(known) else ()
     cuts = sorted({float(f"{v:.2g}") for v in quantiles})
-    edges = [-math.inf, *cuts, math.inf]
     buckets = [
         Bucket(_between(low, high, unit), (values > low) & (values <= high))
-        for low, high in pairwise(edges)
+        for low, high in pairwise([-math.inf, *cuts, math.inf])
     ]
     return _filled([*buckets, Bucket("duration not known", np.isnan(values))])
 
@@ -110,15 +110,12 @@ def _numbers(matches: Matches) -> tuple[Bucket, ...]:
     group = instances.video * len(matches.labels) + instances.label
     _, inverse, sizes = np.unique(group, return_inverse=True, return_counts=True)
     number = sizes[inverse]
-    buckets = [
-        Bucket(f"{low + 1} to {high}" if high > low + 1 else str(high),
-               (number > low) & (number <= high))
-        for low, high in pairwise((0, *NUMBERS))
-    ]  # fmt: skip
-    return _filled([*buckets, Bucket(f"{NUMBERS[-1] + 1} or more", number > NUMBERS[-1])])
+    return _filled(
+        Bucket(name, (low <= number) & (number <= high)) for name, (low, high) in NUMBERS.items()
+    )
 
 
-def _filled(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
+def _filled(buckets: Iterable[Bucket]) -> tuple[Bucket, ...]:
     return tuple(b for b in buckets if b.members.any())
 
 
