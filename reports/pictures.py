@@ -12,7 +12,7 @@ import io
 import math
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,16 +102,12 @@ def timeline(
     bottom = max([top, *(bar.y for bar in below)]) + 1
     caption = _timeline_caption(duration_sec, truth, detections, len(above), below)
 
-    # The colours are those of all labels; the legend names those that are there.
-    present = {bar.action.label for bar in [*above, *below]}
-    unlisted = sorted(present - {*labels, AMBIGUOUS})
-    colours = {**class_colours([*labels, *unlisted]), AMBIGUOUS: MUTED}
-    named = {label: colours[label] for label in colours if label in present}
-    longest = max((len(shortened(label)) for label in named), default=0)
+    colours = present_colours(labels, {bar.action.label for bar in [*above, *below]})
+    longest = max((len(shortened(label)) for label in colours), default=0)
     columns = max(1, int(TIMELINE_WIDTH / (LETTER * (longest + 6))))
 
     strips = len(edges) - 1
-    inches = strips * (LANE * bottom + 1.6 * LINE) + LINE * (2 + math.ceil(len(named) / columns))
+    inches = strips * (LANE * bottom + 1.6 * LINE) + LINE * (2 + math.ceil(len(colours) / columns))
     figure, rows = _figure(video_id, caption, TIMELINE_WIDTH, inches, rows=strips)
     bands = {"truth": BAR / 2, "detected": top + BAR / 2} if truth else {"detected": BAR / 2}
     for axes, start, end in zip(rows, edges[:-1], edges[1:], strict=True):
@@ -123,7 +119,7 @@ def timeline(
         _draw_bars(axes, [*above, *below], colours)
     rows[-1].set_xlabel(clock_unit(extent), loc="left", fontsize=SMALL, color=MUTED)
     # The blank is for names that begin with "_", which matplotlib would leave out.
-    entries = [Patch(label=f" {plain(shortened(k))}", **_look(k, c)) for k, c in named.items()]
+    entries = [Patch(label=f" {plain(shortened(k))}", **_look(k, c)) for k, c in colours.items()]
     figure.legend(handles=entries, loc="outside lower left", ncols=columns, **LEGEND)
     return Picture(figure)
 
@@ -230,6 +226,17 @@ def class_colours(labels: Sequence[str]) -> dict[str, str]:
     """
     shades = [*HUES, *(mixed(hue, other, 0.45) for other in ("black", "white") for hue in HUES)]
     return {label: shades[k % len(shades)] for k, label in enumerate(labels)}
+
+
+def present_colours(labels: Sequence[str], present: Collection[str]) -> dict[str, str]:
+    """Return the colours of the labels that are present, Ambiguous last and grey.
+
+    Args:
+        labels: all classes of the data set; a present label that is not among them comes after.
+    """
+    unlisted = sorted({*present} - {*labels, AMBIGUOUS})
+    colours = {**class_colours([*labels, *unlisted]), AMBIGUOUS: MUTED}
+    return {label: colour for label, colour in colours.items() if label in present}
 
 
 def clock(seconds: float, extent_sec: float) -> str:

@@ -9,9 +9,10 @@ import base64
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -30,7 +31,7 @@ from ..formats.annotations import (
 from ..formats.atomic import write_text
 from .browser_copy import TYPES, obstacle, write_preview
 from .page import page
-from .pictures import MUTED, class_colours
+from .pictures import present_colours
 
 EMBED_BYTES = 50_000_000  # larger videos stay beside the page
 MAX_DETECTIONS = 2000  # more, and the page would answer slowly
@@ -81,11 +82,12 @@ def viewer_data(
     best = sorted(detections, key=lambda d: -d.score)[:MAX_DETECTIONS]
     actions: list[Detection | Instance] = [*best, *(truth or ())]
     last_sec = max((a.end_sec for a in actions), default=0.0)
+    colours = present_colours(labels, {a.label for a in actions})
     return {
         "video_id": video_id,
         "duration_sec": duration_sec or last_sec or 1.0,
         "extent_sec": max(duration_sec, last_sec) or 1.0,
-        "classes": _classes(labels, {a.label for a in actions}),
+        "classes": [{"label": label, "colour": c} for label, c in colours.items()],
         "detections": [asdict(d) for d in best],
         "left_out": len(detections) - len(best),
         "truth": None if truth is None else [asdict(i) for i in truth],
@@ -214,15 +216,6 @@ def _check_known(video_id: str, videos: Iterable[str], source: Path | None) -> N
         )
 
 
-def _classes(labels: Sequence[str], present: set[str]) -> list[dict[str, str]]:
-    """Return the labels that are present, sorted, with their colours."""
-    colours = class_colours([*labels, *sorted(present - {*labels, AMBIGUOUS})])
-    ordered = [label for label in colours if label in present]
-    if AMBIGUOUS in present:
-        ordered.append(AMBIGUOUS)
-    return [{"label": label, "colour": colours.get(label, MUTED)} for label in ordered]
-
-
 def _thinned(curve: ActionnessCurve) -> ActionnessCurve:
     """Return the curve in at most 4000 points, each the highest of those it stands for."""
     every = -(-len(curve.values) // MAX_CURVE_POINTS)
@@ -243,41 +236,38 @@ def _round_step(step: float) -> float:
 
 
 def _media(video: Path, out: Path, embed: bool | None) -> Media:
-    """Return what the page `out` plays for `video`, having written a copy where one is needed."""
+    """Return what the page `out` plays for `video`, after making a copy where one is needed."""
     large = video.stat().st_size > EMBED_BYTES
     try:
         why = obstacle(video)
         if not why and embed and large:
             why = "the video itself is too large to be there"
         if not why:
-            return _beside(video, out) if embed is False or large else _inside(video)
-        # Hidden, because nobody has a file of that name, until it is known whether it stays.
-        copy = write_preview(video, out.with_name(f".{out.stem}.preview"), smaller=large)
+            return _beside(video, out) if embed is False or large else _inside(video, "the video")
+        # A copy that goes into the page must not overwrite a file of the user's.
+        with TemporaryDirectory(prefix=".", dir=out.parent) as folder:
+            copy = write_preview(video, Path(folder) / f"{out.stem}.preview", smaller=large)
+            if embed is False or (embed is None and copy.stat().st_size > EMBED_BYTES):
+                media = _beside(copy.replace(out.parent / copy.name), out)
+            else:
+                media = _inside(copy, "a copy of the video")
     except VideoError as error:
         return Media(words=str(error).replace(str(video), video.name))
-    if embed is False or (embed is None and copy.stat().st_size > EMBED_BYTES):
-        return _beside(copy.replace(copy.with_name(copy.name[1:])), out, why=why)
-    media = _inside(copy, why=why)
-    copy.unlink()
-    return media
+    return replace(media, words=f"{media.words}, because {why}")
 
 
-def _inside(video: Path, *, why: str = "") -> Media:
-    what = "a copy of the video" if why else "the video"
-    words = f"{what} is inside the page ({max(0.1, video.stat().st_size / 1e6):.1f} MB)"
+def _inside(video: Path, what: str) -> Media:
+    megabytes = max(0.1, video.stat().st_size / 1e6)
     text = base64.b64encode(video.read_bytes()).decode("ascii")
-    return Media(_because(words, why), TYPES[video.suffix.lower()], base64=text)
+    words = f"{what} is inside the page ({megabytes:.1f} MB)"
+    return Media(words, TYPES[video.suffix.lower()], base64=text)
 
 
-def _beside(video: Path, out: Path, *, why: str = "") -> Media:
+def _beside(video: Path, out: Path) -> Media:
     try:
         where = Path(os.path.relpath(video.resolve(), out.parent.resolve())).as_posix()
         src = quote(where)
     except ValueError:  # another drive
         where, src = str(video), video.resolve().as_uri()
     words = f"the page plays {where}: keep the two together"
-    return Media(_because(words, why), TYPES[video.suffix.lower()], src=src)
-
-
-def _because(words: str, why: str) -> str:
-    return f"{words}, because {why}" if why else words
+    return Media(words, TYPES[video.suffix.lower()], src=src)
