@@ -176,7 +176,7 @@ def _page(
     from .reports.viewer import write_viewer  # drags in what no other page needs
 
     annotated = truth.get(seen.video_id)
-    return write_viewer(
+    write_viewer(
         seen.source,
         path,
         video_id=seen.video_id,
@@ -185,4 +185,5 @@ def _page(
         actionness=seen.found.actionness,
         labels=labels,
         duration_sec=seen.duration_sec,
-    ).path
+    )
+    return path

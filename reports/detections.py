@@ -1,4 +1,4 @@
-"""What `detect` leaves in a folder: detections as JSON and CSV, and time lines of them."""
+"""The files that `detect` writes: detections as JSON and CSV, and a time line of each video."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Seen:
     source: Path | None = None
 
     def only(self, *, min_score: float, top: int | None) -> Seen:
-        """Return it with the detections of at least this score, and the best `top` of those."""
+        """Return a copy with the detections of at least this score, and the best `top` of those."""
         kept = [d for d in self.found.detections if d.score >= min_score][:top]
         return replace(self, found=replace(self.found, detections=kept))
 
@@ -82,7 +82,7 @@ def write_detections(
 
 
 def detections_csv(found: Mapping[str, Sequence[Detection]]) -> str:
-    """Return a table with a line per detection: video, label, start_sec, end_sec, score."""
+    """Return CSV with a line per detection: video, label, start_sec, end_sec, score."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video", "label", "start_sec", "end_sec", "score"])

@@ -1,4 +1,4 @@
-"""The page that answers why an mAP is low: an evaluation and its diagnosis as one HTML file."""
+"""The report's page: an evaluation and its diagnosis as one HTML file that says why mAP is low."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def report_page(
     *,
     name: str,
 ) -> str:
-    """Return the page; every name in it is shown as plain text, whatever it holds.
+    """Return the page; it shows every name as plain text, whatever the name holds.
 
     Args:
-        videos, predictions: what the evaluation and the diagnosis were made from.
-        name: what was measured, for the title.
+        videos, predictions: those that were evaluated and diagnosed.
+        name: of the run or file that was measured, for the title.
     """
     data = report_data(evaluation, diagnosis, videos, predictions, name=name)
     title = f"{name}: why the mAP is what it is"
@@ -47,7 +47,7 @@ def report_data(
     *,
     name: str,
 ) -> dict[str, Any]:
-    """Return what the page shows, as plain values; arguments as for `report_page`."""
+    """Return the page's content as plain values; arguments as for `report_page`."""
     thresholds = range(len(evaluation.tious))
     lowest, highest = _videos_to_show(diagnosis)
     return {
@@ -84,7 +84,7 @@ def _precisions(diagnosis: Diagnosis, k: int) -> dict[str, list[float]]:
 def _mistakes(
     diagnosis: Diagnosis, predictions: Mapping[str, Sequence[Detection]], k: int
 ) -> list[dict[str, Any]]:
-    """Return the false positives of highest score."""
+    """Return the false positives with the highest scores, with their kinds."""
     verdicts = diagnosis.verdicts
     kinds = diagnosis.kind[k, verdicts.order]
     wrong = verdicts.order[(kinds != MATCHED) & (kinds != NEUTRAL)]
@@ -101,7 +101,7 @@ def _mistakes(
 def _videos_to_show(diagnosis: Diagnosis) -> tuple[list[int], list[int]]:
     """Return the videos of lowest and of highest average precision, over all thresholds.
 
-    Of equals, those with more instances tell more.
+    Of videos with equal precision, those with more instances come first: they tell more.
     """
     ap = diagnosis.video_ap.mean(axis=0)
     number = np.bincount(diagnosis.verdicts.instances.video, minlength=len(ap))
@@ -118,7 +118,7 @@ def _line(
     predictions: Mapping[str, Sequence[Detection]],
     video: int,
 ) -> dict[str, Any]:
-    """Return one video's time line: its truth (of very many, the first), and its best detections.
+    """Return one video's time line: its first 1000 instances, and its best detections.
 
     `kinds` and `fates` are strings with a digit for every threshold.
     """

@@ -46,7 +46,9 @@ function sortState(key) {
 // A bar of coloured parts [{value, colour, name}], `total` wide; it stretches with its cell.
 function bar(parts, total, { height = 16, mark = null } = {}) {
   const words = parts.filter((p) => p.name && p.value).map((p) => `${p.name} ${p.value}`).join(", ");
-  const node = svg("svg", { width: "100%", height, role: "img", "aria-label": words || "bar" });
+  // Without names it only repeats the number beside it: there is nothing to read out.
+  const spoken = words ? { role: "img", "aria-label": words } : { "aria-hidden": "true" };
+  const node = svg("svg", { width: "100%", height, ...spoken });
   let left = 0;
   for (const { value, colour, name } of parts) {
     const width = 100 * Math.max(value, 0) / (total || 1);
@@ -62,14 +64,8 @@ function bar(parts, total, { height = 16, mark = null } = {}) {
   return node;
 }
 
-// A bar that only repeats the number beside it: nothing to read out.
-function plainBar(share, colour = BLUE, mark = null) {
-  const node = bar([{ value: Math.min(share, 1), colour }], 1, { mark });
-  node.removeAttribute("role");
-  node.removeAttribute("aria-label");
-  node.setAttribute("aria-hidden", "true");
-  return node;
-}
+const plainBar = (share, colour = BLUE, mark = null) =>
+  bar([{ value: Math.min(share, 1), colour }], 1, { mark });
 
 function legend(entries) {
   const items = entries.map(([words, colour, border]) =>
