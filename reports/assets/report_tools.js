@@ -11,12 +11,11 @@ const signed = (share) => `${share >= 0.0005 ? "+" : ""}${percent(Math.max(share
 const bound = (name) => name.replace(/ (s|%)$/, "\u00a0$1"); // the unit stays with its number
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
-// A table: `heads` are {text, number, bar, wide, key}, `rows` arrays of texts and nodes.
+// A table: `heads` are [text, class of the column, key to sort by], `rows` texts and nodes.
 function table(caption, heads, rows, chosen = () => false) {
-  const kind = (n) => [heads[n].number && "number", heads[n].bar && "bar", heads[n].wide && "wide"]
-    .filter(Boolean).join(" ");
-  const head = heads.map((h, n) => el("th", { scope: "col", class: kind(n) }, headContent(h)));
-  heads.forEach((h, n) => h.key && head[n].setAttribute("aria-sort", sortState(h.key)));
+  const kind = (n) => heads[n][1] ?? "";
+  const head = heads.map((h, n) => el("th", { scope: "col", class: kind(n) }, headContent(...h)));
+  heads.forEach(([, , key], n) => key && head[n].setAttribute("aria-sort", sortState(key)));
   const body = rows.map((row, r) => el("tr", { class: chosen(r) ? "chosen" : "" },
     ...row.map((cell, n) => n ? el("td", { class: kind(n) }, cell) : el("th", { scope: "row" }, cell))));
   const whole = el("table", {}, el("caption", {}, caption),
@@ -24,16 +23,16 @@ function table(caption, heads, rows, chosen = () => false) {
   return el("div", { class: "table", tabindex: "0", role: "region", "aria-label": caption }, whole);
 }
 
-function headContent(head) {
-  if (!head.key) return head.text;
-  const arrow = { ascending: " ▲", descending: " ▼", none: "" }[sortState(head.key)];
-  const button = el("button", { type: "button" }, head.text + arrow);
+function headContent(text, kind, key) {
+  if (!key) return text;
+  const arrow = { ascending: " ▲", descending: " ▼", none: "" }[sortState(key)];
+  const button = el("button", { type: "button" }, text + arrow);
   button.addEventListener("click", () => {
-    const again = state.sort.key === head.key;
-    state.sort = { key: head.key, falling: again ? !state.sort.falling : head.number === true };
+    const again = state.sort.key === key;
+    state.sort = { key, falling: again ? !state.sort.falling : kind.includes("number") };
     drawClasses();
     [...byId("classes").querySelectorAll("button")]
-      .find((b) => b.textContent.startsWith(head.text)).focus();
+      .find((b) => b.textContent.startsWith(text)).focus();
   });
   return button;
 }
