@@ -30,8 +30,9 @@ def command(
 ) -> None:
     """Write a page that says why the mAP is what it is: report.html, and report.json.
 
-    Of RUN (the newest where none is named), as it was evaluated, or of a file of detections: what
-    each kind of error costs, which instances are missed, the best and the worst videos.
+    It is about RUN (the newest where none is named), as it was evaluated, or about a file of
+    detections. It shows what each kind of error costs, which instances are missed, and the best
+    and the worst videos.
     """
     from .. import pipeline
 

@@ -1,4 +1,4 @@
-"""`tsatal view`: one video and what was found in it, as a page."""
+"""`tsatal view`: one video and its detections as a page."""
 
 from __future__ import annotations
 
@@ -28,19 +28,15 @@ def command(
     out: Path | None,
     embed: bool | None,
 ) -> None:
-    """Write one HTML page: VIDEO, and on a time line what PREDICTIONS found in it.
+    """Write one HTML page: VIDEO, and on a time line its detections from PREDICTIONS.
 
     Open it in any browser; it needs no network. A video that browsers do not play is copied into
     one that they do.
     """
     from ..reports.viewer import view_predictions
 
-    written = view_predictions(
-        video,
-        predictions,
-        out or Path(f"{video.stem}.html"),
-        annotations=annotations,
-        video_id=video_id,
-        embed=embed,
+    out = out or Path(f"{video.stem}.html")
+    where = view_predictions(
+        video, predictions, out, annotations=annotations, video_id=video_id, embed=embed
     )
-    click.echo(f"{written.path}: {written.words}")
+    click.echo(f"{out}: {where}")

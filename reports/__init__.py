@@ -1,1 +1,1 @@
-"""What people look at: pictures, pages and text tables of detections and their evaluation."""
+"""Pictures, pages and text tables of detections and their evaluation, for people to look at."""

@@ -1,8 +1,8 @@
-"""A copy of a video that browsers play, on the clock of the detections.
+"""A copy of a video that browsers play, on the clock of the detections, for the viewer.
 
 Time 0 of a detection is the first picture, as `extract.video` says. Browsers begin at the
 container's time 0, each in its own way where the pictures start later; and they play few kinds of
-video. Where both is well, no copy is needed.
+video. A video that has its first picture at time 0 and is of such a kind needs no copy.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ LONG_SEC = 60.0  # from which on progress is shown
 
 
 def obstacle(video: Path) -> str:
-    """Return why browsers would not play this file, or not on the right clock; else "".
+    """Return the reason why browsers would not play this file, or not on the right clock; or "".
 
     Raises:
         VideoError: it is no video at all.
@@ -71,18 +71,20 @@ def obstacle(video: Path) -> str:
 def write_preview(video: Path, stem: Path, *, smaller: bool = False) -> Path:
     """Write a copy of `video` that browsers play, without its sound, and return its path.
 
-    What browsers can decode is put into another container as it is; the rest is encoded anew, at
-    most 480 pixels high. The first picture is at time 0 and the others keep their distance.
+    Pictures that browsers can decode are put into another container as they are; others are
+    encoded anew, at most 480 pixels high. The first picture is at time 0 and the others keep
+    their distance from it.
 
     Args:
         stem: the copy's path without its ending.
         smaller: encode anew even where it is not needed.
     Raises:
-        VideoError: there are no pictures in it.
-        InputError: this PyAV has no encoder for what browsers play.
+        VideoError: the video has no pictures.
+        InputError: this PyAV has no encoder for a kind of video that browsers play.
     """
-    if not smaller and _repacked(video, stem.with_name(f"{stem.name}.mp4")):
-        return stem.with_name(f"{stem.name}.mp4")
+    repacked = stem.with_name(f"{stem.name}.mp4")
+    if not smaller and _repack(video, repacked):
+        return repacked
     encoder = next((name for name in ENCODERS if name in av.codecs_available), None)
     if encoder is None:
         raise InputError(f"this PyAV has none of the encoders {', '.join(ENCODERS)}")
@@ -92,7 +94,7 @@ def write_preview(video: Path, stem: Path, *, smaller: bool = False) -> Path:
     return path
 
 
-def _repacked(video: Path, path: Path) -> bool:
+def _repack(video: Path, path: Path) -> bool:
     """Put the pictures of `video`, still encoded, into an MP4 file; return whether that worked."""
     with open_container(video) as source:
         stream = picture_stream(source, video)
@@ -162,9 +164,9 @@ def _encode(video: Path, path: Path, encoder: str) -> None:
 def _ticking(
     video: Path, source: av.container.InputContainer, stream: av.VideoStream
 ) -> Iterator[tuple[av.VideoFrame, int, int]]:
-    """Yield pictures with their ticks, which rise, and how many have passed since the last one.
+    """Yield pictures with their ticks, which rise, and the ticks since the picture before.
 
-    The first picture stands from 0 on, also where it is a little late.
+    The first picture is at 0, also where it is a little late.
     """
     report, last = DecodeReport(), None
     pictures = decoded_pictures(source, stream, report, video)
@@ -194,7 +196,7 @@ def _encoding_stream(
 
 
 def _size(picture: av.VideoFrame, pixel_aspect: Fraction) -> tuple[int, int]:
-    """Return width and height of the upright copy, in square pixels and even numbers of them."""
+    """Return the even width and height, in square pixels, of the upright copy."""
     width, height = float(picture.width * pixel_aspect), float(picture.height)
     if _quarter_turns(picture) % 2:
         width, height = height, width

@@ -161,9 +161,10 @@ def write_detections(
         names = file_names(videos, ".html")
         for video_id, video in videos.items():
             annotated = truth.get(video_id)
-            page = write_viewer(
+            written.append(out / names[video_id])
+            write_viewer(
                 video.source,
-                out / names[video_id],
+                written[-1],
                 video_id=video_id,
                 detections=video.detections,
                 truth=annotated.instances if annotated else None,
@@ -171,12 +172,11 @@ def write_detections(
                 labels=video.labels,
                 duration_sec=video.duration_sec,
             )
-            written.append(page.path)
     return written
 
 
 def detections_csv(found: Mapping[str, Sequence[Detection]]) -> str:
-    """Return a table with a line per detection: video, label, start_sec, end_sec, score."""
+    """Return CSV with a line per detection: video, label, start_sec, end_sec, score."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -1,4 +1,7 @@
-"""One HTML file with everything inside: text escaped, scripts, styles and data in place."""
+"""One HTML file with everything inside, for the report and the viewer.
+
+In go a page's data and its files in `assets/`; out comes the file's text, with names escaped.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,16 @@ POLICY = (
 
 
 def page(*, title: str, name: str, data: Any, scripts: Sequence[str] = ()) -> str:
-    """Return the page whose body, style and script are the package's `NAME.html`, `.css`, `.js`.
+    """Return a page whose body, style and script are the files NAME.html, NAME.css and NAME.js.
+
+    Before these come `timeline.css` and `timeline.js`, which all pages share.
 
     Args:
-        title: of the page, as plain text.
-        name: of the three files in this folder.
-        data: plain values; the script reads them with
-            `JSON.parse(document.getElementById("data").textContent)`. What is shown of them must be
-            set as text, never as HTML.
-        scripts: names of further scripts in this folder, put before the page's own.
+        title: plain text.
+        name: of the three files in `assets/`.
+        data: plain values, which `timeline.js` reads into `data`. Scripts must set them as text,
+            never as HTML.
+        scripts: names of further scripts in `assets/`, put before the page's own.
     """
     body = _asset(f"{name}.html")
     style = "".join(_asset(f"{part}.css") for part in ("timeline", name))

@@ -12,7 +12,7 @@ import io
 import math
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,9 @@ INK, MUTED, GRID, PAPER, GREY = "#222222", "#666666", "#dddddd", "#f4f4f2", "#c4
 HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A5195")
 SMALL, NORMAL, LARGE = 8, 9, 13  # points
 LINE = 0.2  # inches, of text
-SMALL_LETTER, LETTER, LARGE_LETTER = 6.6, 7.5, 11  # px, about, of each size
-LONGEST_LABEL = 40  # letters
-LEGEND: dict[str, Any] = {"fontsize": NORMAL, "title_fontsize": NORMAL, "frameon": False}
-LEGEND |= {"labelcolor": INK, "alignment": "left", "handlelength": 1.1}
+SMALL_LETTER, LETTER = 6.6, 7.5  # px, about, of each size
+LONGEST_LABEL, LONGEST_TITLE = 40, 80  # letters
+LEGEND: dict[str, Any] = {"fontsize": NORMAL, "frameon": False, "handlelength": 1.1}
 
 TIMELINE_WIDTH, TIMELINE_AXIS = 1200, 1090  # px: of the picture, and about that of its time axes
 LANE, BAR, BAND_GAP = 0.22, 0.8, 0.3  # inches; in lanes, a bar's height and the gap between bands
@@ -103,16 +102,12 @@ def timeline(
     bottom = max([top, *(bar.y for bar in below)]) + 1
     caption = _timeline_caption(duration_sec, truth, detections, len(above), below)
 
-    # The colours are those of all labels; the legend names those that are there.
-    present = {bar.action.label for bar in [*above, *below]}
-    unlisted = sorted(present - {*labels, AMBIGUOUS})
-    colours = {**class_colours([*labels, *unlisted]), AMBIGUOUS: MUTED}
-    named = {label: colours[label] for label in colours if label in present}
-    longest = max((len(shortened(label)) for label in named), default=0)
+    colours = present_colours(labels, {bar.action.label for bar in [*above, *below]})
+    longest = max((len(shortened(label)) for label in colours), default=0)
     columns = max(1, int(TIMELINE_WIDTH / (LETTER * (longest + 6))))
 
     strips = len(edges) - 1
-    inches = strips * (LANE * bottom + 1.6 * LINE) + LINE * (2 + math.ceil(len(named) / columns))
+    inches = strips * (LANE * bottom + 1.6 * LINE) + LINE * (2 + math.ceil(len(colours) / columns))
     figure, rows = _figure(video_id, caption, TIMELINE_WIDTH, inches, rows=strips)
     bands = {"truth": BAR / 2, "detected": top + BAR / 2} if truth else {"detected": BAR / 2}
     for axes, start, end in zip(rows, edges[:-1], edges[1:], strict=True):
@@ -124,7 +119,7 @@ def timeline(
         _draw_bars(axes, [*above, *below], colours)
     rows[-1].set_xlabel(clock_unit(extent), loc="left", fontsize=SMALL, color=MUTED)
     # The blank is for names that begin with "_", which matplotlib would leave out.
-    entries = [Patch(label=f" {plain(shortened(k))}", **_look(k, c)) for k, c in named.items()]
+    entries = [Patch(label=f" {plain(shortened(k))}", **_look(k, c)) for k, c in colours.items()]
     figure.legend(handles=entries, loc="outside lower left", ncols=columns, **LEGEND)
     return Picture(figure)
 
@@ -165,11 +160,9 @@ def precision_recall_figure(
 
     title = f"mAP {evaluation.mean_ap[k]:.1%} at tIoU {names[k]}"
     figure, [axes] = _figure(title, evaluation.headline, CHART_WIDTH, 6)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=np.arange(6) / 5, yticks=np.arange(6) / 5)
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_xlabel("recall", color=MUTED, fontsize=NORMAL)
     precision = "precision (monotone envelope)" if evaluation.protocol == ANET else "precision"
-    axes.set_ylabel(precision, color=MUTED, fontsize=NORMAL)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel=precision)
+    axes.grid(color=GRID, linewidth=0.8)
 
     others = [label for label in ranked if label not in named]
     words = {label: f"{len(others)} classes between" for label in others[:1]}
@@ -233,6 +226,13 @@ def class_colours(labels: Sequence[str]) -> dict[str, str]:
     return {label: shades[k % len(shades)] for k, label in enumerate(labels)}
 
 
+def present_colours(labels: Sequence[str], present: Collection[str]) -> dict[str, str]:
+    """Return the colours of the present labels, in the order of all labels; Ambiguous is grey."""
+    unlisted = sorted({*present} - {*labels, AMBIGUOUS})
+    colours = {**class_colours([*labels, *unlisted]), AMBIGUOUS: MUTED}
+    return {label: colour for label, colour in colours.items() if label in present}
+
+
 def clock(seconds: float, extent_sec: float) -> str:
     """Return an instant of a video `extent_sec` long in the unit that `clock_unit` names."""
     if extent_sec < 120:
@@ -243,7 +243,7 @@ def clock(seconds: float, extent_sec: float) -> str:
 
 
 def clock_unit(extent_sec: float) -> str:
-    """Return how the instants of a video `extent_sec` long are written."""
+    """Return the unit in which the instants of a video `extent_sec` long are written."""
     return "seconds" if extent_sec < 120 else "min:s" if extent_sec < 3600 else "h:min:s"
 
 
@@ -259,7 +259,7 @@ class _Bar:
 def _strip_edges(
     duration_sec: float, truth: Sequence[Instance], best: Sequence[Detection]
 ) -> list[float]:
-    """Return where strips begin and end: as many as it takes to make the median bar readable."""
+    """Return the edges, in seconds, of so many strips that the median bar is readable."""
     extent = max([duration_sec, 1e-3, *(i.end_sec for i in truth)])
     lengths = [e.end_sec - e.start_sec for e in truth or best]
     median = max(np.median(lengths or [extent]), 1e-6)
@@ -295,7 +295,7 @@ def _timeline_caption(
     drawn: int,
     shown: Sequence[_Bar],
 ) -> str:
-    """Return how long the video is, and how many instances are drawn and detections shown."""
+    """Return the caption: length of the video, numbers of instances and detections, and shown."""
     unit, _, _ = clock_unit(duration_sec).partition(":")
     ambiguous = sum(i.label == AMBIGUOUS for i in truth)
     instances = quantity(len(truth) - ambiguous, "instance") if truth else "no annotated instances"
@@ -356,7 +356,7 @@ def _figure(
     height = header + inches
     layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.06, rect=(0, 0, 1, inches / height))
     figure = Figure((width_px / DPI, height), dpi=DPI, facecolor="white", layout=layout)
-    title = plain(shortened(title, width_px / LARGE_LETTER))
+    title = plain(shortened(title, LONGEST_TITLE))
     figure.text(0.02, 1 - 0.15 / height, title, size=LARGE, weight="bold", color=INK, va="top")
     figure.text(0.02, 1 - 0.45 / height, caption, size=NORMAL, color=MUTED, va="top")
     every = list(figure.subplots(rows, squeeze=False)[:, 0])
@@ -376,7 +376,7 @@ def shortened(words: str, letters: float = LONGEST_LABEL) -> str:
 
 
 def _look(label: str, colour: str, strength: float = 1.0) -> dict[str, Any]:
-    """Return how the actions of a label are drawn: Ambiguous ones hatched."""
+    """Return the colours of a label's bars, and the hatch of Ambiguous ones."""
     if label == AMBIGUOUS:
         return {"edgecolor": colour, "facecolor": PAPER, "hatch": "//////"}
     return {"edgecolor": colour, "facecolor": mixed(colour, "white", 1 - strength)}

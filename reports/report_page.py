@@ -21,10 +21,10 @@ LEAST_SEC = 0.001  # extent of a time line
 
 
 def report_page(evaluation: Evaluation, diagnosis: Diagnosis, *, name: str) -> str:
-    """Return the page; every name in it is shown as plain text, whatever it holds.
+    """Return the page; it shows every name as plain text, whatever the name holds.
 
     Args:
-        name: what was measured, for the title.
+        name: of the run or file that was measured, for the title.
     """
     data = report_data(evaluation, diagnosis, name=name)
     title = f"{name}: why the mAP is what it is"
@@ -32,7 +32,7 @@ def report_page(evaluation: Evaluation, diagnosis: Diagnosis, *, name: str) -> s
 
 
 def report_data(evaluation: Evaluation, diagnosis: Diagnosis, *, name: str) -> dict[str, Any]:
-    """Return what the page shows, as plain values; arguments as for `report_page`."""
+    """Return the content of the page as plain values; arguments as for `report_page`."""
     matches = evaluation.matches
     thresholds = range(len(evaluation.tious))
     lowest, highest = _videos_to_show(diagnosis)
@@ -64,7 +64,7 @@ def _precisions(matches: Matches, tiou: float) -> dict[str, list[float]]:
 
 
 def _mistakes(diagnosis: Diagnosis, k: int) -> list[dict[str, Any]]:
-    """Return the false positives of highest score."""
+    """Return the false positives with the highest scores, with their kinds."""
     matches, kinds = diagnosis.matches, diagnosis.kind[k]
     wrong = np.flatnonzero((kinds != MATCHED) & (kinds != NEUTRAL))
     return [

@@ -1,4 +1,4 @@
-"""What a diagnosis says in plain words, and the words that a report's page explains itself with."""
+"""Sentences for the report's page: a diagnosis in plain words, and what the page's terms mean."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMALL = 0.005  # of mAP: what costs less than half a point is not worth a senten
 WEAK = 0.1  # of recall: a bucket this far below the rest is worth one
 LEAST_IN_BUCKET = 5  # instances, for a sentence about a bucket
 
-# What a kind of error is, and what a sentence says of it when it costs most.
+# A kind of error, as the page defines it, and as a sentence names it where it costs most.
 MEANINGS = {
     TRUE_POSITIVE: "Right label, enough overlap, and the instance was not hit before.",
     "double detection": "Right label and enough overlap, but the instance was already hit.",
@@ -46,7 +46,7 @@ REASON_WORDS = {
 
 
 def findings(diagnosis: Diagnosis, k: int) -> list[str]:
-    """Return why the mAP at threshold number `k` is not 100 %, a sentence each, gravest first."""
+    """Return sentences on why mAP at threshold number `k` is not 100 %, the gravest first."""
     mean_ap, mean_recall = diagnosis.mean_ap[k], diagnosis.recall[k].mean()
     lost = 1 - mean_ap
     if not len(diagnosis.matches.detections):
@@ -60,7 +60,7 @@ def findings(diagnosis: Diagnosis, k: int) -> list[str]:
 
 
 def definitions(diagnosis: Diagnosis) -> list[tuple[str, str]]:
-    """Return the terms of the page and what each means."""
+    """Return the terms of the page with their meanings."""
     protocol = diagnosis.matches.measure.protocol
     matching = (
         "Each detection, by falling score, takes the free instance of its label that it overlaps "
@@ -138,7 +138,7 @@ def _of_missed(diagnosis: Diagnosis, k: int) -> Iterator[str]:
 
 
 def _of_buckets(diagnosis: Diagnosis, k: int) -> Iterator[str]:
-    """Say which bucket of instances is missed most, where one stands out."""
+    """Name the bucket of instances that is missed most, where one stands out."""
     found = diagnosis.fate[k] == 0
     weak = [
         (found[bucket.members].mean(), trait.name, bucket.name)
@@ -157,6 +157,6 @@ def _of_buckets(diagnosis: Diagnosis, k: int) -> Iterator[str]:
 
 
 def error_name(kind: str) -> str:
-    """Return how the errors of a kind are called: "Wrong labels", "Localization errors"."""
+    """Return the plural name of a kind of error: "Wrong labels", "Localization errors"."""
     plural = {"double detection": "Double detections", "wrong label": "Wrong labels"}
     return plural.get(kind, f"{kind.capitalize()} errors")

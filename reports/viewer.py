@@ -1,6 +1,7 @@
-"""The viewer: one HTML page with a video and, on a time line below it, what was found in it.
+"""The viewer: one HTML page with a video and, on a time line below it, its detections.
 
-`viewer_data` says what is on the page, the scripts how it looks and what keys and clicks do.
+Commands give it detections, from a file or as they were just found. `viewer_data` says what is on
+the page; the scripts in `assets/` say how it looks and what keys and clicks do.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import base64
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -30,7 +32,7 @@ from ..formats.annotations import (
 from ..formats.atomic import write_text
 from .browser_copy import TYPES, obstacle, write_preview
 from .page import page
-from .pictures import MUTED, class_colours
+from .pictures import present_colours
 
 EMBED_BYTES = 50_000_000  # larger videos stay beside the page
 MAX_DETECTIONS = 2000  # more, and the page would answer slowly
@@ -42,23 +44,15 @@ MAX_CURVE_POINTS = 4000
 
 @dataclass(frozen=True)
 class Media:
-    """What a page plays: a video inside it (`base64`), one beside it (`src`), or none.
+    """The video that a page plays: inside it (`base64`), beside it (`src`), or none.
 
-    `words` say which, and why.
+    `words` say which of these, and why.
     """
 
     words: str
     type: str = ""
     src: str = ""
     base64: str = ""
-
-
-@dataclass(frozen=True)
-class ViewerPage:
-    """A page that was written, and in words where its video is."""
-
-    path: Path
-    words: str
 
 
 def viewer_data(
@@ -71,7 +65,7 @@ def viewer_data(
     truth: Sequence[Instance] | None = None,
     actionness: ActionnessCurve | None = None,
 ) -> dict[str, Any]:
-    """Return everything that a viewer's page shows, as plain values.
+    """Return the content of a viewer's page as plain values.
 
     Args:
         duration_sec: of the video; 0 where unknown.
@@ -81,11 +75,12 @@ def viewer_data(
     best = sorted(detections, key=lambda d: -d.score)[:MAX_DETECTIONS]
     actions: list[Detection | Instance] = [*best, *(truth or ())]
     last_sec = max((a.end_sec for a in actions), default=0.0)
+    colours = present_colours(labels, {a.label for a in actions})
     return {
         "video_id": video_id,
         "duration_sec": duration_sec or last_sec or 1.0,
         "extent_sec": max(duration_sec, last_sec) or 1.0,
-        "classes": _classes(labels, {a.label for a in actions}),
+        "classes": [{"label": label, "colour": c} for label, c in colours.items()],
         "detections": [asdict(d) for d in best],
         "left_out": len(detections) - len(best),
         "truth": None if truth is None else [asdict(i) for i in truth],
@@ -96,10 +91,10 @@ def viewer_data(
 
 
 def slider(scores: Sequence[float]) -> dict[str, float]:
-    """Return where the slider of thresholds begins, ends, and starts, and its step.
+    """Return the range of the slider of thresholds, its step, and its position at the start.
 
-    It starts at a third of the best score, which leaves out most second thoughts about the same
-    action, but never shows more than a hundred detections at first.
+    That position is a third of the best score, which leaves out most second thoughts about the
+    same action. It is higher where more than a hundred detections would be shown.
 
     Args:
         scores: best first.
@@ -126,18 +121,20 @@ def write_viewer(
     labels: Iterable[str] | None = None,
     duration_sec: float = 0.0,
     embed: bool | None = None,
-) -> ViewerPage:
-    """Write the page that shows `video` and what was found in it to `out`.
+) -> str:
+    """Write the page that shows `video` and its detections to `out`; say where the video is.
 
-    A video that browsers do not play is copied into one that they do. One that nothing can decode
-    leaves the page without a picture; it says so, and the rest of it works.
+    A video that browsers do not play is copied into one that they do. Where nothing can decode
+    the video, the page says so; the rest of the page works without a picture.
 
     Args:
-        video: None where there is but its features.
+        video: None where only its features are at hand.
         labels: all classes of the data set; by default those of this video. They fix the colours.
-        duration_sec: what to believe where the video does not say how long it is.
-        embed: whether the video is put into the page, or lies beside it; by default it is put
-            inside up to 50 MB.
+        duration_sec: used where the video does not say how long it is.
+        embed: True puts the video into the page, False leaves it beside the page; by default it
+            is put inside up to 50 MB.
+    Returns:
+        One line: whether the video is inside the page, beside it or missing, and why.
     Raises:
         InputError: there is no such file.
     """
@@ -159,7 +156,7 @@ def write_viewer(
     title = f"{video_id}: detected actions"
     html = page(title=title, name="viewer", data=data, scripts=("viewer_parts", "viewer_clock"))
     write_text(out, html)
-    return ViewerPage(out, media.words)
+    return media.words
 
 
 def view_predictions(
@@ -170,14 +167,14 @@ def view_predictions(
     annotations: Path | None = None,
     video_id: str | None = None,
     embed: bool | None = None,
-) -> ViewerPage:
-    """Write the page of one video in a file of detections; see `write_viewer`.
+) -> str:
+    """Write the page of one video in a file of detections, as `write_viewer` does.
 
     Args:
         annotations: ground truth to show below the detections.
-        video_id: the video's name in these files; by default its file's, without the ending.
+        video_id: the video's name in these files; by default its file name without the ending.
     Raises:
-        InputError: a file is missing or of another form, or does not know the video.
+        InputError: a file is missing, is of another form, or does not hold the video.
     """
     inputs = [p.resolve() for p in (video, predictions, annotations) if p]
     if out.resolve() in inputs:
@@ -214,17 +211,8 @@ def _check_known(video_id: str, videos: Iterable[str], source: Path | None) -> N
         )
 
 
-def _classes(labels: Sequence[str], present: set[str]) -> list[dict[str, str]]:
-    """Return the labels that are present, sorted, with their colours."""
-    colours = class_colours([*labels, *sorted(present - {*labels, AMBIGUOUS})])
-    ordered = [label for label in colours if label in present]
-    if AMBIGUOUS in present:
-        ordered.append(AMBIGUOUS)
-    return [{"label": label, "colour": colours.get(label, MUTED)} for label in ordered]
-
-
 def _thinned(curve: ActionnessCurve) -> ActionnessCurve:
-    """Return the curve in at most 4000 points, each the highest of those it stands for."""
+    """Return the curve in at most 4000 points, each the highest value of its stretch."""
     every = -(-len(curve.values) // MAX_CURVE_POINTS)
     if every <= 1:
         return curve
@@ -235,7 +223,7 @@ def _thinned(curve: ActionnessCurve) -> ActionnessCurve:
 
 
 def _round_step(step: float) -> float:
-    """Return the next 1, 2 or 5 times a power of ten that is at least `step`."""
+    """Return the least 1, 2 or 5 times a power of ten that is not below `step`."""
     if step <= 0:
         return 0.01
     power = 10.0 ** math.floor(math.log10(step))
@@ -243,41 +231,38 @@ def _round_step(step: float) -> float:
 
 
 def _media(video: Path, out: Path, embed: bool | None) -> Media:
-    """Return what the page `out` plays for `video`, having written a copy where one is needed."""
+    """Return the video for the page `out`: `video` itself, or a copy where browsers need one."""
     large = video.stat().st_size > EMBED_BYTES
     try:
         why = obstacle(video)
         if not why and embed and large:
             why = "the video itself is too large to be there"
         if not why:
-            return _beside(video, out) if embed is False or large else _inside(video)
-        # Hidden, because nobody has a file of that name, until it is known whether it stays.
-        copy = write_preview(video, out.with_name(f".{out.stem}.preview"), smaller=large)
+            return _beside(video, out) if embed is False or large else _inside(video, "the video")
+        # A copy that goes into the page must not overwrite a file of the user's.
+        with TemporaryDirectory(prefix=".", dir=out.parent) as folder:
+            copy = write_preview(video, Path(folder) / f"{out.stem}.preview", smaller=large)
+            if embed is False or (embed is None and copy.stat().st_size > EMBED_BYTES):
+                media = _beside(copy.replace(out.parent / copy.name), out)
+            else:
+                media = _inside(copy, "a copy of the video")
     except VideoError as error:
         return Media(words=str(error).replace(str(video), video.name))
-    if embed is False or (embed is None and copy.stat().st_size > EMBED_BYTES):
-        return _beside(copy.replace(copy.with_name(copy.name[1:])), out, why=why)
-    media = _inside(copy, why=why)
-    copy.unlink()
-    return media
+    return replace(media, words=f"{media.words}, because {why}")
 
 
-def _inside(video: Path, *, why: str = "") -> Media:
-    what = "a copy of the video" if why else "the video"
-    words = f"{what} is inside the page ({max(0.1, video.stat().st_size / 1e6):.1f} MB)"
+def _inside(video: Path, what: str) -> Media:
+    megabytes = max(0.1, video.stat().st_size / 1e6)
     text = base64.b64encode(video.read_bytes()).decode("ascii")
-    return Media(_because(words, why), TYPES[video.suffix.lower()], base64=text)
+    words = f"{what} is inside the page ({megabytes:.1f} MB)"
+    return Media(words, TYPES[video.suffix.lower()], base64=text)
 
 
-def _beside(video: Path, out: Path, *, why: str = "") -> Media:
+def _beside(video: Path, out: Path) -> Media:
     try:
         where = Path(os.path.relpath(video.resolve(), out.parent.resolve())).as_posix()
         src = quote(where)
     except ValueError:  # another drive
         where, src = str(video), video.resolve().as_uri()
     words = f"the page plays {where}: keep the two together"
-    return Media(_because(words, why), TYPES[video.suffix.lower()], src=src)
-
-
-def _because(words: str, why: str) -> str:
-    return f"{words}, because {why}" if why else words
+    return Media(words, TYPES[video.suffix.lower()], src=src)

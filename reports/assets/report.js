@@ -39,8 +39,7 @@ function drawThresholds() {
   });
   byId("thresholds").replaceChildren(table(
     "mAP and mean recall, in %; the line across a bar is the recall, the most that better scores could reach",
-    [{ text: "tIoU" }, { text: "mAP", number: true }, { text: "recall", number: true },
-      { text: "", bar: true }],
+    [["tIoU"], ["mAP", "number"], ["recall", "number"], ["", "bar"]],
     rows, (k) => k === state.k));
 }
 
@@ -54,8 +53,7 @@ function drawImpact() {
   byId("impact").replaceChildren(table(
     `mAP gained without each kind of error, in points, at tIoU ${data.tious[state.k]}; number among `
       + `the ${detections.considered} detections considered`,
-    [{ text: "Kind" }, { text: "number", number: true }, { text: "gain", number: true },
-      { text: "", bar: true }, { text: "mean gain", number: true, wide: true }],
+    [["Kind"], ["number", "number"], ["gain", "number"], ["", "bar"], ["mean gain", "number wide"]],
     rows));
 }
 
@@ -77,10 +75,10 @@ function drawProfile() {
   byId("profile").replaceChildren(
     legend(data.kinds.map(({ name }, c) => [name, COLOURS[c]])),
     table("Detections by rank, all classes together",
-      [{ text: "Rank" }, { text: "number", number: true }, { text: "", bar: true }], rows),
+      [["Rank"], ["number", "number"], ["", "bar"]], rows),
     el("p", { class: "note" }, outside),
     folded("The same as numbers", table("Detections by rank and kind",
-      [{ text: "Rank" }, ...kindNames.map((text) => ({ text, number: true }))], figures)));
+      [["Rank"], ...kindNames.map((name) => [name, "number"])], figures)));
 }
 
 function drawMistakes() {
@@ -88,8 +86,8 @@ function drawMistakes() {
     noted(m.label, m.video), spanText(m), m.score.toPrecision(2),
     named(m.kind, COLOURS[kindNames.indexOf(m.kind)])]);
   byId("mistakes").replaceChildren(rows.length
-    ? table("False positives with the highest scores", [{ text: "Label and video" },
-      { text: "Time", number: true }, { text: "score", number: true }, { text: "Kind" }], rows)
+    ? table("False positives with the highest scores",
+      [["Label and video"], ["Time", "number"], ["score", "number"], ["Kind"]], rows)
     : el("p", {}, "There are none."));
 }
 
@@ -110,11 +108,10 @@ function drawMissed() {
   byId("missed").replaceChildren(table(
     `${instances.missed} of ${plural(instances.all, "instance")} missed at tIoU `
       + `${data.tious[state.k]}, ${instances.found} found`,
-    [{ text: "Instead" }, { text: "number", number: true }, { text: "", bar: true }], rows));
+    [["Instead"], ["number", "number"], ["", "bar"]], rows));
   byId("missed-traits").replaceChildren(...data.traits.map(({ name, meaning }) => table(
     `Missed by ${meaning}; a full bar is all instances of the bucket`,
-    [{ text: capital(name) }, { text: "missed", number: true }, { text: "of", number: true },
-      { text: "in %", number: true }, { text: "", bar: true }],
+    [[capital(name)], ["missed", "number"], ["of", "number"], ["in %", "number"], ["", "bar"]],
     traits[name].map((b) => [bound(b.name), b.missed, b.all, percent(b.missed / b.all),
       reasonBar(b.missed_because, b.all)]))));
 }
@@ -125,8 +122,8 @@ function drawSensitivity() {
     [name, number, percent(recall), percent(ap), plainBar(ap, BLUE, all)];
   byId("sensitivity").replaceChildren(...data.traits.map(({ name, meaning }) => table(
     `By ${meaning}; the line across the bars is the mAP`,
-    [{ text: capital(name) }, { text: "number", number: true },
-      { text: "found %", number: true, wide: true }, { text: "AP %", number: true }, { text: "", bar: true }],
+    [[capital(name)], ["number", "number"], ["found %", "number wide"], ["AP %", "number"],
+      ["", "bar"]],
     [row("all", instances.all, instances.found / instances.all, all),
       ...traits[name].map((b) => row(bound(b.name), b.all, b.found / b.all, b.AP))],
     (n) => n === 0)));
@@ -151,10 +148,9 @@ function drawClasses() {
   byId("classes").replaceChildren(table(
     `Average precision (AP) in % at tIoU ${data.tious[state.k]} and in the mean over all thresholds; `
       + "the kind of error without which AP would rise most, and by how many points",
-    [{ text: "Class", key: "label" }, { text: "instances", number: true, wide: true, key: "instances" },
-      { text: "found", number: true, key: "found" }, { text: "AP", number: true, key: "AP" },
-      { text: "mean AP", number: true, wide: true, key: "mean" }, { text: "", bar: true, wide: true },
-      { text: "Costliest error", key: "kind" }],
+    [["Class", "", "label"], ["instances", "number wide", "instances"], ["found", "number", "found"],
+      ["AP", "number", "AP"], ["mean AP", "number wide", "mean"], ["", "bar wide"],
+      ["Costliest error", "", "kind"]],
     rows));
 }
 
@@ -247,7 +243,8 @@ function drawBand(name, bars, [start, end], width) {
   const band = el("div", { class: "band" });
   band.style.height = `${LANE_PX * (1 + Math.max(0, ...inside.map((b) => b.lane)))}px`;
   for (const b of inside) {
-    const long = ((b.end_sec - b.start_sec) / (end - start)) * width;
+    const shown = Math.min(b.end_sec, end) - Math.max(b.start_sec, start);
+    const long = (shown / (end - start)) * width;
     const title = `${b.words} (${spanText(b)})`;
     const text = long < 36 ? "" : long < 80 ? b.texts[0] : b.texts.at(-1);
     const bar = el("span", { class: "action", title }, text);
@@ -277,7 +274,7 @@ function drawVideo(video, width) {
   return el("article", { class: "video" }, el("h4", {}, video.video),
     el("p", { class: "note" }, caption), ...strips,
     folded("The same as a table", table(`Truth and detections of ${video.video}`,
-      [{ text: "" }, { text: "Time", number: true }, { text: "what" }], rows)));
+      [[""], ["Time", "number"], ["what"]], rows)));
 }
 
 function drawVideos() {

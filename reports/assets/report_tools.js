@@ -11,12 +11,11 @@ const signed = (share) => `${share >= 0.0005 ? "+" : ""}${percent(Math.max(share
 const bound = (name) => name.replace(/ (s|%)$/, "\u00a0$1"); // the unit stays with its number
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
-// A table: `heads` are {text, number, bar, wide, key}, `rows` arrays of texts and nodes.
+// A table: `heads` are [text, class of the column, key to sort by], `rows` texts and nodes.
 function table(caption, heads, rows, chosen = () => false) {
-  const kind = (n) => [heads[n].number && "number", heads[n].bar && "bar", heads[n].wide && "wide"]
-    .filter(Boolean).join(" ");
-  const head = heads.map((h, n) => el("th", { scope: "col", class: kind(n) }, headContent(h)));
-  heads.forEach((h, n) => h.key && head[n].setAttribute("aria-sort", sortState(h.key)));
+  const kind = (n) => heads[n][1] ?? "";
+  const head = heads.map((h, n) => el("th", { scope: "col", class: kind(n) }, headContent(...h)));
+  heads.forEach(([, , key], n) => key && head[n].setAttribute("aria-sort", sortState(key)));
   const body = rows.map((row, r) => el("tr", { class: chosen(r) ? "chosen" : "" },
     ...row.map((cell, n) => n ? el("td", { class: kind(n) }, cell) : el("th", { scope: "row" }, cell))));
   const whole = el("table", {}, el("caption", {}, caption),
@@ -24,16 +23,16 @@ function table(caption, heads, rows, chosen = () => false) {
   return el("div", { class: "table", tabindex: "0", role: "region", "aria-label": caption }, whole);
 }
 
-function headContent(head) {
-  if (!head.key) return head.text;
-  const arrow = { ascending: " ▲", descending: " ▼", none: "" }[sortState(head.key)];
-  const button = el("button", { type: "button" }, head.text + arrow);
+function headContent(text, kind, key) {
+  if (!key) return text;
+  const arrow = { ascending: " ▲", descending: " ▼", none: "" }[sortState(key)];
+  const button = el("button", { type: "button" }, text + arrow);
   button.addEventListener("click", () => {
-    const again = state.sort.key === head.key;
-    state.sort = { key: head.key, falling: again ? !state.sort.falling : head.number === true };
+    const again = state.sort.key === key;
+    state.sort = { key, falling: again ? !state.sort.falling : kind.includes("number") };
     drawClasses();
     [...byId("classes").querySelectorAll("button")]
-      .find((b) => b.textContent.startsWith(head.text)).focus();
+      .find((b) => b.textContent.startsWith(text)).focus();
   });
   return button;
 }
@@ -46,7 +45,9 @@ function sortState(key) {
 // A bar of coloured parts [{value, colour, name}], `total` wide; it stretches with its cell.
 function bar(parts, total, { height = 16, mark = null } = {}) {
   const words = parts.filter((p) => p.name && p.value).map((p) => `${p.name} ${p.value}`).join(", ");
-  const node = svg("svg", { width: "100%", height, role: "img", "aria-label": words || "bar" });
+  // Without names it only repeats the number beside it: there is nothing to read out.
+  const spoken = words ? { role: "img", "aria-label": words } : { "aria-hidden": "true" };
+  const node = svg("svg", { width: "100%", height, ...spoken });
   let left = 0;
   for (const { value, colour, name } of parts) {
     const width = 100 * Math.max(value, 0) / (total || 1);
@@ -62,14 +63,8 @@ function bar(parts, total, { height = 16, mark = null } = {}) {
   return node;
 }
 
-// A bar that only repeats the number beside it: nothing to read out.
-function plainBar(share, colour = BLUE, mark = null) {
-  const node = bar([{ value: Math.min(share, 1), colour }], 1, { mark });
-  node.removeAttribute("role");
-  node.removeAttribute("aria-label");
-  node.setAttribute("aria-hidden", "true");
-  return node;
-}
+const plainBar = (share, colour = BLUE, mark = null) =>
+  bar([{ value: Math.min(share, 1), colour }], 1, { mark });
 
 function legend(entries) {
   const items = entries.map(([words, colour, border]) =>

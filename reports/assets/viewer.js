@@ -10,8 +10,6 @@ const ROUNDED_SEC = 0.001; // browsers round what they are told to seek
 const AT_SEC = 0.05; // a playhead this close to an action's start stands at it
 const MOST_ZOOM = Math.max(8, Math.min(64, extent / 4));
 
-const clock = viewerClock(data.media, extent, moved);
-
 const state = {
   threshold: data.slider.start,
   order: "time",
@@ -46,9 +44,8 @@ function paintNow(now) {
   }
   byId("now").replaceChildren(under.length ? "Now: " : "Now: no detected action");
   for (const d of [...under].sort((a, b) => b.score - a.score).slice(0, 6)) {
-    const chip = el("b", {}, `${d.label} ${scoreText(d.score)}`);
-    chip.prepend(swatch(colours.get(d.label)));
-    byId("now").append(chip);
+    const words = `${d.label} ${scoreText(d.score)}`;
+    byId("now").append(el("b", {}, swatch(colours.get(d.label)), words));
   }
 }
 
@@ -149,24 +146,17 @@ function step(direction) {
 
 const trackWidth = () => byId("ruler").clientWidth;
 
-function emptyRow(name) {
-  const row = el("div", { class: "row" });
-  const title = el("div", { class: "name" }, name);
+/** Add a row to the time line; `sign` stands before its name. */
+function addRow(name, ...sign) {
   const track = el("div", { class: "track" });
-  title.title = name;
-  row.append(title, track);
+  const row = el(
+    "div", { class: "row" }, el("div", { class: "name", title: name }, ...sign, name), track,
+  );
   track.addEventListener("click", (event) => {
     if (!event.target.closest("button")) seek(timeAt(event.clientX));
   });
   byId("rows").append(row);
-  return { row, title, track, truth: [] };
-}
-
-function rowOf({ label, colour }) {
-  const made = emptyRow(label);
-  made.title.prepend(swatch(colour));
-  made.truth = (data.truth ?? []).filter((i) => i.label === label).map(truthOf);
-  return made;
+  return { row, track };
 }
 
 /** Stack a row's detections by falling score, and put its annotations below them. */
@@ -217,7 +207,7 @@ function zoomBy(factor) {
 
 /* ---- what is shown ---- */
 
-let rows = new Map();
+const rows = new Map();
 
 function drawTimes() {
   byId("ruler").replaceChildren(...ticksOf([0, extent], trackWidth()));
@@ -323,10 +313,10 @@ function listenToRuler() {
 
 function listenToVideo() {
   for (const event of ["loadedmetadata", "play", "pause", "timeupdate", "seeking", "ended"]) {
-    clock.video.addEventListener(event, moved);
+    video.addEventListener(event, moved);
   }
-  clock.video.addEventListener("seeked", forgetActionLeftBehind);
-  clock.video.addEventListener("ended", repeatAtTheEnd);
+  video.addEventListener("seeked", forgetActionLeftBehind);
+  video.addEventListener("ended", repeatAtTheEnd);
 }
 
 function listenToTools() {
@@ -361,8 +351,11 @@ function setUp() {
   byId("ruler").setAttribute("aria-valuemax", extent.toFixed(1));
   const { least, most, step: every, start } = data.slider;
   Object.assign(byId("threshold"), { min: least, max: most, step: every, value: start });
-  if (data.actionness) emptyRow("actionness").track.append(curveOf(data.actionness));
-  rows = new Map(data.classes.map((c) => [c.label, rowOf(c)]));
+  if (data.actionness) addRow("actionness").track.append(curveOf(data.actionness));
+  for (const { label, colour } of data.classes) {
+    const truth = (data.truth ?? []).filter((i) => i.label === label).map(truthOf);
+    rows.set(label, { ...addRow(label, swatch(colour)), truth });
+  }
   data.detections.forEach((d, number) => {
     Object.assign(d, { number, mark: markOf(d), item: itemOf(d) });
   });
@@ -372,6 +365,6 @@ setUp();
 listenToVideo();
 listenToRuler();
 listenToTools();
-clock.load();
+loadVideo();
 showFrom(data.slider.start);
 zoomBy(1);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,6 +200,22 @@ def test_the_page_shows_the_figures_of_the_evaluation(browser_page: Page, tmp_pa
     assert numbers == ["1"] * 5
     assert "2 of 5 instances missed at tIoU 0.5, 3 found" in page.locator("#missed").inner_text()
     assert page.locator("svg:not([aria-hidden]):not([aria-label])").count() == 0
+
+
+def test_time_lines_have_bars_in_lanes_and_a_clock(browser_page: Page, tmp_path: Path) -> None:
+    page = opened(browser_page, tmp_path, made(report_page, *example()))
+    strip = page.locator("#lowest .strip").first
+    truth, found = strip.locator(".band").all()
+    assert truth.locator(".action").all_inner_texts() == ["A", "B", "A", "B"]
+    assert found.locator(".action").first.inner_text() == "0.95 B"
+    title = truth.locator(".action").first.get_attribute("title")
+    assert title == "A: found (0:00.0 – 0:10.0)"
+    boxes = [bar.bounding_box() for bar in found.locator(".action").all()]
+    for one, two in combinations([b for b in boxes if b], 2):
+        apart = one["x"] + one["width"] <= two["x"] + 1 or two["x"] + two["width"] <= one["x"] + 1
+        assert apart or one["y"] != two["y"]
+    assert strip.locator(".tick").all_inner_texts()[:3] == ["0:00", "0:10", "0:20"]
+    assert "0:01.0 – 0:11.0" in page.locator("#mistakes").inner_text()
 
 
 def test_another_threshold_and_another_order(browser_page: Page, tmp_path: Path) -> None:

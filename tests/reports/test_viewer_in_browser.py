@@ -39,8 +39,8 @@ def show(browser_page: Page, write_video: WriteVideo, tmp_path: Path) -> Callabl
     ) -> Page:
         path = video or write_video(tmp_path / "clip.mp4")
         given: dict[str, Any] = {"video_id": "clip", "truth": TRUTH, **more}
-        made = write_viewer(path, tmp_path / "p.html", detections=found, **given)
-        browser_page.goto(made.path.as_uri())
+        write_viewer(path, tmp_path / "p.html", detections=found, **given)
+        browser_page.goto((tmp_path / "p.html").as_uri())
         if browser_page.locator("#video").is_visible():
             wait_until(browser_page, "document.querySelector('video').readyState >= 2")
         return browser_page
