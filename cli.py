@@ -50,7 +50,10 @@ class _Group(click.Group):
         except Exception as error:
             if ctx.params.get("debug") or not is_out_of_memory(error):
                 raise
-            raise click.ClickException(f"out of memory ({one_line(error)})") from error
+            raise click.ClickException(
+                f"out of memory ({one_line(error)})"
+                "; on a GPU, a smaller --segment, optim.batch_size or data.window_steps may help"
+            ) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

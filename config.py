@@ -342,9 +342,9 @@ def _override(settings: dict[str, Any], override: str) -> None:
     try:
         parsed = _parse_yaml(value, at=key)
     except InputError:
-        raise InputError(f"--set {override}: {value!r} is not a YAML value") from None
+        raise InputError(f"--set {override}: {value!r} is not a YAML value; quote it") from None
     if not isinstance(settings.setdefault(section, {}), dict):
-        raise InputError(f"section {section!r} must hold keys")
+        raise InputError(f"section {section!r} must hold keys (see `tsatal configs paper`)")
     settings[section][name] = parsed
 
 

@@ -102,7 +102,7 @@ def _encode(
     drift = rng.uniform(-0.6, 0.6, size=2)  # pixels per second
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (SIZE, SIZE))
     if not writer.isOpened():
-        raise OSError(f"{path}: OpenCV cannot write MPEG-4 video here")
+        raise OSError(f"{path}: OpenCV cannot write MPEG-4 video here; install it from PyPI")
     for n in range(round(duration_sec * FPS)):
         t = n / FPS
         dx, dy, scale = next((ACTIONS[a](t - s) for a, s, e in actions if s <= t < e), (0, 0, 1))

@@ -60,7 +60,9 @@ def command(
     if streams:
         overrides = (*overrides, f"data.streams=[{streams}]")
     if resume and (overrides or _given("config_name")):
-        raise click.UsageError("--resume goes on under the run's own settings")
+        raise click.UsageError(
+            "--resume goes on under the run's own settings; leave out --config, --streams and --set"
+        )
     if not resume and features is None:
         raise click.UsageError("give --features FILE.h5 (or --resume)")
     run = out or (newest_run(needs=DATA_FILE) if resume else new_run_dir(config_name))

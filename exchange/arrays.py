@@ -223,7 +223,7 @@ def _read_npy(path: Path, key: str | None) -> np.ndarray:
 def _read_npz(path: Path, key: str | None) -> np.ndarray:
     archive = np.load(path, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):  # an .npy under another name
-        raise InputError(f"{path}: not an .npz file")
+        raise InputError(f"{path}: not an .npz file; download it again")
     with archive:
         chosen = _choose({name: name for name in archive.files}, key, str(path))
         return np.asarray(archive[chosen])

@@ -143,7 +143,7 @@ def extract_video(
         raise VideoError(f"{stream.path}: was changed while it was being read; extract it again")
     features = {name: np.concatenate(parts) for name, parts in rows.items()}  # (T, width)
     if not all(np.isfinite(f).all() for f in features.values()):
-        raise VideoError(f"{stream.path}: the network's output is not finite")
+        raise VideoError(f"{stream.path}: the network's output is not finite; try --dtype float32")
     return VideoFeatures(
         video_id=video_id,
         streams=features,

@@ -218,7 +218,10 @@ def _put_together(
             return
         for video_id in [v for v in summary.done if not share.kept(v)]:
             summary.done.remove(video_id)
-            reason = f"{video_id}: its rows were removed before they were in {out}"
+            reason = (
+                f"{video_id}: its rows were removed before they were in {out}"
+                "; run the same command again"
+            )
             summary.fail(video_id, reason)
         fresh = share.replacing()
         relabelled = (

@@ -75,7 +75,7 @@ def check_method(method: str) -> None:
     """
     if method == "tvl1" and not hasattr(cv2, "optflow"):
         raise InputError(
-            "flow method tvl1 is in opencv-contrib-python, which is not installed; use dis"
+            "flow_method tvl1 is in opencv-contrib-python, which is not installed; use dis"
         )
 
 

@@ -114,7 +114,10 @@ def _load_npy(path: Path) -> np.ndarray:
     try:
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)  # a lying shape takes no memory
     except (OSError, ValueError, EOFError, ArithmeticError, MemoryError, SyntaxError) as e:
-        raise InputError(f"{path}: no NumPy file with a matrix ({e})") from None
+        raise InputError(
+            f"{path}: no NumPy file with a matrix ({e})"
+            "; --projection takes a .npy, or a feature file"
+        ) from None
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "fiu":
         raise InputError(f"{path}: a matrix of finite numbers is needed")
     return np.array(matrix, dtype=np.float32)

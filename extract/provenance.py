@@ -108,7 +108,7 @@ def settings_of(
             device=device,
         )
     except (KeyError, TypeError, AttributeError, ValueError) as e:
-        raise InputError(f"{features}: its provenance is damaged ({e!r})") from None
+        raise InputError(f"{features}: its provenance is damaged ({e!r}); train anew") from None
     # Files that only the user has.
     files = {"weights": weights or _published(rgb, "--weights")}
     if own_flow:

@@ -65,7 +65,7 @@ class Cluster:
         if not wanted.startswith("cuda"):
             return choose_device(wanted)
         if not self._room("cuda"):
-            raise InputError(f"device {wanted!r}: the cluster has no GPU")
+            raise InputError(f"device {wanted!r}: the cluster has no GPU; use --device cpu")
         return "cuda"  # Ray shows every worker just its own
 
     def extract(self, videos: Videos, advance: Advance, *, recipe: Recipe) -> Results:
@@ -117,7 +117,10 @@ class Cluster:
             reason = f"failed on the cluster ({type(e.cause).__name__}: {e.cause})"
         except self._ray.exceptions.RayError as e:
             lines = str(e).strip().splitlines() or [""]
-            reason = f"its worker was lost {RETRIES + 1} times ({type(e).__name__}: {lines[0]})"
+            reason = (
+                f"its worker was lost {RETRIES + 1} times ({type(e).__name__}: {lines[0]})"
+                "; extract that video alone, without --ray"
+            )
         return VideoError(f"{path}: {reason}")
 
 
@@ -140,7 +143,10 @@ def connect(address: str) -> Iterator[Cluster]:
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
     except (ConnectionError, ValueError, RuntimeError) as e:
-        raise InputError(f"--ray {address}: cannot connect to a cluster ({e})") from None
+        raise InputError(
+            f"--ray {address}: cannot connect to a cluster ({e})"
+            "; `ray status` looks for one, --ray local needs none"
+        ) from None
     try:
         yield Cluster(ray)
     finally:

@@ -115,7 +115,10 @@ def read_frames(
                 report.frames += 1
                 yield frame
     if not report.frames:
-        raise VideoError(f"{path}: no picture could be decoded")
+        raise VideoError(
+            f"{path}: no picture could be decoded"
+            "; if it plays, try: ffmpeg -i VIDEO -c:v libx264 NEW.mp4"
+        )
 
 
 def open_container(path: Path) -> av.container.InputContainer:
@@ -126,14 +129,17 @@ def open_container(path: Path) -> av.container.InputContainer:
     """
     try:
         if path.stat().st_size == 0:
-            raise VideoError(f"{path}: empty (0 bytes)")
+            raise VideoError(f"{path}: empty (0 bytes); copy it again")
         # "file:", because FFmpeg takes the text before a colon for a protocol. No other protocol
         # and no format that names other files: a playlist could name anything.
         options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
         return av.open(f"file:{path}", metadata_errors="ignore", options=options)
     except (av.error.FFmpegError, OSError) as e:
         if isinstance(e, av.error.InvalidDataError):
-            raise VideoError(f"{path}: not a video, or cut off before its index") from None
+            raise VideoError(
+                f"{path}: not a video, or cut off before its index"
+                "; copy it again, or try a repair tool such as untrunc"
+            ) from None
         if isinstance(e, av.error.ArgumentError) and _is_text(path):
             raise VideoError(f"{path}: a playlist, not a video; name the videos in it") from None
         raise VideoError(f"{path}: cannot be opened ({e.strerror or e})") from None
@@ -157,7 +163,10 @@ def picture_stream(container: av.container.InputContainer, path: Path) -> av.Vid
         raise VideoError(f"{path}: has no picture stream, only {kinds}")
     stream = streams[0]
     if stream.codec_context is None:
-        raise VideoError(f"{path}: its picture stream is of a kind that FFmpeg cannot decode")
+        raise VideoError(
+            f"{path}: its picture stream is of a kind that FFmpeg cannot decode"
+            "; encode it anew with the program that made it"
+        )
     _check_size(stream.codec_context.width, stream.codec_context.height, path)
     return stream
 
@@ -166,7 +175,10 @@ def _check_size(width: int, height: int, path: Path) -> None:
     """Refuse pictures that no camera takes, which would fill the memory."""
     long, short = max(width, height), max(min(width, height), 1)
     if width * height > MAX_PIXELS or (min(width, height) and long > MAX_ASPECT * short):
-        raise VideoError(f"{path}: its pictures are said to be {width} x {height}")
+        raise VideoError(
+            f"{path}: its pictures are said to be {width} x {height}"
+            "; copy it again, or scale it down to 8192 x 8192"
+        )
 
 
 def promised_sec(container: av.container.InputContainer, stream: av.VideoStream) -> float:

@@ -180,6 +180,7 @@ class FeatureFile:
         if len(by_width) != 1:
             raise InputError(
                 f"{self.path}: one feature width is needed, found {by_width or 'none'}"
+                "; `tsatal check` names the videos that differ"
             )
         return int(next(iter(by_width)))
 
@@ -195,7 +196,10 @@ class FeatureFile:
             parts = [self._stream(video_id, s)[start:stop] for s in streams]
             rows = np.concatenate(parts, axis=1, dtype=np.float32)
         if not np.isfinite(rows).all():
-            raise InputError(f"{self.path}: {video_id}: has features that are NaN or infinite")
+            raise InputError(
+                f"{self.path}: {video_id}: has features that are NaN or infinite"
+                "; extract it anew, and look for others with `tsatal check`"
+            )
         return rows
 
     def details(self, video_id: str) -> dict[str, Any]:
@@ -234,6 +238,7 @@ class FeatureFile:
                 raise InputError(
                     f"{self.path}: {video_id} has no stream {stream!r}; "
                     f"it has: {', '.join(group) or 'none'}"
+                    "; choose with --streams"
                 )
             return _plausible(group[stream], f"{self.path}: {video_id}: {stream}")
 
@@ -319,7 +324,7 @@ def _open(path: Path) -> h5py.File:
         raise InputError(f"{path}: in use by a program that is writing it") from None
     except (OSError, RuntimeError, ValueError) as e:
         if not h5py.is_hdf5(path):
-            raise InputError(f"{path}: not an HDF5 file, or cut short") from None
+            raise InputError(f"{path}: not an HDF5 file, or cut short; copy it again") from None
         raise InputError(f"{path}: cannot be opened ({e})") from None
 
 
@@ -331,10 +336,14 @@ def _check_format(file: h5py.File, path: Path) -> None:
     except DAMAGE as e:
         raise InputError(f"{path}: damaged ({e})") from None
     if not ours:
-        raise InputError(f"{path}: HDF5, but not a {FORMAT} file (see docs/feature_file.md)")
+        raise InputError(
+            f"{path}: HDF5, but not a {FORMAT} file (see docs/feature_file.md)"
+            "; `tsatal import` takes features of other programs"
+        )
     if not isinstance(version, (int, np.integer)) or version != VERSION:
         raise InputError(
             f"{path}: format version {shown(_scalar(version))}; this program reads {VERSION}"
+            "; extract it again"
         )
 
 

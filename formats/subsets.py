@@ -47,6 +47,7 @@ def choose_subsets(
         if not annotated.get(name):
             raise InputError(
                 f"no annotated video with features is in subset {name!r}; there are: {there}"
+                "; name one with --set data.train_subset=NAME (or test_subset)"
             )
 
     def first(*names: str) -> str:
@@ -96,7 +97,10 @@ def videos_in_subset(
     there = {k: v for k, v in videos_with_features(file, truth).items() if v.subset == subset}
     missing = [name for name in wanted if name not in there]
     if not there:
-        raise InputError(f"{file.path}: has features of none of the {len(wanted)} {subset} videos")
+        raise InputError(
+            f"{file.path}: has features of none of the {len(wanted)} {subset} videos"
+            "; `tsatal check` compares the ids"
+        )
     if missing:
         logger.warning(
             "%d of %d %s videos have no features and are left out: %s",

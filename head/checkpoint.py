@@ -98,11 +98,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         InputError: there is none, or it is not one of ours.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint")
+        raise InputError(f"{path}: no such checkpoint; has an epoch ended?")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)  # runs no code
     except Exception as e:  # torch raises many kinds on a damaged file
-        raise InputError(f"{path}: not a readable checkpoint ({type(e).__name__})") from None
+        raise InputError(
+            f"{path}: not a readable checkpoint ({type(e).__name__})"
+            "; in a run, the other of last.pt and best.pt may be whole"
+        ) from None
     if not isinstance(checkpoint, dict) or "average" not in checkpoint:
         raise InputError(f"{path}: not a checkpoint of tsatal")
     return checkpoint

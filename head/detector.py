@@ -85,5 +85,8 @@ def load_detector(
     try:
         head.load_state_dict(average)
     except MISFITS as e:
-        raise InputError(f"{path}: does not fit {run_dir / CONFIG_FILE} ({last_line(e)})") from None
+        raise InputError(
+            f"{path}: does not fit {run_dir / CONFIG_FILE} ({last_line(e)})"
+            "; put back the two of one training, or train anew"
+        ) from None
     return Detector(head.to(device).eval(), config, data, device)

@@ -113,7 +113,10 @@ def training_videos(
     labels = labels or class_labels(videos.values())
     labelled = label_videos(file, videos, labels)
     if not any(v.labels.size for v in labelled):
-        raise InputError(f"{truth.source}: subset {subset!r} has no action to learn from")
+        raise InputError(
+            f"{truth.source}: subset {subset!r} has no action to learn from"
+            "; `tsatal check` says why"
+        )
     return TrainingVideos(tuple(labels), labelled, measure_features(file, labelled, streams))
 
 
@@ -198,7 +201,9 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
     except ValidationError as e:
         first = e.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"])) or "JSON"
-        raise InputError(f"{run_dir / DATA_FILE}: damaged ({key}: {first['msg']})") from None
+        raise InputError(
+            f"{run_dir / DATA_FILE}: damaged ({key}: {first['msg']}); put it back, or train anew"
+        ) from None
     return load_config(str(run_dir / CONFIG_FILE), changes), data
 
 
@@ -236,6 +241,7 @@ def check_same_extraction(file: FeatureFile, data: RunData) -> None:
             raise InputError(
                 f"{file.path}: was extracted with {key} {theirs}, "
                 f"the run was trained on {key} {ours}"
+                "; extract it alike, or train on it"
             )
 
 

@@ -87,7 +87,10 @@ def write_preview(video: Path, stem: Path, *, smaller: bool = False) -> Path:
         return repacked
     encoder = next((name for name in ENCODERS if name in av.codecs_available), None)
     if encoder is None:
-        raise InputError(f"this PyAV has none of the encoders {', '.join(ENCODERS)}")
+        raise InputError(
+            f"this PyAV has none of the encoders {', '.join(ENCODERS)}"
+            "; install PyAV from PyPI, or convert the video to MP4 (H.264)"
+        )
     path = stem.with_name(f"{stem.name}{ENCODERS[encoder][0]}")
     with replacing(path) as partial:
         _encode(video, partial, encoder)
@@ -157,7 +160,10 @@ def _encode(video: Path, path: Path, encoder: str) -> None:
                 target.mux(made.encode(_prepared(picture, made, ticks)))
                 progress.advance(lasted / TICKS_PER_SEC)
         if made is None:
-            raise VideoError(f"{video}: no picture could be decoded")
+            raise VideoError(
+                f"{video}: no picture could be decoded"
+                "; if it plays, try: ffmpeg -i VIDEO -c:v libx264 NEW.mp4"
+            )
         target.mux(made.encode())
 
 

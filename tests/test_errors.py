@@ -262,7 +262,10 @@ def test_actions_of_no_length_are_none_to_learn_from(write_toy: Callable[..., Pa
     Path("a.json").write_text(json.dumps({"database": database}))
     write_toy(Path("f.h5"))
     line = said("train --features f.h5 --annotations a.json")
-    assert line == "Error: a.json: subset 'training' has no action to learn from"
+    said_so = (
+        "Error: a.json: subset 'training' has no action to learn from; `tsatal check` says why"
+    )
+    assert line == said_so
 
 
 def test_annotations_of_other_videos(run: Path) -> None:
@@ -291,7 +294,8 @@ def test_settings_that_were_edited(run: Path) -> None:
     [
         ("train", "train --features f.h5 --out r", KeyboardInterrupt(), "stopped; go on with: "
          "tsatal train --resume --out r"),
-        ("evaluate_predictions", EVALUATE, MemoryError("9 GB"), "out of memory (9 GB)"),
+        ("evaluate_predictions", EVALUATE, MemoryError("9 GB"), "out of memory (9 GB); on a GPU, "
+         "a smaller --segment, optim.batch_size or data.window_steps may help"),
     ],
 )  # fmt: skip
 def test_what_stops_a_command(

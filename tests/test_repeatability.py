@@ -70,19 +70,22 @@ def spoilt(features: Path, path: Path, video_id: str, value: float) -> Path:
     return path
 
 
+ADVICE = "; extract it anew, and look for others with `tsatal check`"
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_features_that_are_not_finite_are_refused_by_name(
     features: Path, tmp_path: Path, value: float
 ) -> None:
     training = spoilt(features, tmp_path / "t.h5", "video_1", value)
     result = run("-q", "train", "--features", training, "--out", tmp_path / "bad", *SMALL)
-    said = f"Error: {training}: video_1: has features that are NaN or infinite"
+    said = f"Error: {training}: video_1: has features that are NaN or infinite{ADVICE}"
     assert (result.exit_code, result.output.splitlines()) == (1, [said])
     trained = run("-q", "train", "--features", features, "--out", tmp_path / "run", *SMALL)
     assert trained.exit_code == 0
     testing = spoilt(features, tmp_path / "v.h5", "video_2", value)
     result = run("-q", "evaluate", tmp_path / "run", "--features", testing)
-    said = f"Error: {testing}: video_2: has features that are NaN or infinite"
+    said = f"Error: {testing}: video_2: has features that are NaN or infinite{ADVICE}"
     assert (result.exit_code, result.output.splitlines()) == (1, [said])
     assert not (tmp_path / "run" / "predictions.json").exists()
 

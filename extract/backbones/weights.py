@@ -152,6 +152,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     except Exception as e:  # torch raises many kinds on a damaged file
         raise InputError(
             f"{path}: not a checkpoint that holds tensors only ({type(e).__name__})"
+            "; save its state_dict()"
         ) from None
     state = content.get("model_state", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(
