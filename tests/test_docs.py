@@ -120,7 +120,7 @@ def test_every_picture_is_shown_and_small() -> None:
         Path(target).name
         for page in PAGES
         for target in LINK.findall(page.read_text("utf-8"))
-        if target.endswith(".png")
+        if target.endswith((".png", ".svg"))
     }
     assert pictures == shown
     assert all(p.stat().st_size < MAX_PICTURE_BYTES for p in (DOCS / "pictures").iterdir())
