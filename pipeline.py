@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
@@ -63,10 +63,21 @@ from .reports.report import (
     write_report,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 logger = logging.getLogger(__name__)
 
 Pathlike = str | Path
 EXTRACTED = "features.h5"  # rows of detected videos, in the folder of their detections
+
+
+class HowToMeasure(TypedDict, total=False):
+    """Keywords of the functions that measure: what is not given is as the function says."""
+
+    protocol: str | None  # anet or thumos14
+    tious: Sequence[float]  # thresholds in (0, 1]
+    exclude: Sequence[str]  # ids of videos to leave out
 
 
 def extract(
@@ -204,15 +215,13 @@ def evaluate(
     features: Pathlike | None = None,
     annotations: Pathlike | None = None,
     subset: str | None = None,
-    protocol: str | None = None,
-    tious: Sequence[float] = (),
-    exclude: Sequence[str] = (),
     checkpoint: str = "last",
     timelines: int = 8,
     out: Pathlike | None = None,
     device: str = "auto",
     changes: Sequence[str] = (),
     defaults: EvalConfig | None = None,
+    **measure: Unpack[HowToMeasure],
 ) -> Report:
     """Detect in a subset with a run's head, measure, and write predictions, metrics and pictures.
 
@@ -221,13 +230,13 @@ def evaluate(
         features: another feature file than the run was trained on, made in the same way.
         annotations: the ground truth; the run finds its own where not given.
         subset: the run's test subset where not given.
-        protocol, tious, exclude: as `defaults` say where not given.
         checkpoint: "last", or "best", which was chosen by its mAP on the validation subset.
         timelines: how many videos to draw.
         out: where to write; the run's folder where not given.
         device: `auto`, `cpu` or `cuda`.
         changes: see `head.run.load_run_description`.
-        defaults: how to measure; the run's own settings where not given.
+        defaults: how to measure what `measure` leaves open; the run's own settings if not given.
+        measure: see `HowToMeasure`.
     Raises:
         InputError: no such run, subset or video; features of another width or extraction.
 
@@ -253,9 +262,8 @@ def evaluate(
     defaults = defaults or config.eval
     # What the settings leave out is left out where it is; what a user names must be there.
     configured = tuple(v for v in defaults.exclude if v in videos)
-    measure = Measure(defaults.protocol, defaults.tious, configured)
-    measure = measure.changed(protocol=protocol, tious=tious, exclude=exclude)
-    evaluation = measure_detections(videos, found, measure, subset=subset)
+    how = Measure(defaults.protocol, defaults.tious, configured).changed(**measure)
+    evaluation = measure_detections(videos, found, how, subset=subset)
     if checkpoint == "best" and subset == data.subsets.validation:
         logger.warning(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
@@ -282,28 +290,26 @@ def evaluate_predictions(
     annotations: Pathlike,
     *,
     subset: str | None = None,
-    protocol: str | None = None,
-    tious: Sequence[float] = (),
-    exclude: Sequence[str] = (),
     timelines: int | None = 8,
     out: Pathlike | None = None,
+    **measure: Unpack[HowToMeasure],
 ) -> Report:
     """Measure a file of detections in the ActivityNet format.
 
     Args:
         annotations: the ground truth.
         subset: found by its name where not given.
-        protocol, tious, exclude: as `evaluation.matching.Measure` says where not given.
         timelines: how many videos to draw; None writes the page alone, without pictures.
         out: the folder for figures, pictures and the page; nothing is written where not given.
+        measure: see `HowToMeasure`.
     Raises:
         InputError: a file is not of its format, or there is no such subset.
     """
     truth = load_annotations(annotations)
     subset = subset or subset_to_test(truth)
     found = load_predictions(predictions)
-    measure = Measure().changed(protocol=protocol, tious=tious, exclude=exclude)
-    evaluation = measure_detections(truth.subset(subset), found, measure, subset=subset)
+    how = Measure().changed(**measure)
+    evaluation = measure_detections(truth.subset(subset), found, how, subset=subset)
     if out is None:
         return Report(evaluation)
     name = Path(predictions).stem
@@ -316,10 +322,8 @@ def report(
     features: Pathlike | None = None,
     annotations: Pathlike | None = None,
     subset: str | None = None,
-    protocol: str | None = None,
-    tious: Sequence[float] = (),
-    exclude: Sequence[str] = (),
     out: Pathlike | None = None,
+    **measure: Unpack[HowToMeasure],
 ) -> Report:
     """Write the page about the detections that `evaluate` left in a run's folder.
 
@@ -327,7 +331,7 @@ def report(
         run: the run's folder; the newest in `runs` where not given.
         features: where the ground truth is inside another feature file than the run's own.
         annotations: the ground truth; the run finds its own where not given.
-        subset, protocol, tious, exclude: as `evaluate` was told where not given.
+        subset, measure: as `evaluate` was told where not given.
         out: where to write; the run's folder where not given.
     Raises:
         InputError: no such run, it was not evaluated, or not on that subset.
@@ -351,12 +355,12 @@ def report(
             f"{run / PREDICTIONS}: is about none of the {subset} videos; look for actions in "
             f"them with: tsatal evaluate {run} --subset {subset}"
         )
-    measure = Measure(
+    how = Measure(
         earlier.get("protocol") or config.eval.protocol,
         tuple(earlier.get("tious") or config.eval.tious),
         tuple(earlier.get("excluded", [v for v in config.eval.exclude if v in videos])),
-    ).changed(protocol=protocol, tious=tious, exclude=exclude)
-    evaluation = measure_detections(videos, found, measure, subset=subset)
+    ).changed(**measure)
+    evaluation = measure_detections(videos, found, how, subset=subset)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
     name = run.resolve().name
     written = write_report(evaluation, Path(out or run), timelines=None, name=name)
@@ -393,7 +397,7 @@ def detect(
         min_score, top: leave out what scores less, and all but the best so many of each video.
         annotations: ground truth to draw above the detections.
         features: where the run's feature file is now; needed if that holds the projection.
-        weights, flow_weights: checkpoints of the extraction, see `extract.again.settings_of`.
+        weights, flow_weights: checkpoints of the extraction, see `extract.provenance.settings_of`.
         checkpoint: "last" or "best".
         device: `auto`, `cpu` or `cuda`.
         changes: see `head.run.load_run_description`.
