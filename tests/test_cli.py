@@ -81,6 +81,21 @@ def test_evaluate_prints_what_was_measured(features: Path, tmp_path: Path) -> No
         assert said in result.output
 
 
+def test_what_a_configuration_leaves_out_is_left_out_where_it_is(
+    features: Path, tmp_path: Path
+) -> None:
+    """A name that a user types must be there; one of the settings need not have features."""
+    left_out = ["--set", "eval.exclude=[video_2, video_elsewhere]"]
+    trained = run("-q", "train", "--features", features, "--out", tmp_path, *SMALL, *left_out)
+    assert trained.exit_code == 0, trained.output
+    for runs in ([tmp_path], [tmp_path, tmp_path]):
+        result = run("evaluate", *runs, "--timelines", 0)
+        assert result.exit_code == 0, result.output
+        assert ": 1 video, 3 instances" in result.output
+    typed = run("evaluate", tmp_path, "--exclude", "video_elsewhere")
+    assert typed.exit_code == 1 and "cannot exclude 'video_elsewhere'" in typed.output
+
+
 def test_predictions_are_measured_without_a_run(tmp_path: Path) -> None:
     truth = {"v": {"subset": "test", "annotations": [{"label": "a", "segment": [0, 4]}]}}
     found = {"v": [{"label": "a", "segment": [0, 3], "score": 0.5}]}
