@@ -73,7 +73,7 @@ class VideoFeatures:
         return np.concatenate([self.streams[s] for s in streams], axis=1, dtype=np.float32)
 
 
-class FeatureFile:
+class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
     """A feature file opened for reading; use it in a `with` statement.
 
     Raises:
@@ -88,9 +88,6 @@ class FeatureFile:
         except BaseException:
             self._file.close()
             raise
-
-    def __enter__(self) -> FeatureFile:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -165,7 +162,8 @@ class FeatureFile:
                 f"{at}: step_sec must be at least {LEAST_STEP_SEC} and all times at most "
                 f"{MOST_SEC:g}, are start {start}, step {step}, duration {duration}"
             )
-        lengths = {name: len(self._stream(video_id, name)) for name in self._names(video_id)}
+        with self._reading(video_id):
+            lengths = {name: len(self._stream(video_id, name)) for name in group}
         if len(set(lengths.values())) != 1:
             raise InputError(f"{at}: its streams have different numbers of rows: {lengths}")
         return TimeAxis(next(iter(lengths.values())), start, step, duration)
@@ -212,11 +210,9 @@ class FeatureFile:
         """Return everything about one video, as it is stored."""
         axis = self.time_axis(video_id)
         with self._reading(video_id):
-            streams = {name: self._stream(video_id, name)[()] for name in self._names(video_id)}
-        details = self.details(video_id)
-        return VideoFeatures(
-            video_id, streams, axis.start_sec, axis.step_sec, axis.duration_sec, details
-        )
+            streams = {name: self._stream(video_id, name)[()] for name in self._group(video_id)}
+        times = (axis.start_sec, axis.step_sec, axis.duration_sec)
+        return VideoFeatures(video_id, streams, *times, self.details(video_id))
 
     def _group(self, video_id: str) -> h5py.Group:
         with self._reading(video_id):
@@ -227,18 +223,13 @@ class FeatureFile:
             raise InputError(f"{self.path}: {video_id}: is no group with streams in it")
         return group
 
-    def _names(self, video_id: str) -> list[str]:
-        with self._reading(video_id):
-            return list(self._group(video_id))
-
     def _stream(self, video_id: str, stream: str) -> h5py.Dataset:
         group = self._group(video_id)
         with self._reading(video_id):
             if stream not in group:
                 raise InputError(
-                    f"{self.path}: {video_id} has no stream {stream!r}; "
-                    f"it has: {', '.join(group) or 'none'}"
-                    "; choose with --streams"
+                    f"{self.path}: {video_id} has no stream {stream!r}; it has: "
+                    f"{', '.join(group) or 'none'}; choose with --streams"
                 )
             return _plausible(group[stream], f"{self.path}: {video_id}: {stream}")
 
