@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..formats.annotations import Annotations, class_labels, read_text
 from ..formats.features import FeatureFile, TimeAxis, looks_like_features
-from ..formats.subsets import Subsets
+from ..formats.subsets import Subsets, videos_with_features
 from .findings import NOTE, Case, Finding, Report, collect
 from .rows import check_ids, check_rows, check_times, usable_axes
 from .truth import actions, check_instances, check_labels, check_subsets, read_leniently
@@ -39,11 +39,14 @@ def check_file(
         InputError: the file is neither, or cannot be opened.
     """
     named = named or Subsets("", "", "")
+    truth = None
     if not looks_like_features(path):
         if annotations:
             raise InputError(f"{path}: not a feature file; --annotations goes with one")
         truth, cases = _read(read_text(path), str(path), exclude)
-        cases += _annotation_cases(truth, named=named)
+        videos = truth.videos.values()
+        cases += [*check_subsets(videos, named), *check_labels(videos, named)]
+        cases += check_instances(videos, durations={})
         return _report(path, _summary(truth), cases, exclude)
     with FeatureFile(path) as file:
         streams = ", ".join(file.streams()) or "no stream"
@@ -51,11 +54,10 @@ def check_file(
         text = read_text(annotations) if annotations else file.annotations_text()
         if text is None:
             cases = [Case("not-annotated", "neither inside nor given")]
-            cases += _feature_cases(file, None, named=named)
         else:
             truth, cases = _read(text, str(annotations or path), exclude)
             checked += f"; annotations of {_summary(truth)}"
-            cases += _feature_cases(file, truth, named=named)
+        cases += _feature_cases(file, truth, named=named)
         return _report(path, checked, cases, exclude)
 
 
@@ -89,13 +91,6 @@ def _without(truth: Annotations, exclude: Collection[str]) -> Annotations:
     return replace(truth, videos={k: v for k, v in truth.videos.items() if k not in exclude})
 
 
-def _annotation_cases(truth: Annotations, *, named: Subsets) -> Iterator[Case]:
-    videos = list(truth.videos.values())
-    yield from check_subsets(videos, named)
-    yield from check_labels(videos, named)
-    yield from check_instances(videos, durations={})
-
-
 def _feature_cases(
     file: FeatureFile, truth: Annotations | None, *, named: Subsets
 ) -> Iterator[Case]:
@@ -116,7 +111,7 @@ def _cases_of_both(
     """Yield the faults that annotations and time axes have beside each other."""
     there = dict.fromkeys(file.video_ids)
     yield from check_ids(there, truth.videos)
-    usable = [v for k, v in truth.videos.items() if k in there] or list(truth.videos.values())
+    usable = videos_with_features(file, truth).values() or truth.videos.values()
     yield from check_subsets(usable, named)
     yield from check_labels(usable, named)
     durations = {video_id: axis.duration_sec for video_id, axis in axes.items()}

@@ -28,6 +28,7 @@ from ..errors import InputError
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, class_labels, load_annotations
 from ..formats.atomic import filling, write_text
 from ..formats.features import FeatureFile, TimeAxis
+from ..formats.subsets import videos_with_features
 from ..progress import counted
 
 FEATURES, ANNOTATIONS, DATASET = "features", "annotations.json", "dataset.yaml"
@@ -86,14 +87,14 @@ def export_features(features: Path, out: Path, *, annotations: Path | None = Non
             raise InputError(f"{out}: is there already, and not an empty folder; name another")
         # ActionFormer reads all streams as one array of one width.
         truth = load_annotations(annotations) if annotations else file.annotations()
-        videos = truth.videos if truth else {}
+        videos = videos_with_features(file, truth) if truth else {}
         widths = {stream: file.width((stream,)) for stream in file.streams()}
         if not widths:
             raise InputError(f"{features}: has no stream that all videos have")
         timing = choose_timing(file)
         (aside / FEATURES).mkdir()
         summary, database = ExportSummary(out), {}
-        labels = class_labels(v for k, v in videos.items() if k in set(file.video_ids))
+        labels = class_labels(videos.values())
         # A video that cannot be written does not stop the others.
         for video_id in counted(file.video_ids, "export"):
             try:
