@@ -39,26 +39,24 @@ def check_file(
         InputError: the file is neither, or cannot be opened.
     """
     named = named or Subsets("", "", "")
-    truth = None
-    if not looks_like_features(path):
-        if annotations:
-            raise InputError(f"{path}: not a feature file; --annotations goes with one")
+    if looks_like_features(path):
+        with FeatureFile(path) as file:
+            text = read_text(annotations) if annotations else file.annotations_text()
+            streams = ", ".join(file.streams()) or "no stream"
+            checked = f"{len(file.video_ids)} videos with rows of {streams}"
+            truth, cases = None, [Case("not-annotated", "neither inside nor given")]
+            if text is not None:
+                truth, cases = _read(text, str(annotations or path), exclude)
+                checked += f"; annotations of {_summary(truth)}"
+            cases += _feature_cases(file, truth, named=named)
+    elif annotations:
+        raise InputError(f"{path}: not a feature file; --annotations goes with one")
+    else:
         truth, cases = _read(read_text(path), str(path), exclude)
-        videos = truth.videos.values()
+        checked, videos = _summary(truth), truth.videos.values()
         cases += [*check_subsets(videos, named), *check_labels(videos, named)]
         cases += check_instances(videos, durations={})
-        return _report(path, _summary(truth), cases, exclude)
-    with FeatureFile(path) as file:
-        streams = ", ".join(file.streams()) or "no stream"
-        checked = f"{len(file.video_ids)} videos with rows of {streams}"
-        text = read_text(annotations) if annotations else file.annotations_text()
-        if text is None:
-            cases = [Case("not-annotated", "neither inside nor given")]
-        else:
-            truth, cases = _read(text, str(annotations or path), exclude)
-            checked += f"; annotations of {_summary(truth)}"
-        cases += _feature_cases(file, truth, named=named)
-        return _report(path, checked, cases, exclude)
+    return Report(str(path), f"checked {checked}", tuple(collect(cases, exclude=exclude)))
 
 
 def warnings_for_training(
@@ -77,7 +75,7 @@ def warnings_for_training(
     cases += _cases_of_both(file, axes, _without(truth, exclude), named=subsets)
     return [
         finding
-        for finding in collect(case for case in cases if case.video_id not in exclude)
+        for finding in collect(cases, exclude=exclude)
         if finding.level != NOTE and finding.kind.name not in SAID_BY_TRAINING
     ]
 
@@ -117,11 +115,6 @@ def _cases_of_both(
     durations = {video_id: axis.duration_sec for video_id, axis in axes.items()}
     yield from check_instances(truth.videos.values(), durations=durations)
     yield from check_times(axes, truth.videos)
-
-
-def _report(path: Path, checked: str, cases: list[Case], exclude: Collection[str]) -> Report:
-    found = collect(case for case in cases if case.video_id not in exclude)
-    return Report(str(path), f"checked {checked}", tuple(found))
 
 
 def _summary(truth: Annotations) -> str:

@@ -73,6 +73,14 @@ def _features(file: FeatureFile) -> dict[str, Any]:
     """Return the contents of a feature file: videos, rows, annotations, and their making."""
     axes, unusable = usable_axes(file)
     text = file.annotations_text()
+    streams = {}
+    for stream in file.streams():
+        try:
+            width: int | str = file.width((stream,))
+        except InputError:
+            width = "differs between videos"
+        rows = file.video(file.video_ids[0]).streams[stream]
+        streams[stream] = {"width": width, "dtype": str(rows.dtype)}
     try:
         made_by = file.provenance
     except (TypeError, ValueError):
@@ -85,7 +93,7 @@ def _features(file: FeatureFile) -> dict[str, Any]:
         "unreadable_videos": len(unusable),
         "hours": _hours(axis.duration_sec for axis in axes.values()),
         "rows": sum(axis.num_steps for axis in axes.values()),
-        "streams": {stream: _stream(file, stream) for stream in file.streams()},
+        "streams": streams,
         "step_sec": _range([axis.step_sec for axis in axes.values()]),
         "start_sec": _range([axis.start_sec for axis in axes.values()]),
         "annotations": _truth(text, str(file.path), set(file.video_ids)) if text else None,
@@ -215,14 +223,6 @@ def _truth(text: str, source: str, there: set[str] | None) -> dict[str, Any]:
     }
 
 
-def _stream(file: FeatureFile, stream: str) -> dict[str, Any]:
-    try:
-        width: int | str = file.width((stream,))
-    except InputError:
-        width = "differs between videos"
-    return {"width": width, "dtype": str(file.video(file.video_ids[0]).streams[stream].dtype)}
-
-
 def _nearest(config: Config) -> dict[str, Any]:
     """Return the shipped configuration, or the two joined, that a run's settings are nearest to,
     and the keys in which they differ from it."""
@@ -230,18 +230,18 @@ def _nearest(config: Config) -> dict[str, Any]:
 
     names = shipped_configs()
     pairs = [f"{a}+{b}" for a in names for b in names if a != b]
-    ours = _flat(config)
+    ours = config.model_dump(mode="json")
     differing = {}
     for name in [*names, *pairs]:
-        theirs = _flat(load_config(name))
-        differing[name] = {key: value for key, value in ours.items() if theirs[key] != value}
+        theirs = load_config(name).model_dump(mode="json")
+        differing[name] = {
+            f"{section}.{key}": value
+            for section, keys in ours.items()
+            for key, value in keys.items()
+            if theirs[section][key] != value
+        }
     name = min(differing, key=lambda n: len(differing[n]))
     return {"nearest": name, "differences": differing[name]}
-
-
-def _flat(config: Config) -> dict[str, Any]:
-    sections = config.model_dump(mode="json").items()
-    return {f"{section}.{key}": value for section, keys in sections for key, value in keys.items()}
 
 
 def _validation(run_dir: Path) -> dict[str, Any] | str | None:

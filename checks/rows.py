@@ -45,7 +45,6 @@ def check_ids(there: Collection[str], truth: Mapping[str, AnnotatedVideo]) -> It
         there: the ids of the videos that have features.
     """
     unmatched = [v for v in there if v not in truth]
-    missing = [k for k, v in truth.items() if actions(v) and k not in there]
     if len(unmatched) == len(there) and truth:
         first = f"{unmatched[0]!r} has features" if unmatched else "no video has features"
         yield Case("no-match", f"{first}, {next(iter(truth))!r} has annotations")
@@ -54,8 +53,9 @@ def check_ids(there: Collection[str], truth: Mapping[str, AnnotatedVideo]) -> It
         near = like.get(_bare(video_id))
         says = f"annotated under the id {near!r}?" if near else "not in the annotations"
         yield Case("no-annotations", says, video_id)
-    for video_id in missing:
-        yield Case("missing-features", f"subset {truth[video_id].subset!r}", video_id)
+    for video_id, video in truth.items():
+        if video_id not in there and actions(video):
+            yield Case("missing-features", f"subset {video.subset!r}", video_id)
 
 
 def check_times(

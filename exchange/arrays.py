@@ -54,9 +54,8 @@ def open_source(
     """Open the arrays in a folder, a file, or an HDF5 file.
 
     Args:
-        path: where they are.
-        settings: of the import; the format says what to look for.
-        without: a folder inside it that is another source.
+        settings: the format says what to look for.
+        without: a folder inside `path` that is another source.
     Raises:
         InputError: there are none.
     """
@@ -79,7 +78,7 @@ def files_in(
         path: searched recursively.
         endings: of the files that count, in small letters.
         key: the name of the array in files that hold several.
-        without: a folder inside it that is another source.
+        without: a folder inside `path` that is another source.
     Raises:
         InputError: no such file is there.
     """
@@ -176,14 +175,12 @@ def video_id_of(stem: str, settings: ImportSettings, known: Collection[str]) -> 
 
 def _choose(arrays: Mapping[str, Any], key: str | None, at: str) -> Any:
     """Return the array named `key`, or the only one."""
-    if key is not None and key in arrays:
-        return arrays[key]
     there = ", ".join(arrays) or "none"
-    if key is not None:
-        raise InputError(f"{at}: has no array {key!r}; it has: {there}")
-    if len(arrays) != 1:
+    if key is None and len(arrays) != 1:
         raise InputError(f"{at}: name one of its arrays with --key; it has: {there}")
-    return next(iter(arrays.values()))
+    if key is not None and key not in arrays:
+        raise InputError(f"{at}: has no array {key!r}; it has: {there}")
+    return arrays[key or next(iter(arrays))]
 
 
 def _read_dataset(file: h5py.File, name: str, key: str | None, at: str) -> np.ndarray:
@@ -221,12 +218,11 @@ def _read_csv(path: Path, key: str | None) -> np.ndarray:
 
 def _names_columns(fields: list[str]) -> bool:
     """Whether a first line is names, or the numbers 0, 1, 2, ... that stand for them."""
-    if fields == [str(n) for n in range(len(fields))]:
-        return True
     try:
-        return not [float(f) for f in fields]
+        list(map(float, fields))
     except ValueError:
         return True
+    return fields == [str(n) for n in range(len(fields))]
 
 
 def _read_torch(path: Path, key: str | None) -> np.ndarray:

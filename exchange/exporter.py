@@ -139,8 +139,7 @@ def choose_timing(file: FeatureFile) -> ActionFormerTiming:
 
 
 def _write_rows(file: FeatureFile, video_id: str, streams: tuple[str, ...], out: Path) -> TimeAxis:
-    hidden = video_id.startswith(".") or "\\" in video_id
-    if hidden or len(video_id.encode()) > LONGEST_NAME:
+    if video_id.startswith(".") or "\\" in video_id or len(video_id.encode()) > LONGEST_NAME:
         raise InputError(f"{video_id}: this id cannot be a file's name everywhere; rename it")
     path = out / FEATURES / f"{video_id}.npy"
     if path.exists():

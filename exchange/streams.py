@@ -65,7 +65,14 @@ class Streams:
             transpose = False
         sample = self.ids[:: max(1, len(self.ids) // SAMPLE)]
         for name, entries in self.entries.items():
-            shapes = self._shapes(name, sample)
+            shapes, reason = {}, ""
+            for video_id in sample:
+                try:
+                    shapes[video_id] = self._matrix(name, video_id).shape
+                except InputError as e:  # that video fails by its own name
+                    reason = reason or str(e)
+            if not shapes:
+                raise InputError(f"no array of {name} can be read, such as {reason}")
             expected = [expected_rows(video_id) for video_id in shapes]
             where = next(iter(entries.values())).where
             self._axes[name] = find_axes(list(shapes.values()), expected, where, transpose)
@@ -98,17 +105,6 @@ class Streams:
         entry = self.entries[name][video_id]
         return two_dimensional(entry.read(), entry.where)
 
-    def _shapes(self, name: str, sample: list[str]) -> dict[str, tuple[int, ...]]:
-        shapes, reason = {}, ""
-        for video_id in sample:
-            try:
-                shapes[video_id] = self._matrix(name, video_id).shape
-            except InputError as e:
-                reason = reason or str(e)
-        if not shapes:
-            raise InputError(f"no array of {name} can be read, such as {reason}")
-        return shapes
-
 
 def split_rows(
     rows: Mapping[str, np.ndarray], split_at: int | None, exported: object
@@ -116,7 +112,6 @@ def split_rows(
     """Return two streams where one array holds both side by side.
 
     Args:
-        rows: by stream.
         split_at: how many values of a row are `rgb`, where the user says so.
         exported: the streams' widths in the JSON that `tsatal export` writes, if it is such.
     Raises:
@@ -169,7 +164,6 @@ def find_axes(
     """Return the axes of a set's arrays, as a sample of them shows; most arrays' width counts.
 
     Args:
-        shapes: of the sample.
         expected: the number of rows that each should have by its duration, where known.
         at: the source, for messages.
         transpose: whether arrays are (D, T), where it is known.

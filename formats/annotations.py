@@ -125,7 +125,6 @@ def parse_annotations(text: str, *, source: str) -> Annotations:
     """Return the records in ActivityNet-style JSON.
 
     Args:
-        text: the JSON.
         source: where it came from, for messages.
     Raises:
         InputError: not JSON, not of this form, or a segment that is not finite or ends before

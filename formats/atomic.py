@@ -63,7 +63,13 @@ def filling(folder: Path, names: Sequence[str]) -> Iterator[Path | None]:
         OSError: the disk is full, or the folder cannot be written; names `folder`.
     """
     aside, there = folder / f".filling.{os.getpid()}.tmp", folder.is_dir()
-    if folder.exists() and not (there and _emptied(folder, names, aside)):
+    if there:
+        # A folder aside with our number is ours: of two containers, each process may have the
+        # number of the other's.
+        asides = [p for p in folder.glob(".filling.*.tmp") if p == aside or _abandoned(p.name)]
+        if asides:
+            _remove([*(folder / name for name in names), *asides])
+    if folder.exists() and (not there or any(folder.iterdir())):
         yield None
         return
     try:
@@ -132,17 +138,6 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _emptied(folder: Path, names: Sequence[str], aside: Path) -> bool:
-    """Remove what a killed process has left in a folder, and return whether it is empty then.
-
-    `aside` is ours: of two containers, each process may have the number of the other's.
-    """
-    asides = [p for p in folder.glob(".filling.*.tmp") if p == aside or _abandoned(p.name)]
-    if asides:
-        _remove([*(folder / name for name in names), *asides])
-    return not any(folder.iterdir())
 
 
 def _sync_folder(folder: Path) -> None:

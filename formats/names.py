@@ -70,7 +70,6 @@ def file_name(video_id: str, ending: str, *, digest: bool = False) -> str:
     digest, so two ids never share a name. Two names may differ in case alone (see `file_names`).
 
     Args:
-        video_id: any string.
         ending: with its dot.
         digest: whether a safe id gets one, too.
     """
