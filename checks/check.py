@@ -41,9 +41,9 @@ def check_file(
     named = named or Subsets("", "", "")
     if looks_like_features(path):
         with FeatureFile(path) as file:
-            text = read_text(annotations) if annotations else file.annotations_text()
             streams = ", ".join(file.streams()) or "no stream"
             checked = f"{len(file.video_ids)} videos with rows of {streams}"
+            text = read_text(annotations) if annotations else file.annotations_text()
             truth, cases = None, [Case("not-annotated", "neither inside nor given")]
             if text is not None:
                 truth, cases = _read(text, str(annotations or path), exclude)

@@ -119,11 +119,7 @@ class Report:
 
 
 def collect(cases: Iterable[Case], *, exclude: Collection[str]) -> list[Finding]:
-    """Return the cases by kind, worst first; of one kind in the given order.
-
-    Args:
-        exclude: ids of videos whose cases are left out.
-    """
+    """Return the cases by kind, worst first, without those of the videos in `exclude`."""
     by_kind: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         if case.video_id not in exclude:

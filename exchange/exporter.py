@@ -13,6 +13,7 @@ videos, and a frame rate for each. So a video's `fps` here is `feat_stride / ste
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections import Counter
@@ -76,8 +77,7 @@ class ExportSummary:
 def export_features(features: Path, out: Path, *, annotations: Path | None = None) -> ExportSummary:
     """Write a feature file in ActionFormer's layout into a folder, and account for every video.
 
-    The folder is filled whole or not at all; the next export into it removes what a killed one has
-    left.
+    The folder is filled whole or not at all (see `atomic.filling`).
 
     Raises:
         InputError: `out` holds something, or the feature file has no videos of one width.
@@ -124,10 +124,8 @@ def choose_timing(file: FeatureFile) -> ActionFormerTiming:
     """
     axes = []
     for video_id in file.video_ids:
-        try:
+        with contextlib.suppress(InputError):  # it is left out by name
             axes.append((video_id, file.time_axis(video_id)))
-        except InputError:
-            continue  # it is left out by name
     if not axes:
         raise InputError(f"{file.path}: has no video whose rows have a place in time")
     first, axis = axes[0]

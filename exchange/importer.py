@@ -7,7 +7,7 @@ time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -197,14 +197,11 @@ class _Import:
         raise self._nothing(f"{wanted[0]} and all others have {reason}")
 
     def _expected_rows(self, video_id: str) -> float | None:
-        if self._settings.spread:
-            return None
-        try:
+        with suppress(InputError):  # that one fails by its own name
             facts = self._facts.of(video_id)
-            axis = clock(self._settings, facts)
-        except InputError:
-            return None
-        return axis.rows_in(facts.duration_sec) if facts.duration_sec else None
+            if facts.duration_sec and not self._settings.spread:
+                return clock(self._settings, facts).rows_in(facts.duration_sec)
+        return None
 
     def _nothing(self, reason: str) -> InputError:
         return InputError(f"{self._source}: no video can be imported: {reason}")

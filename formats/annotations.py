@@ -14,7 +14,7 @@ import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -132,7 +132,8 @@ def parse_annotations(text: str, *, source: str) -> Annotations:
             that runs past the end of its video, and videos without annotations are accepted.
     """
     truth, problems = read_annotations(text, source=source)
-    _refuse(problems, source)
+    if problems:
+        raise InputError(f"{source}: {problems[0]}")
     return truth
 
 
@@ -166,7 +167,8 @@ def load_predictions(path: str | Path) -> dict[str, list[Detection]]:
     finally:
         if was_on:
             gc.enable()
-    _refuse(problems, source)
+    if problems:
+        raise InputError(f"{source}: {problems[0]}")
     return found
 
 
@@ -191,7 +193,8 @@ def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
             curves[video_id] = ActionnessCurve(start, step, values)
         except InputError as e:
             problems.append(Problem(f"actionness of {video_id}", str(e)))
-    _refuse(problems, source)
+    if problems:
+        raise InputError(f"{source}: {problems[0]}")
     return curves
 
 
@@ -290,11 +293,6 @@ def _by_video(raw: Any, key: str, source: str, problems: list[Problem]) -> dict[
         raise InputError(f"{source}: {e}") from None
     problems += [Problem("", f"{v!a:.80} is not valid text") for v in entries if not is_text(v)]
     return {video_id: entry for video_id, entry in entries.items() if is_text(video_id)}
-
-
-def _refuse(problems: Sequence[Problem], source: str) -> None:
-    for problem in problems[:1]:
-        raise InputError(f"{source}: {problem}")
 
 
 def _video(video_id: str, raw: Any, problems: list[Problem]) -> AnnotatedVideo:

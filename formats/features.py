@@ -100,8 +100,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
     def provenance(self) -> dict[str, Any]:
         """Return the extractor's words on how the rows were made."""
         with self._reading("its provenance"):
-            found = json.loads(self._file.attrs.get("provenance", "{}"))
-            return dict(found.items())
+            return dict(json.loads(self._file.attrs.get("provenance", "{}")).items())
 
     @property
     def video_ids(self) -> list[str]:
@@ -117,8 +116,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
 
     def annotations(self) -> Annotations | None:
         """Return the embedded annotations, or None where the file has none."""
-        text = self.annotations_text()
-        if text is None:
+        if (text := self.annotations_text()) is None:
             return None
         return parse_annotations(text, source=f"{self.path} (embedded annotations)")
 
@@ -260,8 +258,7 @@ def write_feature_file(
 ) -> int:
     """Write a feature file whole or not at all, and return the number of videos in it.
 
-    A reader sees the old file or the new one, and a crash or a full disk leaves the old one (see
-    `atomic.replacing`). `videos` may read from `path`.
+    `videos` may read from `path`, where the old file stays until then (see `atomic.replacing`).
 
     Raises:
         InputError: the same video id twice, or streams of one video that differ in T.
