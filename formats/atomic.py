@@ -33,7 +33,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             yield path
             return
         aside = real.with_name(f".{real.name}.{os.getpid()}.tmp")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # what killed processes have left is removed
             for entry in os.scandir(real.parent):
                 if entry.name.startswith(f".{real.name}.") and _abandoned(entry.name):
                     os.unlink(entry.path)
@@ -64,8 +64,8 @@ def filling(folder: Path, names: Sequence[str]) -> Iterator[Path | None]:
     """
     aside, there = folder / f".filling.{os.getpid()}.tmp", folder.is_dir()
     if there:
-        # A folder aside with our number is ours: of two containers, each process may have the
-        # number of the other's.
+        # What killed processes have left is removed. An aside with our own number is such, too: of
+        # two containers, each process may have the number of the other's.
         asides = [p for p in folder.glob(".filling.*.tmp") if p == aside or _abandoned(p.name)]
         if asides:
             _remove([*(folder / name for name in names), *asides])
