@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..formats.annotations import Annotations, class_labels, read_text
 from ..formats.features import FeatureFile, TimeAxis, looks_like_features
-from ..formats.subsets import Subsets
+from ..formats.subsets import Subsets, videos_with_features
 from .findings import NOTE, Case, Finding, Report, collect
 from .rows import check_ids, check_rows, check_times, usable_axes
 from .truth import actions, check_instances, check_labels, check_subsets, read_leniently
@@ -39,24 +39,24 @@ def check_file(
         InputError: the file is neither, or cannot be opened.
     """
     named = named or Subsets("", "", "")
-    if not looks_like_features(path):
-        if annotations:
-            raise InputError(f"{path}: not a feature file; --annotations goes with one")
-        truth, cases = _read(read_text(path), str(path), exclude)
-        cases += _annotation_cases(truth, named=named)
-        return _report(path, _summary(truth), cases, exclude)
-    with FeatureFile(path) as file:
-        streams = ", ".join(file.streams()) or "no stream"
-        checked = f"{len(file.video_ids)} videos with rows of {streams}"
-        text = read_text(annotations) if annotations else file.annotations_text()
-        if text is None:
-            cases = [Case("not-annotated", "neither inside nor given")]
-            cases += _feature_cases(file, None, named=named)
-        else:
-            truth, cases = _read(text, str(annotations or path), exclude)
-            checked += f"; annotations of {_summary(truth)}"
+    if looks_like_features(path):
+        with FeatureFile(path) as file:
+            streams = ", ".join(file.streams()) or "no stream"
+            checked = f"{len(file.video_ids)} videos with rows of {streams}"
+            text = read_text(annotations) if annotations else file.annotations_text()
+            truth, cases = None, [Case("not-annotated", "neither inside nor given")]
+            if text is not None:
+                truth, cases = _read(text, str(annotations or path), exclude)
+                checked += f"; annotations of {_summary(truth)}"
             cases += _feature_cases(file, truth, named=named)
-        return _report(path, checked, cases, exclude)
+    elif annotations:
+        raise InputError(f"{path}: not a feature file; --annotations goes with one")
+    else:
+        truth, cases = _read(read_text(path), str(path), exclude)
+        checked, videos = _summary(truth), truth.videos.values()
+        cases += [*check_subsets(videos, named), *check_labels(videos, named)]
+        cases += check_instances(videos, durations={})
+    return Report(str(path), f"checked {checked}", tuple(collect(cases, exclude=exclude)))
 
 
 def warnings_for_training(
@@ -75,7 +75,7 @@ def warnings_for_training(
     cases += _cases_of_both(file, axes, _without(truth, exclude), named=subsets)
     return [
         finding
-        for finding in collect(case for case in cases if case.video_id not in exclude)
+        for finding in collect(cases, exclude=exclude)
         if finding.level != NOTE and finding.kind.name not in SAID_BY_TRAINING
     ]
 
@@ -87,13 +87,6 @@ def _read(text: str, source: str, exclude: Collection[str]) -> tuple[Annotations
 
 def _without(truth: Annotations, exclude: Collection[str]) -> Annotations:
     return replace(truth, videos={k: v for k, v in truth.videos.items() if k not in exclude})
-
-
-def _annotation_cases(truth: Annotations, *, named: Subsets) -> Iterator[Case]:
-    videos = list(truth.videos.values())
-    yield from check_subsets(videos, named)
-    yield from check_labels(videos, named)
-    yield from check_instances(videos, durations={})
 
 
 def _feature_cases(
@@ -116,17 +109,12 @@ def _cases_of_both(
     """Yield the faults that annotations and time axes have beside each other."""
     there = dict.fromkeys(file.video_ids)
     yield from check_ids(there, truth.videos)
-    usable = [v for k, v in truth.videos.items() if k in there] or list(truth.videos.values())
+    usable = videos_with_features(file, truth).values() or truth.videos.values()
     yield from check_subsets(usable, named)
     yield from check_labels(usable, named)
     durations = {video_id: axis.duration_sec for video_id, axis in axes.items()}
     yield from check_instances(truth.videos.values(), durations=durations)
     yield from check_times(axes, truth.videos)
-
-
-def _report(path: Path, checked: str, cases: list[Case], exclude: Collection[str]) -> Report:
-    found = collect(case for case in cases if case.video_id not in exclude)
-    return Report(str(path), f"checked {checked}", tuple(found))
 
 
 def _summary(truth: Annotations) -> str:

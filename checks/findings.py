@@ -6,7 +6,7 @@ Every kind of fault stands in `KINDS`, worst first; docs/checking.md explains ea
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,15 +68,12 @@ class Finding:
         """Return the finding as lines of a table, with the first few of its cases."""
         more = len(self.cases) - examples
         lines = [f"{self.level:7}  {len(self.cases):6}  {self.kind.what}  [{self.kind.name}]"]
-        lines += [f"{'':17}{case}" for case in self._of_different_videos()[:examples]]
-        lines += [f"{'':17}... and {more} more"] if examples and more > 0 else []
-        return "\n".join([*lines, f"{'':17}-> {self.kind.advice}"])
-
-    def _of_different_videos(self) -> list[Case]:
-        """Return the cases so that every video comes once before one comes twice."""
+        # Every video comes once before one comes twice.
         firsts: dict[str, Case] = {}
         later = [c for c in self.cases if firsts.setdefault(c.video_id, c) is not c]
-        return [*firsts.values(), *later]
+        lines += [f"{'':17}{case}" for case in [*firsts.values(), *later][:examples]]
+        lines += [f"{'':17}... and {more} more"] if examples and more > 0 else []
+        return "\n".join([*lines, f"{'':17}-> {self.kind.advice}"])
 
 
 @dataclass(frozen=True)
@@ -121,11 +118,12 @@ class Report:
         }
 
 
-def collect(cases: Iterable[Case]) -> list[Finding]:
-    """Return the cases by kind, worst first; of one kind in the given order."""
+def collect(cases: Iterable[Case], *, exclude: Collection[str]) -> list[Finding]:
+    """Return the cases by kind, worst first, without those of the videos in `exclude`."""
     by_kind: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
-        by_kind[case.kind].append(case)
+        if case.video_id not in exclude:
+            by_kind[case.kind].append(case)
     unknown = set(by_kind) - {kind.name for kind in KINDS}
     assert not unknown, unknown
     return [Finding(kind, tuple(by_kind[kind.name])) for kind in KINDS if kind.name in by_kind]

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..formats.annotations import (
-    AnnotatedVideo,
-    class_labels,
+    Detection,
+    Instance,
     json_kind,
     load_actionness,
     load_predictions,
@@ -44,23 +44,47 @@ def describe(path: Path) -> dict[str, Any]:
         InputError: nothing is there, or nothing of ours; the message says why.
     """
     if path.is_dir():
-        return describe_run(path)
+        return _run(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
     if looks_like_features(path):
         with FeatureFile(path) as features:
-            return describe_features(features)
+            return _features(features)
     with path.open("rb") as file:
         zipped = file.read(len(ZIP)) == ZIP
     if zipped or path.suffix == ".pt":
-        return {"file": str(path), "kind": "checkpoint", **describe_checkpoint(path)}
-    return _describe_json(path)
+        return {"file": str(path), "kind": "checkpoint", **_checkpoint(path)}
+    try:
+        kind = json_kind(path)
+    except InputError:
+        raise InputError(
+            f"{path}: neither a feature file, a checkpoint, annotations, nor detections"
+        ) from None
+    if kind == "annotations":
+        return {"file": str(path), "kind": kind, **_truth(read_text(path), str(path), None)}
+    if kind == "detections":
+        return _predictions(path)
+    raise InputError(
+        f"{path}: JSON, but neither annotations ('database') nor detections ('results')"
+    )
 
 
-def describe_features(file: FeatureFile) -> dict[str, Any]:
+def _features(file: FeatureFile) -> dict[str, Any]:
     """Return the contents of a feature file: videos, rows, annotations, and their making."""
     axes, unusable = usable_axes(file)
     text = file.annotations_text()
+    streams = {}
+    for stream in file.streams():
+        try:
+            width: int | str = file.width((stream,))
+        except InputError:
+            width = "differs between videos"
+        rows = file.video(file.video_ids[0]).streams[stream]
+        streams[stream] = {"width": width, "dtype": str(rows.dtype)}
+    try:
+        made_by = file.provenance
+    except (TypeError, ValueError):
+        made_by = {"provenance": "damaged"}
     return {
         "file": str(file.path),
         "kind": "feature file",
@@ -69,26 +93,27 @@ def describe_features(file: FeatureFile) -> dict[str, Any]:
         "unreadable_videos": len(unusable),
         "hours": _hours(axis.duration_sec for axis in axes.values()),
         "rows": sum(axis.num_steps for axis in axes.values()),
-        "streams": {stream: _stream(file, stream) for stream in file.streams()},
-        "step_sec": _range(axis.step_sec for axis in axes.values()),
-        "start_sec": _range(axis.start_sec for axis in axes.values()),
+        "streams": streams,
+        "step_sec": _range([axis.step_sec for axis in axes.values()]),
+        "start_sec": _range([axis.start_sec for axis in axes.values()]),
         "annotations": _truth(text, str(file.path), set(file.video_ids)) if text else None,
-        "made_by": _provenance(file),
+        "made_by": made_by,
     }
 
 
-def describe_run(run_dir: Path) -> dict[str, Any]:
-    """Return the data, the progress and the figures of a run.
-
-    Raises:
-        InputError: the folder does not hold a run, or a damaged one.
-    """
+def _run(run_dir: Path) -> dict[str, Any]:
+    """Return the data, the progress and the figures of a run."""
     from ..head.checkpoint import BEST, LAST
     from ..head.run import load_run_description
 
     config, data = load_run_description(run_dir)
-    there = [name for name in (LAST, BEST) if (run_dir / name).is_file()]
-    checkpoints = {name: _checkpoint_or_reason(run_dir / name) for name in there}
+    checkpoints: dict[str, dict[str, Any]] = {}
+    for path in (run_dir / LAST, run_dir / BEST):
+        if path.is_file():
+            try:
+                checkpoints[path.name] = _checkpoint(path)
+            except InputError as e:
+                checkpoints[path.name] = {"problem": str(e)}
     return {
         "folder": str(run_dir),
         "kind": "run",
@@ -109,12 +134,7 @@ def describe_run(run_dir: Path) -> dict[str, Any]:
     }
 
 
-def describe_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the contents of a checkpoint.
-
-    Raises:
-        InputError: it cannot be read, or is not one of ours.
-    """
+def _checkpoint(path: Path) -> dict[str, Any]:
     from ..head.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(path)
@@ -136,15 +156,9 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: a checkpoint, but damaged ({e!r})") from None
 
 
-def describe_predictions(path: Path) -> dict[str, Any]:
-    """Return the contents of a file of detections.
-
-    Raises:
-        InputError: it is not of that form.
-    """
+def _predictions(path: Path) -> dict[str, Any]:
     found = load_predictions(path)
     every = [d for detections in found.values() for d in detections]
-    labels = Counter(d.label for d in every)
     return {
         "file": str(path),
         "kind": "detections",
@@ -153,32 +167,22 @@ def describe_predictions(path: Path) -> dict[str, Any]:
         "detections": len(every),
         "scores": _spread([d.score for d in every]),
         "length_sec": _spread([d.end_sec - d.start_sec for d in every]),
-        "labels": [f"{label} ({n})" for label, n in sorted(labels.items())],
+        "labels": _counted_labels(every),
         "actionness_curves": len(load_actionness(path)),
     }
 
 
-def as_text(described: Mapping[str, Any]) -> str:
+def as_text(described: Mapping[str, Any], *, indent: str = "") -> str:
     """Return a description as aligned text: a line per value, sections indented."""
-    return "\n".join(_lines(described, indent=""))
-
-
-def _lines(values: Mapping[str, Any], *, indent: str) -> list[str]:
-    width = max(map(len, values), default=0)
+    width = max(map(len, described), default=0)
     lines = []
-    for name, value in values.items():
-        if _is_section(value):
-            lines += [f"{indent}{name}", *_lines(value, indent=f"{indent}  ")]
+    for name, value in described.items():
+        members = value.values() if isinstance(value, Mapping) else ()
+        if len(members) > MAX_IN_LINE or any(isinstance(m, Mapping) for m in members):
+            lines += [f"{indent}{name}", as_text(value, indent=f"{indent}  ")]
         else:
             lines.append(f"{indent}{name:{width}}  {_words(value)}")
-    return lines
-
-
-def _is_section(value: Any) -> bool:
-    """Return whether a value has lines of its own, rather than one."""
-    if not isinstance(value, Mapping):
-        return False
-    return len(value) > MAX_IN_LINE or any(isinstance(v, Mapping) for v in value.values())
+    return "\n".join(lines)
 
 
 def _words(value: Any) -> str:
@@ -196,68 +200,27 @@ def _words(value: Any) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
 
 
-def _describe_json(path: Path) -> dict[str, Any]:
-    try:
-        kind = json_kind(path)
-    except InputError:
-        raise InputError(
-            f"{path}: neither a feature file, a checkpoint, annotations, nor detections"
-        ) from None
-    if kind == "annotations":
-        return {"file": str(path), "kind": kind, **_truth(read_text(path), str(path), None)}
-    if kind == "detections":
-        return describe_predictions(path)
-    raise InputError(f"{path}: JSON, but neither annotations ('database') nor detections "
-                     "('results')")  # fmt: skip
-
-
-def _truth(text: str, source: str, there: Collection[str] | None) -> dict[str, Any]:
+def _truth(text: str, source: str, there: set[str] | None) -> dict[str, Any]:
     """Return the contents of annotations; `there` are the videos with features, if known."""
     truth, refused = read_leniently(text, source=source)
     videos = list(truth.videos.values())
-    of_labels = Counter(i.label for v in videos for i in actions(v))
-    lengths = [i.end_sec - i.start_sec for v in videos for i in actions(v)]
-    of_subset = {s: [v for v in videos if v.subset == s] for s in truth.subset_counts()}
+    instances = [i for v in videos for i in actions(v)]
+    subsets = {}
+    for name, number in truth.subset_counts().items():
+        members = truth.subset(name)
+        subsets[name] = {"videos": number}
+        if there is not None:
+            subsets[name]["with_features"] = len(there & members.keys())
+        subsets[name]["instances"] = sum(len(actions(v)) for v in members.values())
     return {
         "videos": len(videos),
         "unreadable_entries": len(refused),
         "hours": _hours(v.duration_sec or 0.0 for v in videos),
-        "subsets": {name: _subset(members, there) for name, members in of_subset.items()},
-        "instances": len(lengths),
-        "instance_sec": _spread(lengths),
-        "labels": [f"{label} ({of_labels[label]})" for label in class_labels(videos)],
+        "subsets": subsets,
+        "instances": len(instances),
+        "instance_sec": _spread([i.end_sec - i.start_sec for i in instances]),
+        "labels": _counted_labels(instances),
     }
-
-
-def _subset(videos: Collection[AnnotatedVideo], there: Collection[str] | None) -> dict[str, int]:
-    with_features = sum(v.video_id in there for v in videos) if there is not None else None
-    return {
-        "videos": len(videos),
-        **({"with_features": with_features} if with_features is not None else {}),
-        "instances": sum(len(actions(v)) for v in videos),
-    }
-
-
-def _stream(file: FeatureFile, stream: str) -> dict[str, Any]:
-    try:
-        width: int | str = file.width((stream,))
-    except InputError:
-        width = "differs between videos"
-    return {"width": width, "dtype": str(file.video(file.video_ids[0]).streams[stream].dtype)}
-
-
-def _provenance(file: FeatureFile) -> dict[str, Any]:
-    try:
-        return file.provenance
-    except (TypeError, ValueError):
-        return {"provenance": "damaged"}
-
-
-def _checkpoint_or_reason(path: Path) -> dict[str, Any]:
-    try:
-        return describe_checkpoint(path)
-    except InputError as e:
-        return {"problem": str(e)}
 
 
 def _nearest(config: Config) -> dict[str, Any]:
@@ -267,18 +230,18 @@ def _nearest(config: Config) -> dict[str, Any]:
 
     names = shipped_configs()
     pairs = [f"{a}+{b}" for a in names for b in names if a != b]
-    ours = _flat(config)
+    ours = config.model_dump(mode="json")
     differing = {}
     for name in [*names, *pairs]:
-        theirs = _flat(load_config(name))
-        differing[name] = {key: value for key, value in ours.items() if theirs[key] != value}
+        theirs = load_config(name).model_dump(mode="json")
+        differing[name] = {
+            f"{section}.{key}": value
+            for section, keys in ours.items()
+            for key, value in keys.items()
+            if theirs[section][key] != value
+        }
     name = min(differing, key=lambda n: len(differing[n]))
     return {"nearest": name, "differences": differing[name]}
-
-
-def _flat(config: Config) -> dict[str, Any]:
-    sections = config.model_dump(mode="json").items()
-    return {f"{section}.{key}": value for section, keys in sections for key, value in keys.items()}
 
 
 def _validation(run_dir: Path) -> dict[str, Any] | str | None:
@@ -310,10 +273,13 @@ def _evaluation(metrics: Path) -> dict[str, Any] | str | None:
         return "damaged"
 
 
-def _range(values: Iterable[float]) -> list[float]:
+def _counted_labels(segments: Iterable[Instance | Detection]) -> list[str]:
+    return [f"{label} ({n})" for label, n in sorted(Counter(s.label for s in segments).items())]
+
+
+def _range(values: Collection[float]) -> list[float]:
     """Return the least and the greatest value; one where they are equal, none of none."""
-    different = set(values)
-    return sorted({min(different), max(different)}) if different else []
+    return sorted({min(values), max(values)}) if values else []
 
 
 def _spread(values: Collection[float]) -> dict[str, float] | None:

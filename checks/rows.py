@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
@@ -46,7 +45,6 @@ def check_ids(there: Collection[str], truth: Mapping[str, AnnotatedVideo]) -> It
         there: the ids of the videos that have features.
     """
     unmatched = [v for v in there if v not in truth]
-    missing = [k for k, v in truth.items() if actions(v) and k not in there]
     if len(unmatched) == len(there) and truth:
         first = f"{unmatched[0]!r} has features" if unmatched else "no video has features"
         yield Case("no-match", f"{first}, {next(iter(truth))!r} has annotations")
@@ -55,8 +53,9 @@ def check_ids(there: Collection[str], truth: Mapping[str, AnnotatedVideo]) -> It
         near = like.get(_bare(video_id))
         says = f"annotated under the id {near!r}?" if near else "not in the annotations"
         yield Case("no-annotations", says, video_id)
-    for video_id in missing:
-        yield Case("missing-features", f"subset {truth[video_id].subset!r}", video_id)
+    for video_id, video in truth.items():
+        if video_id not in there and actions(video):
+            yield Case("missing-features", f"subset {video.subset!r}", video_id)
 
 
 def check_times(
@@ -80,7 +79,10 @@ def check_times(
 
 def check_rows(file: FeatureFile, video_ids: Collection[str]) -> Iterator[Case]:
     """Yield the faults of the rows themselves, reading one video at a time."""
-    compared = _Compared()
+    streams: dict[str, tuple[str, ...]] = {}
+    widths: dict[str, dict[str, int]] = defaultdict(dict)
+    used: dict[str, np.ndarray] = {}
+    copies: dict[bytes, list[str]] = defaultdict(list)
     for video_id in video_ids:
         try:
             video = file.video(video_id)
@@ -89,49 +91,28 @@ def check_rows(file: FeatureFile, video_ids: Collection[str]) -> Iterator[Case]:
             continue
         for stream, rows in video.streams.items():
             yield from _row_faults(video, stream, rows)
-        compared.add(video_id, video.streams)
-    yield from compared.faults()
-
-
-@dataclass
-class _Compared:
-    """Facts of the videos that were read so far, which are compared with each other."""
-
-    streams: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    widths: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
-    used: dict[str, np.ndarray] = field(default_factory=dict)
-    digests: dict[bytes, list[str]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, video_id: str, streams: Mapping[str, np.ndarray]) -> None:
-        """Take in one video."""
-        self.streams[video_id] = tuple(streams)
-        digest = hashlib.sha1(usedforsecurity=False)
-        for stream, rows in streams.items():
-            self.widths[stream][video_id] = rows.shape[1]
-            digest.update(np.ascontiguousarray(rows).data)
-            used = (_bits(rows) != 0).any(axis=0)
-            before = self.used.get(stream)
-            if before is None or len(before) == len(used):
-                self.used[stream] = used if before is None else before | used
-        if any((rows != rows[0]).any() for rows in streams.values()):
-            self.digests[digest.digest()].append(video_id)
-
-    def faults(self) -> Iterator[Case]:
-        """Yield the differences of videos that should be alike, and the videos that are copies."""
-        every = sorted({s for streams in self.streams.values() for s in streams})
-        for video_id, streams in self.streams.items():
-            if lacks := [s for s in every if s not in streams]:
-                yield Case("streams", f"has no {', '.join(lacks)}", video_id)
-        for stream, widths in self.widths.items():
-            usual = Counter(widths.values()).most_common(1)[0][0]
-            for video_id, width in widths.items():
-                if width != usual:
-                    yield Case("widths", f"{stream} is {width} wide, not {usual}", video_id)
-        for first, *others in self.digests.values():
-            yield from (Case("copied", f"has the rows of {first}", other) for other in others)
-        for stream, used in self.used.items():
-            if not used.all():
-                yield Case("dead-columns", f"{stream}: {(~used).sum()} of {len(used)} columns")
+            widths[stream][video_id] = rows.shape[1]
+            columns = (_bits(rows) != 0).any(axis=0)
+            before = used.setdefault(stream, columns)
+            if len(before) == len(columns):
+                used[stream] = before | columns
+        streams[video_id] = tuple(video.streams)
+        if any((rows != rows[0]).any() for rows in video.streams.values()):
+            copies[_digest(video)].append(video_id)
+    # What the videos lack is known when all were read.
+    for video_id, own in streams.items():
+        if lacks := [s for s in sorted(widths) if s not in own]:
+            yield Case("streams", f"has no {', '.join(lacks)}", video_id)
+    for stream, of_videos in widths.items():
+        usual = Counter(of_videos.values()).most_common(1)[0][0]
+        for video_id, width in of_videos.items():
+            if width != usual:
+                yield Case("widths", f"{stream} is {width} wide, not {usual}", video_id)
+    for first, *others in copies.values():
+        yield from (Case("copied", f"has the rows of {first}", other) for other in others)
+    for stream, columns in used.items():
+        if not columns.all():
+            yield Case("dead-columns", f"{stream}: {(~columns).sum()} of {len(columns)} columns")
 
 
 def _mismatch(
@@ -189,8 +170,7 @@ def _row_faults(video: VideoFeatures, stream: str, rows: np.ndarray) -> Iterator
     """Yield the faults of one stream of one video, (T, D)."""
     broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if broken.size:
-        says = _where(video, stream, broken)
-        yield Case("not-finite", says, video.video_id)
+        yield Case("not-finite", _where(video, stream, broken), video.video_id)
     zero = np.flatnonzero(~(rows != 0).any(axis=1))
     if zero.size:
         yield Case("zero-rows", _where(video, stream, zero), video.video_id)
@@ -209,6 +189,13 @@ def _where(video: VideoFeatures, stream: str, rows: np.ndarray) -> str:
     first = video.start_sec + int(rows[0]) * video.step_sec
     total = len(video.streams[stream])
     return f"{stream}: {len(rows)} of {total} rows, the first at {first:.6g} s"
+
+
+def _digest(video: VideoFeatures) -> bytes:
+    digest = hashlib.sha1(usedforsecurity=False)
+    for rows in video.streams.values():
+        digest.update(np.ascontiguousarray(rows).data)
+    return digest.digest()
 
 
 def _bits(rows: np.ndarray) -> np.ndarray:

@@ -84,9 +84,13 @@ def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterato
     """
     annotated = Counter(v.subset for v in videos if v.instances)
     given = {named.train, named.validation, named.test}
-    misspelt = {s: near for s in {v.subset for v in videos} - given if (near := _meant(s))}
-    for name, near in sorted(misspelt.items()):
-        yield Case("subset-spelling", f"{name!r}: is {near!r} meant? ({annotated[name]} videos)")
+    misspelt = set()
+    for name in sorted({v.subset for v in videos} - given - {*SUBSET_NAMES}):
+        plain = name.strip().casefold()
+        for near in difflib.get_close_matches(plain, SUBSET_NAMES, n=1, cutoff=0.75):
+            misspelt.add(name)
+            says = f"{name!r}: is {near!r} meant? ({annotated[name]} videos)"
+            yield Case("subset-spelling", says)
     roles = _roles(annotated, named)
     if isinstance(roles, str):
         if len(annotated) == 1 and not misspelt:
@@ -175,11 +179,3 @@ def _roles(annotated: Mapping[str, int], named: Subsets) -> Subsets | str:
         return choose_subsets(annotated, **vars(named))
     except InputError as e:
         return str(e)
-
-
-def _meant(name: str) -> str | None:
-    """Return the name known to `choose_subsets` that a misspelt `name` resembles, or None."""
-    if name in SUBSET_NAMES:
-        return None
-    near = difflib.get_close_matches(name.strip().casefold(), SUBSET_NAMES, n=1, cutoff=0.75)
-    return near[0] if near else None

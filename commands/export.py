@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from .options import FILE, FOLDER, named
-
-if TYPE_CHECKING:
-    from ..exchange.exporter import ExportSummary
 
 
 @click.command("export")
@@ -19,15 +15,9 @@ if TYPE_CHECKING:
 @click.option("--annotations", type=FILE, help="Instead of those inside the feature file.")
 def command(features: Path, out: Path, annotations: Path | None) -> None:
     """Write FEATURES as .npy files and JSON in ActionFormer's layout into the folder OUT."""
-    from ..exchange import exporter
+    from ..exchange.exporter import export_features
 
-    summary = exporter.export_features(features, out, annotations=annotations)
-    click.echo(_export_account(summary))
-    if summary.failed:
-        click.get_current_context().exit(1)
-
-
-def _export_account(summary: ExportSummary) -> str:
+    summary = export_features(features, out, annotations=annotations)
     lines = [f"failed: {reason}" for reason in summary.failed.values()]
     shifted = [f"{name} ({off:.2f} s)" for name, off in summary.shifted.items()]
     lines += named("warning: ActionFormer has one num_frames for all and takes these off by",
@@ -35,4 +25,7 @@ def _export_account(summary: ExportSummary) -> str:
     if summary.ambiguous:
         lines.append(f"{summary.ambiguous} ambiguous stretches are left out of the annotations")
     lines += named("unlabelled", summary.unlabelled)
-    return "\n".join([*lines, f"{summary.out}: {len(summary.exported)} videos exported"])
+    lines.append(f"{summary.out}: {len(summary.exported)} videos exported")
+    click.echo("\n".join(lines))
+    if summary.failed:
+        click.get_current_context().exit(1)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..exchange.layouts import ImportSettings
 from .options import ANY, FILE, named, settings_options
-
-if TYPE_CHECKING:
-    from ..exchange.importer import ImportSummary
 
 
 @click.command("import")
@@ -45,9 +42,9 @@ def command(
     tsatal import i3d_features/ thumos.h5 --annotations thumos14.json \\
         --format actionformer --stride-frames 4 --window-frames 16
     """
-    from ..exchange import importer
+    from ..exchange.importer import import_features
 
-    summary = importer.import_features(
+    summary = import_features(
         source,
         out,
         ImportSettings(**settings),
@@ -56,13 +53,7 @@ def command(
         video_info=video_info,
         overwrite=overwrite,
     )
-    click.echo(_import_account(summary))
-    if summary.failed:
-        click.get_current_context().exit(1)
-
-
-def _import_account(summary: ImportSummary) -> str:
-    """Return what became of the videos, a line each for those that want attention."""
+    # A line for each kind of video that wants attention, then the counts.
     misfits = [f"{name} ({share:.2f})" for name, share in summary.misfits.items()]
     lines = [
         *(f"failed: {reason}" for reason in summary.failed.values()),
@@ -82,4 +73,6 @@ def _import_account(summary: ImportSummary) -> str:
         f"{summary.out}: {len(summary.matched)} videos matched, {len(summary.missing)} missing, "
         f"{len(summary.unlabelled) + len(summary.skipped)} unlabelled, {len(summary.failed)} failed"
     )
-    return "\n".join([*lines, counts])
+    click.echo("\n".join([*lines, counts]))
+    if summary.failed:
+        click.get_current_context().exit(1)

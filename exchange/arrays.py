@@ -6,8 +6,10 @@ only. What the axes of an array mean is found out in `streams`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,131 +28,99 @@ CSV_ENDINGS = (".csv",)
 
 @dataclass(frozen=True)
 class Entry:
-    """One array of a source: its name without ending, and its place, for messages."""
+    """One array of a source: its name without ending, its place for messages, and its reader."""
 
     stem: str
     where: str
+    reader: Callable[[], np.ndarray]
+
+    def read(self) -> np.ndarray:
+        """Return the array.
+
+        Raises:
+            InputError: damaged, of another kind, or one of several and none has the name asked for.
+        """
+        try:
+            return self.reader()
+        except InputError:
+            raise
+        except Exception as e:  # the readers raise anything at all on damaged bytes
+            raise InputError(f"{self.where}: cannot be read ({_first_line(e)})") from None
 
 
-class ArrayFolder:
-    """A folder of files, or one file; hidden files and folders are left out.
+def open_source(
+    path: Path, settings: ImportSettings, without: Path | None = None
+) -> AbstractContextManager[list[Entry]]:
+    """Open the arrays in a folder, a file, or an HDF5 file.
+
+    Args:
+        settings: the format says what to look for.
+        without: a folder inside `path` that is another source.
+    Raises:
+        InputError: there are none.
+    """
+    if settings.format == "bmn":
+        return nullcontext(files_in(path, CSV_ENDINGS, without=without))
+    c3d = settings.format == "activitynet-h5"
+    if path.is_file() and h5py.is_hdf5(path):
+        return datasets_in(path, key=settings.key or (C3D_KEY if c3d else None))
+    if c3d:
+        raise InputError(f"{path}: no HDF5 file, or cut short; --format activitynet-h5 is one")
+    return nullcontext(files_in(path, ENDINGS, key=settings.key, without=without))
+
+
+def files_in(
+    path: Path, endings: Collection[str], *, key: str | None = None, without: Path | None = None
+) -> list[Entry]:
+    """Return the arrays in a folder of files, or in one file, without hidden files and folders.
 
     Args:
         path: searched recursively.
         endings: of the files that count, in small letters.
         key: the name of the array in files that hold several.
-        without: a folder inside it that is another source.
+        without: a folder inside `path` that is another source.
     Raises:
         InputError: no such file is there.
     """
-
-    def __init__(
-        self,
-        path: Path,
-        endings: Collection[str],
-        *,
-        key: str | None = None,
-        without: Path | None = None,
-    ) -> None:
-        root, other = path.resolve(), without.resolve() if without else None
-        self._key = key
-        self._files = {}
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            inside = file.relative_to(path)
-            hidden = any(part.startswith(".") for part in inside.parts or (file.name,))
-            if hidden or other in (root / inside).parents:  # archives from a Mac hold ._NAME
-                continue
-            if file.suffix.lower() in endings and file.is_file():
-                self._files[Entry(file.stem, str(file))] = file
-        self.entries = list(self._files)
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-        if not self.entries:
-            raise InputError(f"{path}: holds no features ({' '.join(endings)} would be taken)")
-
-    def read(self, entry: Entry) -> np.ndarray:
-        """Return one file's array.
-
-        Raises:
-            InputError: damaged, of another kind, or of several arrays none of which is `key`.
-        """
-        path = self._files[entry]
-        reader = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}
-        try:
-            return reader.get(path.suffix.lower(), _read_torch)(path, self._key)
-        except InputError:
-            raise
-        except Exception as e:  # the readers raise anything at all on damaged bytes
-            raise InputError(f"{path}: cannot be read ({_first_line(e)})") from None
-
-    def close(self) -> None:
-        """Nothing stays open."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    readers = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}
+    root, other = path.resolve(), without.resolve() if without else None
+    entries = []
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        inside, ending = file.relative_to(path), file.suffix.lower()
+        hidden = any(part.startswith(".") for part in inside.parts or (file.name,))
+        if hidden or other in (root / inside).parents:  # archives from a Mac hold ._NAME
+            continue
+        if ending in endings and file.is_file():
+            reader = partial(readers.get(ending, _read_torch), file, key)
+            entries.append(Entry(file.stem, str(file), reader))
+    if not entries:
+        raise InputError(f"{path}: holds no features ({' '.join(endings)} would be taken)")
+    return entries
 
 
-class ArrayContainer:
-    """An HDF5 file with a dataset for each video, or a group with one or more datasets.
+@contextmanager
+def datasets_in(path: Path, *, key: str | None = None) -> Iterator[list[Entry]]:
+    """Yield the arrays of an HDF5 file with a dataset, or a group of them, for each video.
 
     Args:
-        path: of the file.
+        path: of the file, which is open until the `with` statement ends.
         key: the name of the dataset in each group.
     Raises:
         InputError: not such a file.
     """
-
-    def __init__(self, path: Path, *, key: str | None = None) -> None:
-        try:
-            self._file = h5py.File(path, "r")
-        except OSError as e:
-            raise InputError(f"{path}: not an HDF5 file, or cut short ({_first_line(e)})") from None
-        if self._file.attrs.get("format") == FORMAT:
-            self._file.close()
+    try:
+        file = h5py.File(path, "r")
+    except OSError as e:
+        raise InputError(f"{path}: not an HDF5 file, or cut short ({_first_line(e)})") from None
+    with file:
+        if file.attrs.get("format") == FORMAT:
             raise InputError(f"{path}: is a {FORMAT} file already; there is nothing to import")
-        self._path, self._key = path, key
-        self.entries = [Entry(name, f"{path}: {name}") for name in self._file]
-        if not self.entries:
+        places = {name: f"{path}: {name}" for name in file}
+        if not places:
             raise InputError(f"{path}: holds no features")
-
-    def read(self, entry: Entry) -> np.ndarray:
-        """Return one dataset.
-
-        Raises:
-            InputError: damaged, or a group with several datasets none of which is `key`.
-        """
-        try:
-            item = self._file[entry.stem]
-            if isinstance(item, h5py.Group):
-                arrays = {k: v for k, v in item.items() if isinstance(v, h5py.Dataset)}
-                item = _choose(arrays, self._key, entry.where)
-            return np.asarray(item[()])
-        except (OSError, KeyError, RuntimeError, MemoryError) as e:
-            raise InputError(f"{entry.where}: cannot be read ({_first_line(e)})") from None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-ArraySource = ArrayFolder | ArrayContainer
-
-
-def open_source(path: Path, settings: ImportSettings, without: Path | None = None) -> ArraySource:
-    """Open the arrays in a folder, a file, or an HDF5 file.
-
-    Args:
-        path: where they are.
-        settings: of the import; the format says what to look for.
-        without: a folder inside it that is another source.
-    Raises:
-        InputError: there are none.
-    """
-    c3d = settings.format == "activitynet-h5"
-    if settings.format == "bmn":
-        return ArrayFolder(path, CSV_ENDINGS, without=without)
-    if path.is_file() and h5py.is_hdf5(path):
-        return ArrayContainer(path, key=settings.key or (C3D_KEY if c3d else None))
-    if c3d:
-        raise InputError(f"{path}: no HDF5 file, or cut short; --format activitynet-h5 is one")
-    return ArrayFolder(path, ENDINGS, key=settings.key, without=without)
+        yield [Entry(n, at, partial(_read_dataset, file, n, key, at)) for n, at in places.items()]
 
 
 @dataclass
@@ -180,7 +150,7 @@ def assign_ids(
             assigned.others += 1
         elif problem := id_problem(video_id):
             assigned.refused[ascii(entry.where)] = f"{entry.where!a}: its id {problem}; rename it"
-        elif (first := assigned.entries.setdefault(video_id, entry)) != entry:
+        elif (first := assigned.entries.setdefault(video_id, entry)) is not entry:
             assigned.refused[entry.where] = (
                 f"{entry.where}: has the id {video_id!r} of {first.where}; rename one of them, or "
                 "name one folder or --prefix only"
@@ -205,14 +175,20 @@ def video_id_of(stem: str, settings: ImportSettings, known: Collection[str]) -> 
 
 def _choose(arrays: Mapping[str, Any], key: str | None, at: str) -> Any:
     """Return the array named `key`, or the only one."""
-    if key is not None and key in arrays:
-        return arrays[key]
     there = ", ".join(arrays) or "none"
-    if key is not None:
-        raise InputError(f"{at}: has no array {key!r}; it has: {there}")
-    if len(arrays) != 1:
+    if key is None and len(arrays) != 1:
         raise InputError(f"{at}: name one of its arrays with --key; it has: {there}")
-    return next(iter(arrays.values()))
+    if key is not None and key not in arrays:
+        raise InputError(f"{at}: has no array {key!r}; it has: {there}")
+    return arrays[key or next(iter(arrays))]
+
+
+def _read_dataset(file: h5py.File, name: str, key: str | None, at: str) -> np.ndarray:
+    item = file[name]
+    if isinstance(item, h5py.Group):
+        arrays = {k: v for k, v in item.items() if isinstance(v, h5py.Dataset)}
+        item = _choose(arrays, key, at)
+    return np.asarray(item[()])
 
 
 def _read_npy(path: Path, key: str | None) -> np.ndarray:
@@ -242,12 +218,11 @@ def _read_csv(path: Path, key: str | None) -> np.ndarray:
 
 def _names_columns(fields: list[str]) -> bool:
     """Whether a first line is names, or the numbers 0, 1, 2, ... that stand for them."""
-    if fields == [str(n) for n in range(len(fields))]:
-        return True
     try:
-        return not [float(f) for f in fields]
+        list(map(float, fields))
     except ValueError:
         return True
+    return fields == [str(n) for n in range(len(fields))]
 
 
 def _read_torch(path: Path, key: str | None) -> np.ndarray:

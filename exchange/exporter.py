@@ -13,6 +13,7 @@ videos, and a frame rate for each. So a video's `fps` here is `feat_stride / ste
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections import Counter
@@ -28,6 +29,7 @@ from ..errors import InputError
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, class_labels, load_annotations
 from ..formats.atomic import filling, write_text
 from ..formats.features import FeatureFile, TimeAxis
+from ..formats.subsets import videos_with_features
 from ..progress import counted
 
 FEATURES, ANNOTATIONS, DATASET = "features", "annotations.json", "dataset.yaml"
@@ -75,8 +77,7 @@ class ExportSummary:
 def export_features(features: Path, out: Path, *, annotations: Path | None = None) -> ExportSummary:
     """Write a feature file in ActionFormer's layout into a folder, and account for every video.
 
-    The folder is filled whole or not at all; the next export into it removes what a killed one has
-    left.
+    The folder is filled whole or not at all (see `atomic.filling`).
 
     Raises:
         InputError: `out` holds something, or the feature file has no videos of one width.
@@ -86,14 +87,14 @@ def export_features(features: Path, out: Path, *, annotations: Path | None = Non
             raise InputError(f"{out}: is there already, and not an empty folder; name another")
         # ActionFormer reads all streams as one array of one width.
         truth = load_annotations(annotations) if annotations else file.annotations()
-        videos = truth.videos if truth else {}
+        videos = videos_with_features(file, truth) if truth else {}
         widths = {stream: file.width((stream,)) for stream in file.streams()}
         if not widths:
             raise InputError(f"{features}: has no stream that all videos have")
         timing = choose_timing(file)
         (aside / FEATURES).mkdir()
         summary, database = ExportSummary(out), {}
-        labels = class_labels(v for k, v in videos.items() if k in set(file.video_ids))
+        labels = class_labels(videos.values())
         # A video that cannot be written does not stop the others.
         for video_id in counted(file.video_ids, "export"):
             try:
@@ -123,10 +124,8 @@ def choose_timing(file: FeatureFile) -> ActionFormerTiming:
     """
     axes = []
     for video_id in file.video_ids:
-        try:
+        with contextlib.suppress(InputError):  # it is left out by name
             axes.append((video_id, file.time_axis(video_id)))
-        except InputError:
-            continue  # it is left out by name
     if not axes:
         raise InputError(f"{file.path}: has no video whose rows have a place in time")
     first, axis = axes[0]
@@ -138,8 +137,7 @@ def choose_timing(file: FeatureFile) -> ActionFormerTiming:
 
 
 def _write_rows(file: FeatureFile, video_id: str, streams: tuple[str, ...], out: Path) -> TimeAxis:
-    hidden = video_id.startswith(".") or "\\" in video_id
-    if hidden or len(video_id.encode()) > LONGEST_NAME:
+    if video_id.startswith(".") or "\\" in video_id or len(video_id.encode()) > LONGEST_NAME:
         raise InputError(f"{video_id}: this id cannot be a file's name everywhere; rename it")
     path = out / FEATURES / f"{video_id}.npy"
     if path.exists():

@@ -10,7 +10,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,26 +86,21 @@ class FactBook:
         beside = self._table.get(video_id) or self._table.get(f"v_{video_id}") or {}
         known: dict[str, float] = {}
         for source in (self._for_all, beside, self._entries.get(video_id, {})):
-            known |= _numbers(source, f"{self._where}: {video_id}")
+            for name, keys in KEYS.items():
+                key = next((k for k in keys if source.get(k) not in (None, "")), None)
+                if key is not None:
+                    at = f"{self._where}: {video_id}: {key!r}"
+                    known[name] = _number(source[key], at, zero=name in MAY_BE_ZERO)
         return VideoFacts(**known)
 
 
-def _numbers(source: Mapping[str, Any], at: str) -> dict[str, float]:
-    found = {}
-    for field in fields(VideoFacts):
-        key = next((k for k in KEYS[field.name] if source.get(k) not in (None, "")), None)
-        if key is not None:
-            found[field.name] = _number(source[key], key, at, zero=field.name in MAY_BE_ZERO)
-    return found
-
-
-def _number(value: Any, key: str, at: str, *, zero: bool) -> float:
+def _number(value: Any, at: str, *, zero: bool) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number) or not (number > 0 or zero):
-        raise InputError(f"{at}: {key!r} must be a positive number, is {value!r:.60}")
+        raise InputError(f"{at} must be a positive number, is {value!r:.60}")
     return number
 
 

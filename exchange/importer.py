@@ -7,7 +7,7 @@ time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -85,9 +85,9 @@ def import_features(
     truth = load_annotations(annotations) if annotations else None
     facts = FactBook(truth, video_info)
     with ExitStack() as stack:
-        opened = {"rgb": stack.enter_context(closing(open_source(source, settings, flow)))}
+        opened = {"rgb": stack.enter_context(open_source(source, settings, flow))}
         if flow:
-            opened["flow"] = stack.enter_context(closing(open_source(flow, settings)))
+            opened["flow"] = stack.enter_context(open_source(flow, settings))
         streams = Streams(opened, settings, facts.annotated)
         job = _Import(source, out, settings, streams, facts)
         provenance = {
@@ -154,6 +154,7 @@ class _Import:
         rows, uneven = self._streams.rows(video_id)
         count = len(rows["rgb"])
         axis = clock(self._settings, facts, count)
+        source = self._streams.entries["rgb"][video_id]
         if uneven:
             self.summary.trimmed[video_id] = uneven
         if facts.duration_sec and (share := axis.misfit(count, facts.duration_sec)):
@@ -164,7 +165,7 @@ class _Import:
             axis.start_sec,
             axis.step_sec,
             facts.duration_sec or axis.covered_sec(count),
-            {"source": self._streams.stem(video_id), **({"fps": axis.fps} if axis.fps else {})},
+            {"source": source.stem, **({"fps": axis.fps} if axis.fps else {})},
         )
 
     def _check_names(self) -> None:
@@ -196,14 +197,11 @@ class _Import:
         raise self._nothing(f"{wanted[0]} and all others have {reason}")
 
     def _expected_rows(self, video_id: str) -> float | None:
-        if self._settings.spread:
-            return None
-        try:
+        with suppress(InputError):  # that one fails by its own name
             facts = self._facts.of(video_id)
-            axis = clock(self._settings, facts)
-        except InputError:
-            return None
-        return axis.rows_in(facts.duration_sec) if facts.duration_sec else None
+            if facts.duration_sec and not self._settings.spread:
+                return clock(self._settings, facts).rows_in(facts.duration_sec)
+        return None
 
     def _nothing(self, reason: str) -> InputError:
         return InputError(f"{self._source}: no video can be imported: {reason}")

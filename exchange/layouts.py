@@ -160,7 +160,12 @@ def clock(settings: ImportSettings, facts: VideoFacts, rows: int = 1) -> Clock:
     """
     c3d = settings.format == "activitynet-h5"
     if settings.spread:
-        return _spread(facts, rows, C3D_WINDOW_FRAMES / C3D_STRIDE_FRAMES if c3d else 1.0)
+        overlap = C3D_WINDOW_FRAMES / C3D_STRIDE_FRAMES if c3d else 1.0  # steps that a row covers
+        span = _known(facts.duration_sec, NO_DURATION)
+        if facts.feature_frames and facts.frames:
+            span *= facts.feature_frames / facts.frames
+        step = span / (rows - 1 + overlap)
+        return Clock(overlap * step / 2, step, overlap * step, None)
     # `tsatal export` writes exact times
     if facts.step_sec is not None and facts.start_sec is not None and not settings.counts_frames:
         return Clock(facts.start_sec, facts.step_sec, facts.step_sec, facts.fps)
@@ -185,15 +190,6 @@ NO_WINDOW = (
     "--offset-frames (the frame that row 0 stands for)"
 )
 NO_DURATION = "no duration, over which its rows would be spread: give annotations with 'duration'"
-
-
-def _spread(facts: VideoFacts, rows: int, overlap: float) -> Clock:
-    """Return the clock of rows that cover a video evenly, each `overlap` steps of it."""
-    span = _known(facts.duration_sec, NO_DURATION)
-    if facts.feature_frames and facts.frames:
-        span *= facts.feature_frames / facts.frames
-    step = span / (rows - 1 + overlap)
-    return Clock(overlap * step / 2, step, overlap * step, None)
 
 
 def _known(value: float | None, otherwise: str) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.features import STREAMS
-from .arrays import ArraySource, assign_ids
+from .arrays import Entry, assign_ids
 from .layouts import FIRST_AXIS_IS_TIME, ImportSettings
 
 SAMPLE = 16  # arrays that are looked at before the first is imported
@@ -28,6 +28,7 @@ class Streams:
     """One or two sources of arrays, a stream each: `rgb`, and perhaps `flow`.
 
     Attributes:
+        entries: of every source, by id.
         ids: of the videos that every source has, in the order of the first.
         found: ids of the videos that the first source has.
         problems: why an array or a video is left out, by name.
@@ -35,24 +36,20 @@ class Streams:
     """
 
     def __init__(
-        self, sources: Mapping[str, ArraySource], settings: ImportSettings, known: set[str]
+        self, sources: Mapping[str, Sequence[Entry]], settings: ImportSettings, known: set[str]
     ) -> None:
-        self._sources, self._settings = sources, settings
-        assigned = {name: assign_ids(s.entries, settings, known) for name, s in sources.items()}
-        self._entries = {name: a.entries for name, a in assigned.items()}
-        self.found = list(self._entries["rgb"])
+        self._settings = settings
+        assigned = {name: assign_ids(there, settings, known) for name, there in sources.items()}
+        self.entries = {name: a.entries for name, a in assigned.items()}
+        self.found = list(self.entries["rgb"])
         self.others = assigned["rgb"].others
         self.problems = {name: why for a in assigned.values() for name, why in a.refused.items()}
-        for video_id in sorted(set().union(*self._entries.values())):
-            lacking = [name for name, there in self._entries.items() if video_id not in there]
+        for video_id in sorted(set().union(*self.entries.values())):
+            lacking = [name for name, there in self.entries.items() if video_id not in there]
             if lacking:
                 self.problems[video_id] = f"{video_id}: has no array of {lacking[0]}"
         self.ids = [v for v in self.found if v not in self.problems]
         self._axes: dict[str, Axes] = {}
-
-    def stem(self, video_id: str) -> str:
-        """Return the name of a video's array."""
-        return self._entries["rgb"][video_id].stem
 
     def find_axes(self, expected_rows: Callable[[str], float | None]) -> bool:
         """Whether arrays are (D, T), as some of them show; `rows` needs to know, so call it first.
@@ -67,8 +64,15 @@ class Streams:
         if transpose is None and self._settings.format in FIRST_AXIS_IS_TIME:
             transpose = False
         sample = self.ids[:: max(1, len(self.ids) // SAMPLE)]
-        for name, entries in self._entries.items():
-            shapes = self._shapes(name, sample)
+        for name, entries in self.entries.items():
+            shapes, reason = {}, ""
+            for video_id in sample:
+                try:
+                    shapes[video_id] = self._matrix(name, video_id).shape
+                except InputError as e:  # that video fails by its own name
+                    reason = reason or str(e)
+            if not shapes:
+                raise InputError(f"no array of {name} can be read, such as {reason}")
             expected = [expected_rows(video_id) for video_id in shapes]
             where = next(iter(entries.values())).where
             self._axes[name] = find_axes(list(shapes.values()), expected, where, transpose)
@@ -82,15 +86,10 @@ class Streams:
         Raises:
             InputError: damaged, of another width than the other videos, or too uneven.
         """
-        rows = {
-            name: as_rows(
-                self._matrix(name, video_id),
-                self._axes[name],
-                self._entries[name][video_id].where,
-                self._settings.dtype,
-            )
-            for name in self._sources
-        }
+        rows = {}
+        for name, there in self.entries.items():
+            matrix, where = self._matrix(name, video_id), there[video_id].where
+            rows[name] = as_rows(matrix, self._axes[name], where, self._settings.dtype)
         lengths = {name: len(r) for name, r in rows.items()}
         shortest = min(lengths.values())
         uneven = max(lengths.values()) - shortest
@@ -103,21 +102,8 @@ class Streams:
         return {name: r[:shortest] for name, r in rows.items()}, uneven
 
     def _matrix(self, name: str, video_id: str) -> np.ndarray:
-        entry = self._entries[name][video_id]
-        return two_dimensional(self._sources[name].read(entry), entry.where)
-
-    def _shapes(self, name: str, sample: list[str]) -> dict[str, tuple[int, int]]:
-        shapes, reason = {}, ""
-        for video_id in sample:
-            try:
-                height, width = self._matrix(name, video_id).shape
-            except InputError as e:
-                reason = reason or str(e)
-            else:
-                shapes[video_id] = (height, width)
-        if not shapes:
-            raise InputError(f"no array of {name} can be read, such as {reason}")
-        return shapes
+        entry = self.entries[name][video_id]
+        return two_dimensional(entry.read(), entry.where)
 
 
 def split_rows(
@@ -126,7 +112,6 @@ def split_rows(
     """Return two streams where one array holds both side by side.
 
     Args:
-        rows: by stream.
         split_at: how many values of a row are `rgb`, where the user says so.
         exported: the streams' widths in the JSON that `tsatal export` writes, if it is such.
     Raises:
@@ -171,7 +156,7 @@ def two_dimensional(array: np.ndarray, at: str) -> np.ndarray:
 
 
 def find_axes(
-    shapes: Sequence[tuple[int, int]],
+    shapes: Sequence[tuple[int, ...]],
     expected: Sequence[float | None],
     at: str,
     transpose: bool | None = None,
@@ -179,7 +164,6 @@ def find_axes(
     """Return the axes of a set's arrays, as a sample of them shows; most arrays' width counts.
 
     Args:
-        shapes: of the sample.
         expected: the number of rows that each should have by its duration, where known.
         at: the source, for messages.
         transpose: whether arrays are (D, T), where it is known.
@@ -222,7 +206,7 @@ def as_rows(matrix: np.ndarray, axes: Axes, at: str, dtype: str) -> np.ndarray:
     return rows
 
 
-def _vote(shape: tuple[int, int], expected: float | None) -> int | None:
+def _vote(shape: tuple[int, ...], expected: float | None) -> int | None:
     """Return the axis whose size is plainly nearer to the expected number of rows, or None.
 
     (D, T) is the exception among published features, so it must fit well; (T, D) may fit badly,

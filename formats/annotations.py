@@ -10,12 +10,11 @@ This is the only place that knows what an annotation or a prediction file looks 
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -126,7 +125,6 @@ def parse_annotations(text: str, *, source: str) -> Annotations:
     """Return the records in ActivityNet-style JSON.
 
     Args:
-        text: the JSON.
         source: where it came from, for messages.
     Raises:
         InputError: not JSON, not of this form, or a segment that is not finite or ends before
@@ -134,7 +132,8 @@ def parse_annotations(text: str, *, source: str) -> Annotations:
             that runs past the end of its video, and videos without annotations are accepted.
     """
     truth, problems = read_annotations(text, source=source)
-    _refuse(problems, source)
+    if problems:
+        raise InputError(f"{source}: {problems[0]}")
     return truth
 
 
@@ -157,11 +156,19 @@ def load_predictions(path: str | Path) -> dict[str, list[Detection]]:
         InputError: not of that form; the message names the video and the entry.
     """
     source, problems = str(path), list[Problem]()
-    with _collector_paused():
+    # The garbage collector would walk over and over through millions of new records, none of them
+    # garbage, and take more than half of the time.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
         raw = _parse_json(read_text(path), source)
         results = _by_video(raw, "results", source, problems)
         found = {v: _records(entries, _detection, v, problems) for v, entries in results.items()}
-    _refuse(problems, source)
+    finally:
+        if was_on:
+            gc.enable()
+    if problems:
+        raise InputError(f"{source}: {problems[0]}")
     return found
 
 
@@ -178,10 +185,16 @@ def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
     curves = {}
     for video_id, entry in _by_video(raw, "actionness", source, problems).items():
         try:
-            curves[video_id] = _curve(entry)
+            values = tuple(_number(v, "value") for v in _member(entry, "values", list))
+            step = _number(entry.get("step_sec"), "step_sec")
+            if step <= 0:
+                raise InputError(f"'step_sec' must be above 0, is {step}; leave 'actionness' out")
+            start = _number(entry.get("start_sec"), "start_sec")
+            curves[video_id] = ActionnessCurve(start, step, values)
         except InputError as e:
             problems.append(Problem(f"actionness of {video_id}", str(e)))
-    _refuse(problems, source)
+    if problems:
+        raise InputError(f"{source}: {problems[0]}")
     return curves
 
 
@@ -263,19 +276,6 @@ def read_text(path: str | Path) -> str:
         raise InputError(f"{path}: not a text file in UTF-8") from None
 
 
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep the garbage collector from walking over and over through millions of new records, none
-    of it garbage: that would take more than half of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 def _parse_json(text: str, source: str) -> Any:
     try:
         return json.loads(text)
@@ -295,16 +295,11 @@ def _by_video(raw: Any, key: str, source: str, problems: list[Problem]) -> dict[
     return {video_id: entry for video_id, entry in entries.items() if is_text(video_id)}
 
 
-def _refuse(problems: Sequence[Problem], source: str) -> None:
-    for problem in problems[:1]:
-        raise InputError(f"{source}: {problem}")
-
-
 def _video(video_id: str, raw: Any, problems: list[Problem]) -> AnnotatedVideo:
     """Return one video without what cannot be read of it."""
     subset, duration = "", None
     try:
-        subset = _text(_member(raw, "subset", str))
+        subset = _member(raw, "subset", str)
         if raw.get("duration") is not None:
             duration = _number(raw["duration"], "duration")
     except InputError as e:
@@ -337,16 +332,8 @@ def _detection(raw: Any) -> Detection:
     return Detection(*_labelled_segment(raw), _number(raw.get("score"), "score"))
 
 
-def _curve(raw: Any) -> ActionnessCurve:
-    values = tuple(_number(v, "value") for v in _member(raw, "values", list))
-    step = _number(raw.get("step_sec"), "step_sec")
-    if step <= 0:
-        raise InputError(f"'step_sec' must be above 0, is {step}; leave 'actionness' out")
-    return ActionnessCurve(_number(raw.get("start_sec"), "start_sec"), step, values)
-
-
 def _labelled_segment(raw: Any) -> tuple[str, float, float]:
-    label = _text(_member(raw, "label", str))
+    label = _member(raw, "label", str)
     segment = _member(raw, "segment", list)
     if len(segment) != 2:
         raise InputError(f"'segment' must be [start, end] in seconds, is {shown(segment)}")
@@ -361,13 +348,9 @@ def _member(raw: Any, key: str, kind: type) -> Any:
         raise InputError(f"has no {key!r}; ActivityNet-style JSON is needed (docs/feature_file.md)")
     if not isinstance(raw[key], kind):
         raise InputError(f"{key!r} must be a {kind.__name__}, is {shown(raw[key])}")
+    if kind is str and not is_text(raw[key]):  # half a surrogate pair: no file or terminal takes it
+        raise InputError(f"{raw[key]!a:.80} is not valid text")
     return raw[key]
-
-
-def _text(value: str) -> str:
-    if not is_text(value):  # JSON can hold half a surrogate pair, which no file or terminal takes
-        raise InputError(f"{value!a:.80} is not valid text")
-    return value
 
 
 def _number(value: Any, name: str) -> float:

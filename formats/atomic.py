@@ -33,7 +33,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
             yield path
             return
         aside = real.with_name(f".{real.name}.{os.getpid()}.tmp")
-        _remove_left_over(real)
+        with contextlib.suppress(OSError):  # what killed processes have left is removed
+            for entry in os.scandir(real.parent):
+                if entry.name.startswith(f".{real.name}.") and _abandoned(entry.name):
+                    os.unlink(entry.path)
         try:
             yield aside
             sync(aside)
@@ -60,7 +63,13 @@ def filling(folder: Path, names: Sequence[str]) -> Iterator[Path | None]:
         OSError: the disk is full, or the folder cannot be written; names `folder`.
     """
     aside, there = folder / f".filling.{os.getpid()}.tmp", folder.is_dir()
-    if folder.exists() and not (there and _emptied(folder, names, aside)):
+    if there:
+        # What killed processes have left is removed. An aside with our own number is such, too: of
+        # two containers, each process may have the number of the other's.
+        asides = [p for p in folder.glob(".filling.*.tmp") if p == aside or _abandoned(p.name)]
+        if asides:
+            _remove([*(folder / name for name in names), *asides])
+    if folder.exists() and (not there or any(folder.iterdir())):
         yield None
         return
     try:
@@ -99,11 +108,7 @@ class ErrorKeeper(io.FileIO):
         self._error: OSError | None = None
 
     def check(self) -> None:
-        """Raise the first error, if there was one.
-
-        Raises:
-            OSError: the disk was full, for instance.
-        """
+        """Raise the first error of writing, an OSError, if there was one."""
         if self._error:
             raise self._error
 
@@ -135,17 +140,6 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _emptied(folder: Path, names: Sequence[str], aside: Path) -> bool:
-    """Remove what a killed process has left in a folder, and return whether it is empty then.
-
-    `aside` is ours: of two containers, each process may have the number of the other's.
-    """
-    asides = [p for p in folder.glob(".filling.*.tmp") if p == aside or _abandoned(p.name)]
-    if asides:
-        _remove([*(folder / name for name in names), *asides])
-    return not any(folder.iterdir())
-
-
 def _sync_folder(folder: Path) -> None:
     with contextlib.suppress(OSError):  # a filesystem that cannot sync folders
         sync(folder)
@@ -159,25 +153,15 @@ def _remove(paths: Iterable[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _remove_left_over(path: Path) -> None:
-    """Remove the files aside of `path` whose processes no longer run."""
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(path.parent):
-            if entry.name.startswith(f".{path.name}.") and _abandoned(entry.name):
-                os.unlink(entry.path)
-
-
 def _abandoned(name: str) -> bool:
     """Return whether a name is `.NAME.PID.tmp` of a process that no longer runs."""
     pid, ending = name.split(".")[-2:]
-    return ending == "tmp" and pid.isdecimal() and not _runs(int(pid))
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)  # no signal is sent
-    except (ProcessLookupError, OverflowError):
+    if ending != "tmp" or not pid.isdecimal():
         return False
+    try:
+        os.kill(int(pid), 0)  # no signal is sent
+    except (ProcessLookupError, OverflowError):
+        return True
     except PermissionError:  # it runs, under another user
         pass
-    return True
+    return False

@@ -73,7 +73,7 @@ class VideoFeatures:
         return np.concatenate([self.streams[s] for s in streams], axis=1, dtype=np.float32)
 
 
-class FeatureFile:
+class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
     """A feature file opened for reading; use it in a `with` statement.
 
     Raises:
@@ -89,9 +89,6 @@ class FeatureFile:
             self._file.close()
             raise
 
-    def __enter__(self) -> FeatureFile:
-        return self
-
     def __exit__(self, *error: object) -> None:
         self.close()
 
@@ -103,8 +100,7 @@ class FeatureFile:
     def provenance(self) -> dict[str, Any]:
         """Return the extractor's words on how the rows were made."""
         with self._reading("its provenance"):
-            found = json.loads(self._file.attrs.get("provenance", "{}"))
-            return dict(found.items())
+            return dict(json.loads(self._file.attrs.get("provenance", "{}")).items())
 
     @property
     def video_ids(self) -> list[str]:
@@ -120,8 +116,7 @@ class FeatureFile:
 
     def annotations(self) -> Annotations | None:
         """Return the embedded annotations, or None where the file has none."""
-        text = self.annotations_text()
-        if text is None:
+        if (text := self.annotations_text()) is None:
             return None
         return parse_annotations(text, source=f"{self.path} (embedded annotations)")
 
@@ -165,7 +160,8 @@ class FeatureFile:
                 f"{at}: step_sec must be at least {LEAST_STEP_SEC} and all times at most "
                 f"{MOST_SEC:g}, are start {start}, step {step}, duration {duration}"
             )
-        lengths = {name: len(self._stream(video_id, name)) for name in self._names(video_id)}
+        with self._reading(video_id):
+            lengths = {name: len(self._stream(video_id, name)) for name in group}
         if len(set(lengths.values())) != 1:
             raise InputError(f"{at}: its streams have different numbers of rows: {lengths}")
         return TimeAxis(next(iter(lengths.values())), start, step, duration)
@@ -212,11 +208,9 @@ class FeatureFile:
         """Return everything about one video, as it is stored."""
         axis = self.time_axis(video_id)
         with self._reading(video_id):
-            streams = {name: self._stream(video_id, name)[()] for name in self._names(video_id)}
-        details = self.details(video_id)
-        return VideoFeatures(
-            video_id, streams, axis.start_sec, axis.step_sec, axis.duration_sec, details
-        )
+            streams = {name: self._stream(video_id, name)[()] for name in self._group(video_id)}
+        times = (axis.start_sec, axis.step_sec, axis.duration_sec)
+        return VideoFeatures(video_id, streams, *times, self.details(video_id))
 
     def _group(self, video_id: str) -> h5py.Group:
         with self._reading(video_id):
@@ -227,18 +221,13 @@ class FeatureFile:
             raise InputError(f"{self.path}: {video_id}: is no group with streams in it")
         return group
 
-    def _names(self, video_id: str) -> list[str]:
-        with self._reading(video_id):
-            return list(self._group(video_id))
-
     def _stream(self, video_id: str, stream: str) -> h5py.Dataset:
         group = self._group(video_id)
         with self._reading(video_id):
             if stream not in group:
                 raise InputError(
-                    f"{self.path}: {video_id} has no stream {stream!r}; "
-                    f"it has: {', '.join(group) or 'none'}"
-                    "; choose with --streams"
+                    f"{self.path}: {video_id} has no stream {stream!r}; it has: "
+                    f"{', '.join(group) or 'none'}; choose with --streams"
                 )
             return _plausible(group[stream], f"{self.path}: {video_id}: {stream}")
 
@@ -269,8 +258,7 @@ def write_feature_file(
 ) -> int:
     """Write a feature file whole or not at all, and return the number of videos in it.
 
-    A reader sees the old file or the new one, and a crash or a full disk leaves the old one (see
-    `atomic.replacing`). `videos` may read from `path`.
+    `videos` may read from `path`, where the old file stays until then (see `atomic.replacing`).
 
     Raises:
         InputError: the same video id twice, or streams of one video that differ in T.

@@ -25,15 +25,11 @@ def is_text(name: str) -> bool:
     Half a surrogate pair cannot, which JSON may hold and which stands for bytes of a file's name
     that are no UTF-8; and a NUL would end the string.
     """
-    if "\0" in name:
-        return False
-    if name.isascii():
-        return True
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
         return False
-    return True
+    return "\0" not in name
 
 
 def id_problem(video_id: str) -> str | None:
@@ -74,7 +70,6 @@ def file_name(video_id: str, ending: str, *, digest: bool = False) -> str:
     digest, so two ids never share a name. Two names may differ in case alone (see `file_names`).
 
     Args:
-        video_id: any string.
         ending: with its dot.
         digest: whether a safe id gets one, too.
     """
