@@ -51,11 +51,7 @@ class Recipe:
     provenance: Mapping[str, Any]
 
     def backbones(self) -> dict[str, Backbone]:
-        """The network of every stream, ready to run.
-
-        Raises:
-            InputError: a checkpoint cannot be read or does not fit.
-        """
+        """The network of every stream, ready to run; see `load_backbones`."""
         return load_backbones(self.weights, device=self.device, dtype=self.dtype)
 
 
@@ -74,15 +70,14 @@ def prepare(settings: ExtractSettings, *, device: str | None = None) -> Recipe:
         check_method(settings.flow_method)
     weights = find_weights(settings)
     matrices = {stream: _projection(settings, stream) for stream in settings.streams}
-    identity = {
+    made_by = {
         stream: {
             "weights": weights[stream].identity(),
             "projection": {"sha256": matrix_sha256(matrix)},
         }
         for stream, matrix in matrices.items()
     }
-    flow = {"method": settings.flow_method, **identity["flow"]} if settings.flow else None
-    provenance = make_provenance(settings, **identity["rgb"], flow=flow, dtype=dtype, device=device)
+    provenance = make_provenance(settings, made_by, dtype=dtype, device=device)
     if settings.projection != "orthogonal" and (pca := pca_report(settings.projection)):
         provenance["pca"] = pca
     return Recipe(settings, weights, matrices, device, dtype, provenance)
@@ -121,11 +116,6 @@ def extract_video(
 
     They are (T, width) of every stream, T = max(frames // 2, 1).
 
-    Args:
-        video_id: of the video.
-        stream: its frames.
-        backbones: the network of every stream.
-        recipe: what the networks were made from.
     Raises:
         VideoError: no frame can be decoded, the file changed meanwhile, or the network's output is
             not finite.
@@ -133,9 +123,7 @@ def extract_video(
     settings, report = recipe.settings, stream.report
     rows: dict[str, list[np.ndarray]] = {name: [] for name in settings.streams}
     project = {name: projector(matrix) for name, matrix in recipe.projections.items()}
-    for piece in stitched_rows(
-        stream, backbones, segment=settings.segment, context=settings.context
-    ):
+    for piece in stitched_rows(stream, backbones, settings):
         for name, wide in piece.items():
             rows[name].append(project[name](wide).astype(settings.store))
         yield len(piece["rgb"]) * settings.step_sec
@@ -215,7 +203,7 @@ class ThisProcess:
                 # The network is loaded while the first frames are decoded.
                 nets = self._backbones = self._backbones or recipe.backbones()
                 # One more frame than a piece has tells whether the piece is the last.
-                size = piece_frames(nets, segment=settings.segment, context=settings.context)
+                size = piece_frames(nets, settings)
                 video_id = first_ready(dict(islice(begun.items(), at_once)), size + 1)
                 if video_id not in passing:
                     passing[video_id] = extract_video(video_id, begun[video_id], nets, recipe)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from .engine import find_weights
 from .prefetch import FrameStream
 from .projection import fit_pca, pca_report
 from .settings import ExtractSettings
+from .sharing.claims import Claims
 from .stitch import stitched_rows
 from .video import VideoError
 
@@ -55,8 +55,10 @@ def with_pca(
         chosen = repr(settings.model_copy(update={"device": "", "dtype": ""}))
         name = hashlib.sha256(chosen.encode()).hexdigest()[:16]
         path = out.with_name(f"{out.name}.parts") / f"{name}.pca"
-        if not path.exists():
-            _fit(videos, path, settings)
+        # One process fits it; others that are given the same to do wait for it.
+        with Claims(path.parent) as claims, claims.hold(name):
+            if not path.exists():
+                _fit(videos, path, settings)
     elif pca_report(out) is None:
         raise InputError(f"{out}: was not projected by PCA; choose another file")
     return settings.changed(projection=str(path))
@@ -77,16 +79,7 @@ def _fit(videos: Sequence[Path], path: Path, settings: ExtractSettings) -> None:
             "PCA of %s keeps %.2f %% of the variance of %d rows of %d videos",
             stream, 100 * share, read["rows"], read["videos"],
         )  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    write_feature_file(aside, [], provenance={"pca": report}, projections=matrices)
-    try:
-        os.link(aside, path)
-        aside.unlink()
-    except FileExistsError:  # another process was first: its PCA counts
-        aside.unlink()
-    except OSError:  # a filesystem without links
-        os.replace(aside, path)
+    write_feature_file(path, [], provenance={"pca": report}, projections=matrices)
 
 
 def _sample(
@@ -105,9 +98,7 @@ def _sample(
             return
         stream = FrameStream(video, settings)
         try:
-            for piece in stitched_rows(
-                stream, backbone, segment=settings.segment, context=settings.context
-            ):
+            for piece in stitched_rows(stream, backbone, settings):
                 [rows] = piece.values()
                 read["rows"] += len(rows)
                 yield rows

@@ -27,12 +27,7 @@ _KEPT = "finished videos are kept, and the same command goes on from there"
 
 
 class Parts:
-    """The parts of one feature file, made with one provenance.
-
-    Args:
-        out: the feature file.
-        provenance: parts with another one do not count.
-    """
+    """The parts of the feature file `out`; those with another provenance do not count."""
 
     def __init__(self, out: Path, provenance: Mapping[str, Any]) -> None:
         self.out, self.provenance = out, provenance
@@ -55,15 +50,11 @@ class Parts:
         return self.folder / f"{part_name(video_id)}.h5"
 
     def find(self) -> dict[str, tuple[Path, str]]:
-        """Return path and source fingerprint of every part that counts, by video id."""
+        """Path and source fingerprint of every part that counts, by video id."""
         found = {}
         for path in sorted(self.folder.glob("*.h5")):
             found.update({k: (path, v) for k, v in self._read(path).items()})
         return found
-
-    def empty(self) -> bool:
-        """Whether there is no part that counts."""
-        return not any(self._read(path) for path in self.folder.glob("*.h5"))
 
     def source(self, video_id: str) -> str | None:
         """The source fingerprint of a video's part, None without one that counts."""
@@ -145,8 +136,7 @@ def read_existing(out: Path, provenance: Mapping[str, Any]) -> dict[str, str]:
     if not out.exists():
         return {}
     with FeatureFile(out) as file:
-        differing = differing_setting(provenance, file.provenance)
-        if differing:
+        if differing := differing_setting(provenance, file.provenance):
             raise InputError(
                 f"{out}: was extracted with other settings ({differing}); choose another file, "
                 "or replace it with --overwrite"

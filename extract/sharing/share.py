@@ -33,10 +33,7 @@ Left = dict[str, tuple[Path, str]]  # video id -> path and source fingerprint
 class Share:
     """One process's share in the work; made by `join`.
 
-    Args:
-        parts: of the feature file.
-        claims: in the folder of the parts.
-        replaces: identity of the file that is being replaced; None if it is added to.
+    `replaces` is the identity of the file that is being replaced, None if it is added to.
     """
 
     def __init__(self, parts: Parts, claims: Claims, replaces: str | None) -> None:
@@ -103,13 +100,9 @@ class Share:
             log.info("waiting for %d videos that are claimed by %s", len(left), at_work)
         time.sleep(POLL_SEC)
 
-    def others(self) -> list[Claim]:
-        """The other processes that are at work on the feature file."""
-        return self.claims.others(MEMBER)
-
     def replacing(self) -> bool:
         """Whether the feature file as it stands is to be replaced, not added to."""
-        return self.replaces is not None and self.replaces == file_identity(self.parts.out)
+        return self.replaces == file_identity(self.parts.out)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -169,8 +162,7 @@ def _conflict(parts: Parts, other: Claim, overwrite: bool) -> str | None:
     said = other.about.get("provenance")
     if not isinstance(said, Mapping) or "replaces" not in other.about:  # cut short, or damaged
         return "starting"
-    differing = differing_setting(parts.provenance, said)
-    if differing:
+    if differing := differing_setting(parts.provenance, said):
         return f"extracting to it with other settings ({differing})"
     if overwrite != (other.about["replaces"] is not None):
         return f"{'adding to' if overwrite else 'overwriting'} it"

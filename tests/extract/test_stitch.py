@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tsatal.extract.backbones.i3d_r50 import Backbone, normalise
+from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.stitch import carried_rows, cut_segments, pieces, stitched_rows
 
 LENGTHS = (1, 2, 3, 35, 36, 127, 128, 129, 300)
@@ -63,7 +64,7 @@ def test_carried_rows_are_those_of_the_uncut_video(
 ) -> None:
     frames = noise(length)
     whole = uncut(live_net, frames if length > 1 else frames.repeat(2, axis=0))
-    found = list(stitched_rows(frames, {"rgb": Backbone(live_net)}, segment=size, context=18))
+    found = list(stitched_rows(frames, {"rgb": Backbone(live_net)}, ExtractSettings(segment=size)))
     ours = np.concatenate([piece["rgb"] for piece in found])
     assert ours.shape == whole.shape
     error = np.linalg.norm(ours - whole, axis=1) / np.linalg.norm(whole, axis=1)
