@@ -58,9 +58,8 @@ class Recipe:
 def prepare(settings: ExtractSettings, *, device: str | None = None) -> Recipe:
     """Find out everything that the settings leave open.
 
-    Args:
-        settings: how to extract.
-        device: `cpu` or `cuda`, where another machine than this one has it.
+    `device` is `cpu` or `cuda`, where another machine than this one has it.
+
     Raises:
         InputError: no such device, flow, weights or projection, or a projection that does not fit.
     """
@@ -88,9 +87,8 @@ def find_weights(settings: ExtractSettings) -> dict[str, Weights]:
     rgb = resolve_weights(settings.weights, seed=settings.seed, sha256=settings.weights_sha256)
     if not settings.flow:
         return {"rgb": rgb}
-    flow = rgb
-    if settings.flow_weights:
-        flow = resolve_weights(settings.flow_weights, seed=settings.seed)
+    own = settings.flow_weights
+    flow = resolve_weights(own, seed=settings.seed) if own else rgb
     if flow.path == rgb.path and rgb.path is not None:
         log.warning(
             "flow runs on the RGB weights with their first layer averaged over colour: no weights "
@@ -164,7 +162,6 @@ class Engine(Protocol):
         Args:
             videos: the next is asked for only when it is about to be started.
             advance: called with a video's id and the seconds of it that were just done.
-            recipe: how to extract.
         Raises:
             InputError: a network cannot be loaded.
         """
@@ -174,17 +171,15 @@ class ThisProcess:
     """The engine that runs the network here, and loads it once.
 
     Pieces of several videos may take turns, so that a fast network need not wait for the decoder
-    of one. The next video is being decoded before its turn comes.
-
-    Args:
-        backbones: the network of every stream, where it is loaded already.
+    of one. The next video is being decoded before its turn comes. `backbones` are the network of
+    every stream, where it is loaded already.
     """
 
     def __init__(self, backbones: Mapping[str, Backbone] | None = None) -> None:
         self._backbones = backbones
 
     def device(self, wanted: str) -> str:
-        """Return `cpu` or `cuda`; see `Engine`."""
+        """`cpu` or `cuda`, as this machine has them; see `Engine`."""
         return choose_device(wanted)
 
     def extract(self, videos: Videos, advance: Advance, *, recipe: Recipe) -> Results:

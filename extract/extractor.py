@@ -80,7 +80,6 @@ def extract_videos(
     Args:
         videos: their paths, see `sources.find_videos`.
         out: the feature file; made, added to, or replaced.
-        settings: how to extract.
         annotations_text: ActivityNet-style JSON to embed; None keeps what is embedded.
         overwrite: whether to start the file anew, also where its settings differ.
         strict: whether to stop at the first video that fails.
@@ -132,8 +131,7 @@ class _Bar:
 
     def __init__(self, left: Left, *, shown: bool) -> None:
         self._left_sec = {video_id: probe_duration(path) for video_id, (path, _) in left.items()}
-        self._ended, self._videos = 0, len(left)
-        total_sec = sum(self._left_sec.values())
+        self._videos, total_sec = len(left), sum(self._left_sec.values())
         self.progress = Progress(f"0/{len(left)} videos", total_sec, "s of video", shown=shown)
 
     def advance(self, video_id: str, seconds: float) -> None:
@@ -143,9 +141,9 @@ class _Bar:
 
     def end(self, video_id: str) -> None:
         """Count what is left of a video, whether it gave rows or not."""
-        self._ended += 1
-        self.progress.doing = f"{self._ended}/{self._videos} videos"
-        self.progress.advance(max(self._left_sec[video_id], 0.0))
+        left_sec = self._left_sec.pop(video_id)
+        self.progress.doing = f"{self._videos - len(self._left_sec)}/{self._videos} videos"
+        self.progress.advance(max(left_sec, 0.0))
 
 
 def _extract_left(

@@ -15,9 +15,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.features import write_feature_file
-from .backbones.device import choose_device, choose_dtype
-from .backbones.i3d_r50 import Backbone, load_backbones
-from .engine import find_weights
+from .backbones.i3d_r50 import Backbone
+from .engine import prepare
 from .prefetch import FrameStream
 from .projection import fit_pca, pca_report
 from .settings import ExtractSettings
@@ -40,7 +39,6 @@ def with_pca(
     new one.
 
     Args:
-        settings: how to extract.
         videos: to draw the sample from, whole and in seeded order, until it has MAX_ROWS rows.
         out: the feature file that is extracted into; a new PCA is kept beside its parts.
         overwrite: whether the feature file is to be replaced, its PCA with it.
@@ -66,10 +64,9 @@ def with_pca(
 
 def _fit(videos: Sequence[Path], path: Path, settings: ExtractSettings) -> None:
     """Write the file with the PCA of every stream."""
-    device = choose_device(settings.device)
-    dtype = choose_dtype(settings.dtype, device)
     matrices, report = {}, {}
-    backbones = load_backbones(find_weights(settings), device=device, dtype=dtype)
+    # The sample is of rows before the projection, so any will do.
+    backbones = prepare(settings.changed(projection="orthogonal")).backbones()
     for stream, backbone in backbones.items():
         read = {"rows": 0, "videos": 0}
         sample = _sample(videos, settings, {stream: backbone}, read)

@@ -33,7 +33,6 @@ def make_provenance(
     """The provenance of the rows that an extraction makes; JSON.
 
     Args:
-        settings: of the extraction.
         made_by: of every stream, the identity of its `weights` and of its `projection` matrix.
         dtype, device: as chosen, never `auto`.
     """

@@ -48,12 +48,10 @@ class Claim:
         return f"process {self.pid} on {self.host.split()[0]}" if self.host else "a process"
 
 
-class Claims:
+class Claims(contextlib.AbstractContextManager["Claims"]):
     """The claims of one process in one folder; close it, or use it in a `with` statement.
 
-    Args:
-        folder: made when the first claim is.
-        limit_sec: see `LIMIT_SEC`; the same for all processes that share the folder.
+    The folder is made when the first claim is. All processes that share it have one `limit_sec`.
     """
 
     def __init__(self, folder: Path, *, limit_sec: float = LIMIT_SEC) -> None:
@@ -63,9 +61,6 @@ class Claims:
         self._moved: set[str] = set()  # tokens of claims that were seen to be touched
         self._closed = threading.Event()
         threading.Thread(target=self._beat, name=f"claims {folder.name}", daemon=True).start()
-
-    def __enter__(self) -> Claims:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -243,11 +238,10 @@ def started(pid: int) -> str:
 
 def _runs(claim: Claim) -> bool:
     try:
-        os.kill(claim.pid, 0)  # no signal is sent
+        with contextlib.suppress(PermissionError):  # it runs, under another user
+            os.kill(claim.pid, 0)  # no signal is sent
     except ProcessLookupError:
         return False
-    except PermissionError:  # it runs, under another user
-        pass
     return started(claim.pid) in ("", claim.started)
 
 

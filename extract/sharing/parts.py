@@ -51,10 +51,8 @@ class Parts:
 
     def find(self) -> dict[str, tuple[Path, str]]:
         """Path and source fingerprint of every part that counts, by video id."""
-        found = {}
-        for path in sorted(self.folder.glob("*.h5")):
-            found.update({k: (path, v) for k, v in self._read(path).items()})
-        return found
+        paths = sorted(self.folder.glob("*.h5"))
+        return {video: (p, source) for p in paths for video, source in self._read(p).items()}
 
     def source(self, video_id: str) -> str | None:
         """The source fingerprint of a video's part, None without one that counts."""
@@ -159,10 +157,10 @@ def fingerprints(file: FeatureFile) -> dict[str, str]:
 def write_failures(out: Path, failed: Mapping[str, str]) -> None:
     """List the videos that failed, and why, in `OUT.h5.failed.json`; without any, remove it."""
     path = out.with_name(out.name + ".failed.json")
-    if not failed:
+    if failed:
+        write_text(path, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
+    else:
         path.unlink(missing_ok=True)
-        return
-    write_text(path, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
 
 
 def _videos(old: FeatureFile | None, parts: Mapping[str, Path]) -> Iterator[VideoFeatures]:

@@ -61,22 +61,21 @@ class Share:
                 that it has failed at, and the reason.
         """
         for video_id, (path, source) in list(left.items()):
-            name, reason = part_name(video_id), None
-            if not self._is_finished(video_id, source):
-                if self.claims.take(name):
-                    # Another may have finished it just before this process took the claim.
-                    if not self._is_finished(video_id, source):
-                        del left[video_id]
-                        yield video_id, path
-                        continue
-                    self.claims.release(name)
-                else:
-                    holder = self.claims.holder(name)
-                    reason = holder.about.get("failed") if holder else None
-                    if reason is None:
-                        continue
+            name = part_name(video_id)
+            if not self.claims.take(name):
+                holder = self.claims.holder(name)
+                if holder and "failed" in holder.about:
+                    del left[video_id]
+                    settle(video_id, holder.about["failed"])
+                continue
             del left[video_id]
-            settle(video_id, reason)
+            # Another may have finished it before this process took the claim. The part is looked
+            # for first, because an assembly moves it to the file.
+            if source in (self.parts.source(video_id), self._in_file().get(video_id)):
+                self.claims.release(name)
+                settle(video_id, None)
+            else:
+                yield video_id, path
 
     def finish(self, video: VideoFeatures) -> None:
         """Keep a claimed video's rows for good, and give the claim back."""
@@ -110,9 +109,6 @@ class Share:
         with self.claims.hold(LOCK):
             yield
             self.claims.sweep()
-
-    def _is_finished(self, video_id: str, source: str) -> bool:
-        return source in (self.parts.source(video_id), self._in_file().get(video_id))
 
     def _in_file(self) -> Mapping[str, str]:
         """The fingerprints in the feature file, read again only when it was replaced."""

@@ -72,11 +72,11 @@ def test_carried_rows_are_those_of_the_uncut_video(
 
 
 def test_pieces_started_ahead_give_the_same_rows_in_the_same_order(
-    live_net: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+    live_net: torch.nn.Module,
 ) -> None:
     frames, backbone = noise(100), Backbone(live_net)
     at_once = [piece["rgb"] for piece in carried_rows(frames, {"rgb": backbone}, size=20)]
-    monkeypatch.setattr(Backbone, "ahead", 2)
+    backbone.ahead = 2
     ahead = [piece["rgb"] for piece in carried_rows(frames, {"rgb": backbone}, size=20)]
     assert [len(rows) for rows in ahead] == [len(rows) for rows in at_once]
     np.testing.assert_array_equal(np.concatenate(ahead), np.concatenate(at_once))
