@@ -75,8 +75,7 @@ def settings_of(
     """Return the settings that give rows comparable with those of a feature file.
 
     Args:
-        provenance: of the feature file.
-        streams: those of its streams that are needed.
+        streams: those of the feature file that are needed.
         features: the feature file, for the projection where that cannot be made anew.
         weights, flow_weights: the checkpoints, where the file names others than the published.
     Raises:

@@ -14,7 +14,7 @@ from itertools import islice
 import numpy as np
 
 from .backbones.family import I3D_R50
-from .backbones.i3d_r50 import FIRST_FRAMES, Backbone, Passage
+from .backbones.i3d_r50 import FIRST_FRAMES, Backbone
 from .settings import ExtractSettings
 
 PAPER_SEGMENT = 128  # frames
@@ -28,7 +28,6 @@ def stitched_rows(
 
     Args:
         frames: (H, W, C) uint8 each.
-        backbones: the network of every stream that is wanted.
         settings: `exact`, or with the segment and context of a cut.
     """
     size = piece_frames(backbones, settings)
@@ -50,7 +49,7 @@ def carried_rows(
     frames: Iterable[np.ndarray], backbones: Mapping[str, Backbone], *, size: int
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the rows of the uncut video, `size` frames at a time; see `stitched_rows`."""
-    passages = {name: Passage(backbone) for name, backbone in backbones.items()}
+    passages = {name: backbone.passage() for name, backbone in backbones.items()}
     ahead = max(backbone.ahead for backbone in backbones.values())
     started: deque[dict[str, Callable[[], np.ndarray]]] = deque()
     for clip, last in pieces(frames, size=size):

@@ -91,7 +91,6 @@ def read_frames(
     frame is that of the last tick that still has a picture at or after it.
 
     Args:
-        path: the video.
         fps: ticks per second.
         resize: length in pixels that the shorter side is scaled to, keeping the aspect.
         crop: side in pixels of the centred square that is cut out, at most `resize`.

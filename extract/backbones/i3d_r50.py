@@ -48,6 +48,10 @@ class Backbone:
         # Pieces worth starting before the rows of the first are taken.
         self.ahead = 0 if self.device.type == "cpu" else 1
 
+    def passage(self) -> Passage:
+        """The way of a new video through the network."""
+        return Passage(self)
+
     def rows(self, frames: np.ndarray) -> np.ndarray:
         """Return the rows of a whole clip, (max(N // 2, 1), 2048) float32.
 
@@ -57,14 +61,14 @@ class Backbone:
         Args:
             frames: (N, H, W, C) uint8, N at least 1.
         """
-        passage, size = Passage(self), self.piece_frames
+        passage, size = self.passage(), self.piece_frames
         starts = range(0, len(frames), size)
         pieces = [passage.push(frames[n : n + size], last=n == starts[-1]) for n in starts]
         return np.concatenate([rows() for rows in pieces])
 
 
 class Passage:
-    """The way of one video through the network, piece by piece."""
+    """The way of one video through the network, piece by piece; made by `Backbone.passage`."""
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone, self._carried, self._begun = backbone, Carried(), False

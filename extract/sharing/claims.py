@@ -160,8 +160,8 @@ class Claims(contextlib.AbstractContextManager["Claims"]):
         return self.folder / f"{name}.claim"
 
     def _create(self, name: str, about: Mapping[str, Any]) -> bool:
-        me = os.getpid()
-        claim = Claim(this_host(), me, started(me), uuid.uuid4().hex[:12], about)
+        pid, token = os.getpid(), uuid.uuid4().hex[:12]
+        claim = Claim(this_host(), pid, started(pid), token, about)
         try:
             _write_new(self._path(name), json.dumps(asdict(claim)), token=claim.token)
         except FileExistsError:

@@ -73,7 +73,6 @@ class Parts:
 
         Args:
             annotations_text: to embed; None keeps what is embedded.
-            projections: the matrix of every stream.
             fresh: whether to leave out the videos that are in the file now.
         Raises:
             InputError: it cannot be written; the old file and the parts are still there.

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tsatal.extract.backbones.i3d_r50 import Backbone, Passage, build_i3d, normalise, random_i3d
+from tsatal.extract.backbones.i3d_r50 import Backbone, build_i3d, normalise, random_i3d
 
 from ...conftest import ROOT
 
@@ -126,7 +126,7 @@ def test_two_videos_on_their_way_do_not_meet(live_net: nn.Module) -> None:
     rng = np.random.default_rng(0)
     one, other = rng.integers(0, 256, (2, 60, 32, 32, 3), dtype=np.uint8)
     backbone = Backbone(live_net)
-    passages = Passage(backbone), Passage(backbone)
+    passages = backbone.passage(), backbone.passage()
     rows: tuple[list[np.ndarray], list[np.ndarray]] = [], []
     for first in range(0, 60, 20):
         for found, passage, video in zip(rows, passages, (one, other), strict=True):
@@ -139,7 +139,7 @@ def test_a_row_comes_with_the_last_frame_that_it_sees(live_net: nn.Module) -> No
     """Row k sees frame 2k + 18 and none behind it, so n frames give (n - 17) // 2 rows."""
     frames = np.random.default_rng(0).integers(0, 256, (41, 32, 32, 3), dtype=np.uint8)
     for first in range(20, 40):
-        passage = Passage(Backbone(live_net))
+        passage = Backbone(live_net).passage()
         assert len(passage.push(frames[:first], last=False)()) == (first - 17) // 2
         assert len(passage.push(frames[first:], last=True)()) == 20 - (first - 17) // 2
 
