@@ -51,20 +51,15 @@ class Recipe:
     provenance: Mapping[str, Any]
 
     def backbones(self) -> dict[str, Backbone]:
-        """The network of every stream, ready to run.
-
-        Raises:
-            InputError: a checkpoint cannot be read or does not fit.
-        """
+        """The network of every stream, ready to run; see `load_backbones`."""
         return load_backbones(self.weights, device=self.device, dtype=self.dtype)
 
 
 def prepare(settings: ExtractSettings, *, device: str | None = None) -> Recipe:
     """Find out everything that the settings leave open.
 
-    Args:
-        settings: how to extract.
-        device: `cpu` or `cuda`, where another machine than this one has it.
+    `device` is `cpu` or `cuda`, where another machine than this one has it.
+
     Raises:
         InputError: no such device, flow, weights or projection, or a projection that does not fit.
     """
@@ -74,15 +69,14 @@ def prepare(settings: ExtractSettings, *, device: str | None = None) -> Recipe:
         check_method(settings.flow_method)
     weights = find_weights(settings)
     matrices = {stream: _projection(settings, stream) for stream in settings.streams}
-    identity = {
+    made_by = {
         stream: {
             "weights": weights[stream].identity(),
             "projection": {"sha256": matrix_sha256(matrix)},
         }
         for stream, matrix in matrices.items()
     }
-    flow = {"method": settings.flow_method, **identity["flow"]} if settings.flow else None
-    provenance = make_provenance(settings, **identity["rgb"], flow=flow, dtype=dtype, device=device)
+    provenance = make_provenance(settings, made_by, dtype=dtype, device=device)
     if settings.projection != "orthogonal" and (pca := pca_report(settings.projection)):
         provenance["pca"] = pca
     return Recipe(settings, weights, matrices, device, dtype, provenance)
@@ -93,9 +87,8 @@ def find_weights(settings: ExtractSettings) -> dict[str, Weights]:
     rgb = resolve_weights(settings.weights, seed=settings.seed, sha256=settings.weights_sha256)
     if not settings.flow:
         return {"rgb": rgb}
-    flow = rgb
-    if settings.flow_weights:
-        flow = resolve_weights(settings.flow_weights, seed=settings.seed)
+    own = settings.flow_weights
+    flow = resolve_weights(own, seed=settings.seed) if own else rgb
     if flow.path == rgb.path and rgb.path is not None:
         log.warning(
             "flow runs on the RGB weights with their first layer averaged over colour: no weights "
@@ -121,11 +114,6 @@ def extract_video(
 
     They are (T, width) of every stream, T = max(frames // 2, 1).
 
-    Args:
-        video_id: of the video.
-        stream: its frames.
-        backbones: the network of every stream.
-        recipe: what the networks were made from.
     Raises:
         VideoError: no frame can be decoded, the file changed meanwhile, or the network's output is
             not finite.
@@ -133,9 +121,7 @@ def extract_video(
     settings, report = recipe.settings, stream.report
     rows: dict[str, list[np.ndarray]] = {name: [] for name in settings.streams}
     project = {name: projector(matrix) for name, matrix in recipe.projections.items()}
-    for piece in stitched_rows(
-        stream, backbones, segment=settings.segment, context=settings.context
-    ):
+    for piece in stitched_rows(stream, backbones, settings):
         for name, wide in piece.items():
             rows[name].append(project[name](wide).astype(settings.store))
         yield len(piece["rgb"]) * settings.step_sec
@@ -176,7 +162,6 @@ class Engine(Protocol):
         Args:
             videos: the next is asked for only when it is about to be started.
             advance: called with a video's id and the seconds of it that were just done.
-            recipe: how to extract.
         Raises:
             InputError: a network cannot be loaded.
         """
@@ -186,17 +171,15 @@ class ThisProcess:
     """The engine that runs the network here, and loads it once.
 
     Pieces of several videos may take turns, so that a fast network need not wait for the decoder
-    of one. The next video is being decoded before its turn comes.
-
-    Args:
-        backbones: the network of every stream, where it is loaded already.
+    of one. The next video is being decoded before its turn comes. `backbones` are the network of
+    every stream, where it is loaded already.
     """
 
     def __init__(self, backbones: Mapping[str, Backbone] | None = None) -> None:
         self._backbones = backbones
 
     def device(self, wanted: str) -> str:
-        """Return `cpu` or `cuda`; see `Engine`."""
+        """`cpu` or `cuda`, as this machine has them; see `Engine`."""
         return choose_device(wanted)
 
     def extract(self, videos: Videos, advance: Advance, *, recipe: Recipe) -> Results:
@@ -215,7 +198,7 @@ class ThisProcess:
                 # The network is loaded while the first frames are decoded.
                 nets = self._backbones = self._backbones or recipe.backbones()
                 # One more frame than a piece has tells whether the piece is the last.
-                size = piece_frames(nets, segment=settings.segment, context=settings.context)
+                size = piece_frames(nets, settings)
                 video_id = first_ready(dict(islice(begun.items(), at_once)), size + 1)
                 if video_id not in passing:
                     passing[video_id] = extract_video(video_id, begun[video_id], nets, recipe)

@@ -20,7 +20,7 @@ from .engine import Engine, Recipe, ThisProcess, prepare
 from .pca import with_pca
 from .settings import ExtractSettings
 from .sharing.parts import Parts, embedded_annotations, write_failures
-from .sharing.share import Left, Share, join
+from .sharing.share import MEMBER, Left, Share, join
 from .sources import assign_ids, fingerprint
 from .video import VideoError, probe_duration
 
@@ -80,7 +80,6 @@ def extract_videos(
     Args:
         videos: their paths, see `sources.find_videos`.
         out: the feature file; made, added to, or replaced.
-        settings: how to extract.
         annotations_text: ActivityNet-style JSON to embed; None keeps what is embedded.
         overwrite: whether to start the file anew, also where its settings differ.
         strict: whether to stop at the first video that fails.
@@ -100,20 +99,11 @@ def extract_videos(
     with join(Parts(out, recipe.provenance), overwrite=overwrite) as share:
         left = _left(ids, share.finished(), summary)
         if left and not (strict and summary.failed):
-            try:
-                with _sigterm_interrupts():
-                    _extract_left(
-                        share,
-                        left,
-                        summary,
-                        engine,
-                        recipe,
-                        strict=strict,
-                        shown=show_progress,
-                        on_video=on_video,
-                    )
-            except KeyboardInterrupt:
-                summary.interrupted = True
+            bar = _Bar(left, shown=show_progress)
+            with _interruptible(summary), contextlib.closing(bar.progress):
+                _extract_left(
+                    share, left, summary, bar, engine, recipe, strict=strict, on_video=on_video
+                )
         _put_together(share, summary, annotations_text, recipe)
     return summary
 
@@ -141,8 +131,7 @@ class _Bar:
 
     def __init__(self, left: Left, *, shown: bool) -> None:
         self._left_sec = {video_id: probe_duration(path) for video_id, (path, _) in left.items()}
-        self._ended, self._videos = 0, len(left)
-        total_sec = sum(self._left_sec.values())
+        self._videos, total_sec = len(left), sum(self._left_sec.values())
         self.progress = Progress(f"0/{len(left)} videos", total_sec, "s of video", shown=shown)
 
     def advance(self, video_id: str, seconds: float) -> None:
@@ -152,25 +141,24 @@ class _Bar:
 
     def end(self, video_id: str) -> None:
         """Count what is left of a video, whether it gave rows or not."""
-        self._ended += 1
-        self.progress.doing = f"{self._ended}/{self._videos} videos"
-        self.progress.advance(max(self._left_sec[video_id], 0.0))
+        left_sec = self._left_sec.pop(video_id)
+        self.progress.doing = f"{self._videos - len(self._left_sec)}/{self._videos} videos"
+        self.progress.advance(max(left_sec, 0.0))
 
 
 def _extract_left(
     share: Share,
     left: Left,
     summary: Summary,
+    bar: _Bar,
     engine: Engine,
     recipe: Recipe,
     *,
     strict: bool,
-    shown: bool,
     on_video: Callable[[VideoFeatures], None] | None,
 ) -> None:
     """Extract what can be claimed, and wait for the rest, until nothing is left."""
     paths = {video_id: path for video_id, (path, _) in left.items()}
-    bar = _Bar(left, shown=shown)
 
     def settle(video_id: str, reason: str | None) -> None:
         """Take down what another process has made of a video."""
@@ -180,26 +168,24 @@ def _extract_left(
             summary.fail(video_id, reason)
         bar.end(video_id)
 
-    with contextlib.closing(bar.progress):
-        while left and not (strict and summary.failed):
-            # A video is claimed only when the engine asks for it, just before it starts.
-            claimed = share.claim(left, settle)
-            results = engine.extract(claimed, bar.advance, recipe=recipe)
-            with contextlib.closing(results):
-                for video_id, result in results:
-                    if isinstance(result, VideoError):
-                        share.fail(video_id, str(result))
-                        summary.fail(video_id, str(result))
-                    else:
-                        share.finish(result)
-                        summary.add(result, paths[video_id])
-                    bar.end(video_id)
-                    if on_video and not isinstance(result, VideoError):
+    while left and not (strict and summary.failed):
+        # A video is claimed only when the engine asks for it, just before it starts.
+        claimed = share.claim(left, settle)
+        with contextlib.closing(engine.extract(claimed, bar.advance, recipe=recipe)) as results:
+            for video_id, result in results:
+                bar.end(video_id)
+                if isinstance(result, VideoError):
+                    share.fail(video_id, str(result))
+                    summary.fail(video_id, str(result))
+                else:
+                    share.finish(result)
+                    summary.add(result, paths[video_id])
+                    if on_video:
                         on_video(result)
-                    if strict and summary.failed:
-                        return
-            if left and not (strict and summary.failed):
-                share.wait(left)
+                if strict and summary.failed:
+                    return
+        if left:
+            share.wait(left)
 
 
 def _put_together(
@@ -214,23 +200,17 @@ def _put_together(
     if summary.interrupted:
         share.claims.release_all()
     with share.alone():
-        if summary.interrupted and share.others():
+        if summary.interrupted and share.claims.others(MEMBER):
             return
         for video_id in [v for v in summary.done if not share.kept(v)]:
             summary.done.remove(video_id)
-            reason = (
-                f"{video_id}: its rows were removed before they were in {out}"
-                "; run the same command again"
-            )
-            summary.fail(video_id, reason)
+            lost = f"its rows were removed before they were in {out}; run the same command again"
+            summary.fail(video_id, f"{video_id}: {lost}")
         fresh = share.replacing()
-        relabelled = (
-            annotations_text is not None
-            and not fresh
-            and out.exists()
-            and annotations_text != embedded_annotations(out)
-        )
-        if relabelled or not parts.empty():
+        relabelled = False
+        if annotations_text is not None and not fresh and out.exists():
+            relabelled = annotations_text != embedded_annotations(out)
+        if relabelled or parts.find():
             parts.assemble(
                 annotations_text=annotations_text, projections=recipe.projections, fresh=fresh
             )
@@ -238,17 +218,14 @@ def _put_together(
 
 
 @contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, where signals can be caught (the main thread)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+def _interruptible(summary: Summary) -> Iterator[None]:
+    """End early on Ctrl-C, and on SIGTERM where signals can be caught (the main thread)."""
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if here else None
     try:
         yield
+    except KeyboardInterrupt:
+        summary.interrupted = True
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if here:
+            signal.signal(signal.SIGTERM, before)

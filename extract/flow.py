@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import cv2
 import numpy as np
@@ -38,14 +37,19 @@ def with_flow(
     """
     local = threading.local()  # the estimators keep state, so every thread has its own
 
+    def start() -> None:
+        if method == "tvl1":
+            local.estimator = cv2.optflow.DualTVL1OpticalFlow_create()  # type: ignore[attr-defined]
+        else:
+            medium = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
+            local.estimator = cv2.DISOpticalFlow_create(medium)  # type: ignore[attr-defined]
+
     def flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        if not hasattr(local, "estimate"):
-            local.estimate = _estimator(method)
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second)]
-        return encode(local.estimate.calc(*grey, None))
+        return encode(local.estimator.calc(*grey, None))
 
     waiting: deque[tuple[np.ndarray, Future[np.ndarray]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="flow") as pool:
+    with ThreadPoolExecutor(workers, "flow", start) as pool:
         previous = last = None
         for frame in frames:
             if previous is not None:
@@ -77,9 +81,3 @@ def check_method(method: str) -> None:
         raise InputError(
             "flow_method tvl1 is in opencv-contrib-python, which is not installed; use dis"
         )
-
-
-def _estimator(method: str) -> Any:
-    if method == "tvl1":
-        return cv2.optflow.DualTVL1OpticalFlow_create()  # type: ignore[attr-defined]
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]

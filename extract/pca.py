@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,12 +15,12 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.features import write_feature_file
-from .backbones.device import choose_device, choose_dtype
-from .backbones.i3d_r50 import Backbone, load_backbones
-from .engine import find_weights
+from .backbones.i3d_r50 import Backbone
+from .engine import prepare
 from .prefetch import FrameStream
 from .projection import fit_pca, pca_report
 from .settings import ExtractSettings
+from .sharing.claims import Claims
 from .stitch import stitched_rows
 from .video import VideoError
 
@@ -40,7 +39,6 @@ def with_pca(
     new one.
 
     Args:
-        settings: how to extract.
         videos: to draw the sample from, whole and in seeded order, until it has MAX_ROWS rows.
         out: the feature file that is extracted into; a new PCA is kept beside its parts.
         overwrite: whether the feature file is to be replaced, its PCA with it.
@@ -55,8 +53,10 @@ def with_pca(
         chosen = repr(settings.model_copy(update={"device": "", "dtype": ""}))
         name = hashlib.sha256(chosen.encode()).hexdigest()[:16]
         path = out.with_name(f"{out.name}.parts") / f"{name}.pca"
-        if not path.exists():
-            _fit(videos, path, settings)
+        # One process fits it; others that are given the same to do wait for it.
+        with Claims(path.parent) as claims, claims.hold(name):
+            if not path.exists():
+                _fit(videos, path, settings)
     elif pca_report(out) is None:
         raise InputError(f"{out}: was not projected by PCA; choose another file")
     return settings.changed(projection=str(path))
@@ -64,10 +64,9 @@ def with_pca(
 
 def _fit(videos: Sequence[Path], path: Path, settings: ExtractSettings) -> None:
     """Write the file with the PCA of every stream."""
-    device = choose_device(settings.device)
-    dtype = choose_dtype(settings.dtype, device)
     matrices, report = {}, {}
-    backbones = load_backbones(find_weights(settings), device=device, dtype=dtype)
+    # The sample is of rows before the projection, so any will do.
+    backbones = prepare(settings.changed(projection="orthogonal")).backbones()
     for stream, backbone in backbones.items():
         read = {"rows": 0, "videos": 0}
         sample = _sample(videos, settings, {stream: backbone}, read)
@@ -77,16 +76,7 @@ def _fit(videos: Sequence[Path], path: Path, settings: ExtractSettings) -> None:
             "PCA of %s keeps %.2f %% of the variance of %d rows of %d videos",
             stream, 100 * share, read["rows"], read["videos"],
         )  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    write_feature_file(aside, [], provenance={"pca": report}, projections=matrices)
-    try:
-        os.link(aside, path)
-        aside.unlink()
-    except FileExistsError:  # another process was first: its PCA counts
-        aside.unlink()
-    except OSError:  # a filesystem without links
-        os.replace(aside, path)
+    write_feature_file(path, [], provenance={"pca": report}, projections=matrices)
 
 
 def _sample(
@@ -105,9 +95,7 @@ def _sample(
             return
         stream = FrameStream(video, settings)
         try:
-            for piece in stitched_rows(
-                stream, backbone, segment=settings.segment, context=settings.context
-            ):
+            for piece in stitched_rows(stream, backbone, settings):
                 [rows] = piece.values()
                 read["rows"] += len(rows)
                 yield rows

@@ -85,13 +85,23 @@ def load_projection(path: str | Path, stream: str = "rgb") -> np.ndarray:
     """
     path = Path(path)
     if path.suffix == ".npy":
-        matrix = _load_npy(path)
+        try:
+            # A lying shape takes no memory where the file is mapped.
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError, ArithmeticError, MemoryError, SyntaxError) as e:
+            raise InputError(
+                f"{path}: no NumPy file with a matrix ({e})"
+                "; --projection takes a .npy, or a feature file"
+            ) from None
     else:
         with FeatureFile(path) as file:
             matrices = file.projections()
         if stream not in matrices:
             raise InputError(f"{path}: stores no projection of the stream {stream!r}")
-        matrix = np.asarray(matrices[stream], dtype=np.float32)
+        found = matrices[stream]
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "fiu":
+        raise InputError(f"{path}: a matrix of finite numbers is needed")
+    matrix = np.array(found, dtype=np.float32)
     if not np.isfinite(matrix).all():
         raise InputError(f"{path}: a matrix of finite numbers is needed")
     return matrix
@@ -108,16 +118,3 @@ def pca_report(path: str | Path) -> Mapping[str, object] | None:
 def matrix_sha256(matrix: np.ndarray) -> str:
     """The SHA-256 digest of a matrix's values, in hexadecimal."""
     return hashlib.sha256(matrix.astype("<f4").tobytes()).hexdigest()
-
-
-def _load_npy(path: Path) -> np.ndarray:
-    try:
-        matrix = np.load(path, mmap_mode="r", allow_pickle=False)  # a lying shape takes no memory
-    except (OSError, ValueError, EOFError, ArithmeticError, MemoryError, SyntaxError) as e:
-        raise InputError(
-            f"{path}: no NumPy file with a matrix ({e})"
-            "; --projection takes a .npy, or a feature file"
-        ) from None
-    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "fiu":
-        raise InputError(f"{path}: a matrix of finite numbers is needed")
-    return np.array(matrix, dtype=np.float32)

@@ -25,19 +25,15 @@ CHOSEN = ("fps", "resize", "crop", "context", "width", "store")  # settings that
 
 def make_provenance(
     settings: ExtractSettings,
+    made_by: Mapping[str, Mapping[str, Any]],
     *,
-    weights: Mapping[str, Any],
-    projection: Mapping[str, Any],
-    flow: Mapping[str, Any] | None,
     dtype: str,
     device: str,
 ) -> dict[str, Any]:
-    """Return the provenance of the rows that an extraction makes; JSON.
+    """The provenance of the rows that an extraction makes; JSON.
 
     Args:
-        settings: of the extraction.
-        weights, projection: identity of the backbone's weights, and of the projection matrix.
-        flow: method, weights and projection of the second stream; None without one.
+        made_by: of every stream, the identity of its `weights` and of its `projection` matrix.
         dtype, device: as chosen, never `auto`.
     """
     return {
@@ -45,9 +41,8 @@ def make_provenance(
         **{name: getattr(settings, name) for name in CHOSEN},
         "segment": None if settings.exact else settings.segment or PAPER_SEGMENT,
         "dtype": dtype,
-        "weights": dict(weights),
-        "projection": dict(projection),
-        "flow": dict(flow) if flow else None,
+        **made_by["rgb"],
+        "flow": {"method": settings.flow_method, **made_by["flow"]} if settings.flow else None,
         "made_with": {
             "device": device,
             "python": platform.python_version(),
@@ -80,8 +75,7 @@ def settings_of(
     """Return the settings that give rows comparable with those of a feature file.
 
     Args:
-        provenance: of the feature file.
-        streams: those of its streams that are needed.
+        streams: those of the feature file that are needed.
         features: the feature file, for the projection where that cannot be made anew.
         weights, flow_weights: the checkpoints, where the file names others than the published.
     Raises:

@@ -43,9 +43,9 @@ class Worker:
             InputError: a network cannot be loaded.
         """
         self._recipe = self._recipe or _with_own_weights(recipe)
-        results = self._engine.extract([(video_id, path)], lambda *done: None, recipe=self._recipe)
-        with contextlib.closing(results):
-            return next(results)[1]
+        video = video_id, path
+        [(_, result)] = self._engine.extract([video], lambda *done: None, recipe=self._recipe)
+        return result
 
 
 class Cluster:
@@ -55,11 +55,7 @@ class Cluster:
         self._ray = ray
 
     def device(self, wanted: str) -> str:
-        """Return `cpu` or `cuda`; for `auto`, `cuda` if the cluster has any GPU.
-
-        Raises:
-            InputError: an unknown name, or CUDA where the cluster has none.
-        """
+        """`cpu` or `cuda`, as the cluster has them; see `engine.Engine`."""
         if wanted == "auto":
             return "cuda" if self._room("cuda") else "cpu"
         if not wanted.startswith("cuda"):

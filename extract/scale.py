@@ -16,8 +16,7 @@ def scaled_centre(image: np.ndarray, resize: int, crop: int) -> np.ndarray:
 
     Args:
         image: (H, W, 3) uint8.
-        resize: length in pixels that the shorter side is scaled to, keeping the aspect.
-        crop: side in pixels of the centred square that is cut out, at most `resize`.
+        resize, crop: in pixels, see `video.read_frames`.
     """
     height, width = image.shape[:2]
     scale = resize / min(height, width)

@@ -37,7 +37,14 @@ def find_videos(path: str | Path) -> list[Path]:
         found = sorted(p for p in path.rglob("*") if _is_video(p, path))
         needed = f"files named {' '.join(sorted(VIDEO_EXTENSIONS))}"
     elif path.suffix.lower() == ".txt":
-        found, needed = _read_list(path), "one path per line"
+        try:
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        except UnicodeDecodeError:
+            raise InputError(
+                f"{path}: not a text file in UTF-8; one path per line is needed"
+            ) from None
+        found = [path.parent / line for line in lines if line and not line.startswith("#")]
+        needed = "one path per line"
     else:
         return [path]
     if not found:
@@ -56,12 +63,9 @@ def assign_ids(videos: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]
     for video in dict.fromkeys(videos):
         if problem := id_problem(video.stem):
             refused[ascii(str(video))] = f"{video!a}: its id {problem}; rename it"
-            continue
-        if not is_text(str(video)):
+        elif not is_text(str(video)):
             refused[ascii(str(video))] = f"{video!a}: its folder's name is not valid text"
-            continue
-        first = ids.setdefault(video.stem, video)
-        if first != video:
+        elif (first := ids.setdefault(video.stem, video)) != video:
             refused[str(video)] = (
                 f"{video}: has the id {video.stem!r} of {first}; rename one of them"
             )
@@ -84,11 +88,3 @@ def fingerprint(path: Path) -> str:
 def _is_video(path: Path, root: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     return path.suffix.lower() in VIDEO_EXTENSIONS and not hidden and path.is_file()
-
-
-def _read_list(path: Path) -> list[Path]:
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8; one path per line is needed") from None
-    return [path.parent / line for line in lines if line and not line.startswith("#")]

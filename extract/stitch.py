@@ -15,42 +15,34 @@ import numpy as np
 
 from .backbones.family import I3D_R50
 from .backbones.i3d_r50 import FIRST_FRAMES, Backbone
+from .settings import ExtractSettings
 
 PAPER_SEGMENT = 128  # frames
 CHANNELS = {"rgb": slice(0, 3), "flow": slice(3, 5)}  # of a frame, see flow.with_flow
 
 
 def stitched_rows(
-    frames: Iterable[np.ndarray],
-    backbones: Mapping[str, Backbone],
-    *,
-    segment: int | None,
-    context: int,
+    frames: Iterable[np.ndarray], backbones: Mapping[str, Backbone], settings: ExtractSettings
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the rows of every stream, (t, 2048) float32, piece after piece.
 
     Args:
         frames: (H, W, C) uint8 each.
-        backbones: the network of every stream that is wanted.
-        segment: frames per piece; None for a default, see `piece_frames`.
-        context: frames seen on both sides. From 18 on, rows are those of the uncut video.
+        settings: `exact`, or with the segment and context of a cut.
     """
-    size = piece_frames(backbones, segment=segment, context=context)
-    if context >= I3D_R50.reach_frames:
+    size = piece_frames(backbones, settings)
+    if settings.exact:
         yield from carried_rows(frames, backbones, size=size)
         return
-    for clip, keep in cut_segments(frames, segment=size, context=context):
+    for clip, keep in cut_segments(frames, segment=size, context=settings.context):
         yield {name: net.rows(clip[..., CHANNELS[name]])[keep] for name, net in backbones.items()}
 
 
-def piece_frames(backbones: Mapping[str, Backbone], *, segment: int | None, context: int) -> int:
-    """Return the frames per piece: `segment`, else the paper's cut, or the fastest if it is free.
-
-    The cut is free where the context makes all rows those of the uncut video.
-    """
-    if context < I3D_R50.reach_frames:
-        return segment or PAPER_SEGMENT
-    return segment or min(backbone.piece_frames for backbone in backbones.values())
+def piece_frames(backbones: Mapping[str, Backbone], settings: ExtractSettings) -> int:
+    """The frames per piece: `segment`, else the paper's cut, or the fastest if rows are exact."""
+    if not settings.exact:
+        return settings.segment or PAPER_SEGMENT
+    return settings.segment or min(backbone.piece_frames for backbone in backbones.values())
 
 
 def carried_rows(

@@ -91,7 +91,6 @@ def read_frames(
     frame is that of the last tick that still has a picture at or after it.
 
     Args:
-        path: the video.
         fps: ticks per second.
         resize: length in pixels that the shorter side is scaled to, keeping the aspect.
         crop: side in pixels of the centred square that is cut out, at most `resize`.
@@ -106,7 +105,11 @@ def read_frames(
         stream.thread_type = "SLICE"
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         report.promised_sec = promised_sec(container, stream)
-        slack = _clock_slack(stream)
+        # Stamps of a fine clock are rounded: in Matroska's milliseconds the picture at 1/30 s is
+        # stamped 0.033, and must still be the one at tick 1 of a 30 Hz clock. A coarse unit is one
+        # frame, and its stamps are not rounded.
+        unit = _unit(stream)
+        slack = 1e-9 + (unit / 2 if unit <= 0.001 else 0.0)
         pictures = decoded_pictures(container, stream, report, path)
         for picture, seconds in timed_pictures(pictures, stream, report):
             frame = None
@@ -205,16 +208,6 @@ def _unit(stream: av.VideoStream) -> float:
     return float(stream.time_base or 1 / av.time_base)
 
 
-def _clock_slack(stream: av.VideoStream) -> float:
-    """Return the seconds by which a time stamp may be early: half a unit of a fine clock.
-
-    Matroska rounds to milliseconds: the picture at 1/30 s is stamped 0.033 and must still be the
-    one at tick 1 of a 30 Hz clock. A coarse unit is one frame, and its stamps are not rounded.
-    """
-    unit = _unit(stream)
-    return 1e-9 + (unit / 2 if unit <= 0.001 else 0.0)
-
-
 def decoded_pictures(
     container: av.container.InputContainer,
     stream: av.VideoStream,
@@ -222,26 +215,21 @@ def decoded_pictures(
     path: Path,
 ) -> Iterator[av.VideoFrame]:
     """Yield every picture that can be decoded, counting what is lost or damaged."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except (av.error.FFmpegError, IndexError) as e:  # the latter of a stream that comes later
-            report.broken = f"reading broke off ({getattr(e, 'strerror', e)})"
-            return
-        try:
-            pictures = packet.decode()
-        except av.error.FFmpegError:
-            report.lost_packets += 1
-            continue
-        for picture in pictures:
-            if (picture.width, picture.height) != (stream.width, stream.height):
-                _check_size(picture.width, picture.height, path)
-            report.pictures += 1
-            report.damaged += bool(picture.is_corrupt)
-            yield picture
+    try:
+        for packet in container.demux(stream):
+            try:
+                pictures = packet.decode()
+            except av.error.FFmpegError:
+                report.lost_packets += 1
+                continue
+            for picture in pictures:
+                if (picture.width, picture.height) != (stream.width, stream.height):
+                    _check_size(picture.width, picture.height, path)
+                report.pictures += 1
+                report.damaged += bool(picture.is_corrupt)
+                yield picture
+    except (av.error.FFmpegError, IndexError) as e:  # the latter of a stream that comes later
+        report.broken = f"reading broke off ({getattr(e, 'strerror', e)})"
 
 
 def timed_pictures(

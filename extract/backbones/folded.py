@@ -115,11 +115,7 @@ class FoldedConv(nn.Module):
         self.register_buffer("bias", bias)
         self.stride = [int(s) for s in conv.stride]
         self.padding = [int(p) for p in conv.padding]
-
-    @property
-    def reach(self) -> int:
-        """The number of frames that a result sees on either side of its own."""
-        return self.padding[0]
+        self.reach = self.padding[0]  # frames that a result sees on either side of its own
 
     def forward(
         self, x: Tensor, *, relu: bool = True, add: Tensor | None = None, wide: bool = False
@@ -206,7 +202,7 @@ class FoldedResNet(nn.Module):
         for stage in stages:
             if hasattr(stage, "res_blocks"):
                 self.layers.extend(FoldedBlock(block) for block in stage.res_blocks)
-            elif _triple(stage.kernel_size) == _triple(stage.stride) == (2, 1, 1):
+            elif stage.kernel_size == stage.stride == (2, 1, 1):
                 self.layers.append(PairMaximum())
             else:
                 raise ValueError("only a pooling of every two frames is folded")
@@ -255,16 +251,10 @@ def fused_convolution_works(dtype: torch.dtype) -> bool:
         with torch.inference_mode():
             plain = layer._fused(x, layer.padding, False, None)
             added = layer._fused(x, layer.padding, True, x.clone())
-        works = torch.allclose(plain, expected, atol=near) and torch.allclose(
-            added, (expected + x).relu(), atol=near
-        )
-    except (RuntimeError, AttributeError, TypeError) as e:
-        log.debug("fused convolution: %s", e)
-        works = False
-    if not works:
+        torch.testing.assert_close(plain, expected, atol=near, rtol=1e-5)
+        torch.testing.assert_close(added, (expected + x).relu(), atol=near, rtol=1e-5)
+    except (RuntimeError, AttributeError, TypeError, AssertionError) as e:
         log.info("no fused 3-D convolution in %s here; plain ones are used", dtype)
-    return works
-
-
-def _triple(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (size,) * 3 if isinstance(size, int) else tuple(size)
+        log.debug("fused convolution: %s", e)
+        return False
+    return True

@@ -29,33 +29,24 @@ FIRST_FRAMES = I3D_R50.reach_frames + I3D_R50.stride_frames  # needed for a long
 MEAN, STD = 0.45, 0.225  # of every channel in the training of the Kinetics checkpoint
 BRANCH_SCALE = 0.3  # of residual branches with random weights, see `random_i3d`
 # On a CPU, fewer frames were slower with two threads, and more need memory for no gain.
-PIECE_FRAMES = {"cpu": 64, "cuda": 256}
+PIECE_FRAMES = {"cpu": 64, "cuda": 256}  # frames that are best computed at a time
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Backbone:
     """The network, ready to run: uint8 frames in, rows of features out.
 
-    Args:
-        net: the stock network, without its head (`build_i3d`), in eval mode.
-        device: `cpu` or `cuda`, with or without an index.
-        dtype: `float32` or `bfloat16`, what the network computes in.
+    It is made of the stock network without its head (`build_i3d`), in eval mode, and computes in
+    `dtype`, `float32` or `bfloat16`.
     """
 
     def __init__(self, net: nn.Module, *, device: str = "cpu", dtype: str = "float32") -> None:
         self.device, self.dtype = torch.device(device), DTYPES[dtype]
         self.net = FoldedResNet(net).to(self.device, self.dtype)
         self.transfer = Transfer(self.device)
-
-    @property
-    def piece_frames(self) -> int:
-        """The number of frames that are best computed at a time."""
-        return PIECE_FRAMES[self.device.type]
-
-    @property
-    def ahead(self) -> int:
-        """The number of pieces worth starting before the rows of the first are taken."""
-        return 0 if self.device.type == "cpu" else 1
+        self.piece_frames = PIECE_FRAMES[self.device.type]
+        # Pieces worth starting before the rows of the first are taken.
+        self.ahead = 0 if self.device.type == "cpu" else 1
 
     def passage(self) -> Passage:
         """The way of a new video through the network."""

@@ -74,7 +74,6 @@ def fetch_checkpoint(url: str, folder: Path | None = None) -> tuple[Path, str]:
     every later use is checked against it.
 
     Args:
-        url: of the checkpoint.
         folder: of the cache; by default that of torch.hub, which `TORCH_HOME` moves.
     Raises:
         InputError: it cannot be downloaded, came incomplete, or was altered since.

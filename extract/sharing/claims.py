@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,24 +48,19 @@ class Claim:
         return f"process {self.pid} on {self.host.split()[0]}" if self.host else "a process"
 
 
-class Claims:
+class Claims(contextlib.AbstractContextManager["Claims"]):
     """The claims of one process in one folder; close it, or use it in a `with` statement.
 
-    Args:
-        folder: made when the first claim is.
-        limit_sec: see `LIMIT_SEC`; the same for all processes that share the folder.
+    The folder is made when the first claim is. All processes that share it have one `limit_sec`.
     """
 
     def __init__(self, folder: Path, *, limit_sec: float = LIMIT_SEC) -> None:
         self.folder, self.limit_sec = folder, limit_sec
-        self._held: dict[Path, Claim] = {}
-        self._seen: dict[Path, tuple[tuple[str, int], float]] = {}
+        self._held: dict[str, Claim] = {}  # by name
+        self._seen: dict[str, tuple[int, float]] = {}  # by token: when touched, and since when so
         self._moved: set[str] = set()  # tokens of claims that were seen to be touched
         self._closed = threading.Event()
         threading.Thread(target=self._beat, name=f"claims {folder.name}", daemon=True).start()
-
-    def __enter__(self) -> Claims:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -86,33 +81,40 @@ class Claims:
         Raises:
             InputError: the folder cannot be written.
         """
-        return self._take(self._path(name), about)
+        if self._create(name, about):
+            return True
+        claim = _read(self._path(name))
+        if claim and not (self._dead(name, claim) and self._remove_dead(name, claim)):
+            return False
+        return self._create(name, about)
 
     def release(self, name: str) -> None:
         """Let others have `name`; nothing happens where this process does not hold it."""
-        self._release(self._path(name))
+        if claim := self._held.pop(name, None):
+            _remove(self._path(name), claim)
 
     def release_all(self) -> None:
         """Let others have everything that this process holds."""
-        for path in list(self._held):
-            self._release(path)
+        for name in list(self._held):
+            self.release(name)
 
     def note(self, name: str, /, **about: Any) -> None:
         """Change what others may read about a claim that this process holds."""
         path = self._path(name)
-        claim = Claim(**{**asdict(self._held[path]), "about": about})
+        claim = replace(self._held[name], about=about)
         aside = path.with_name(f".{path.name}.{claim.token}.tmp")
         aside.write_text(json.dumps(asdict(claim)), encoding="utf-8")
         os.replace(aside, path)
 
     def holder(self, name: str) -> Claim | None:
         """The claim of the living process that holds `name`, or None."""
-        return self._living(self._path(name))
+        claim = _read(self._path(name))
+        return claim if claim and not self._dead(name, claim) else None
 
     def others(self, prefix: str) -> list[Claim]:
         """The claims of names with that prefix that other living processes hold."""
-        paths = [p for p in self.folder.glob(f"{prefix}*.claim") if p not in self._held]
-        return [claim for p in paths if (claim := self._living(p))]
+        names = [path.stem for path in self.folder.glob(f"{prefix}*.claim")]
+        return [c for name in names if name not in self._held and (c := self.holder(name))]
 
     def doubtful(self, prefix: str) -> list[Claim]:
         """The claims among `others` whose process is not known to be alive yet.
@@ -142,13 +144,13 @@ class Claims:
 
         A half-written file `.NAME.*.tmp` belongs to the holder of NAME.
         """
-        for path in self.folder.glob("*.claim*"):
+        for path in self.folder.glob("*.claim"):
             claim = _read(path)
-            if claim and self._dead(path, claim):
-                self._remove_dead(path, claim)
+            if claim and self._dead(path.stem, claim):
+                self._remove_dead(path.stem, claim)
         for path in self.folder.glob(".*.tmp"):
             name = path.name[1:].split(".")[0]
-            held = self._path(name) in self._held
+            held = name in self._held
             if held or self.take(name):
                 path.unlink(missing_ok=True)
             if not held:
@@ -157,54 +159,34 @@ class Claims:
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.claim"
 
-    def _take(self, path: Path, about: Mapping[str, Any]) -> bool:
-        if self._create(path, about):
-            return True
-        claim = _read(path)
-        if claim and (not self._dead(path, claim) or not self._remove_dead(path, claim)):
-            return False
-        return self._create(path, about)
-
-    def _create(self, path: Path, about: Mapping[str, Any]) -> bool:
-        me = os.getpid()
-        claim = Claim(this_host(), me, started(me), uuid.uuid4().hex[:12], about)
+    def _create(self, name: str, about: Mapping[str, Any]) -> bool:
+        pid, token = os.getpid(), uuid.uuid4().hex[:12]
+        claim = Claim(this_host(), pid, started(pid), token, about)
         try:
-            _write_new(path, json.dumps(asdict(claim)), token=claim.token)
+            _write_new(self._path(name), json.dumps(asdict(claim)), token=claim.token)
         except FileExistsError:
             return False
         except OSError as e:
-            raise InputError(f"{path.parent}: cannot be written ({e.strerror or e})") from None
-        self._held[path] = claim
+            raise InputError(f"{self.folder}: cannot be written ({e.strerror or e})") from None
+        self._held[name] = claim
         return True
 
-    def _remove_dead(self, path: Path, claim: Claim) -> bool:
+    def _remove_dead(self, name: str, claim: Claim) -> bool:
         """Remove a dead process's claim, and return whether it is gone.
 
         Of two processes that find it dead, the slower could remove the claim that the faster has
         made since. So a process first claims the removal of just this claim, and looks again.
         """
-        guard = path.with_name(f"{path.name}.{claim.token}")
-        if not self._take(guard, {}):
+        guard = f"removal-{claim.token}"
+        if not self.take(guard):
             return False
         try:
-            now = _read(path)
-            if now and now.token == claim.token:
-                path.unlink(missing_ok=True)
+            _remove(self._path(name), claim)
         finally:
-            self._release(guard)
+            self.release(guard)
         return True
 
-    def _release(self, path: Path) -> None:
-        claim = self._held.pop(path, None)
-        now = _read(path) if claim else None
-        if claim and now and now.token == claim.token:
-            path.unlink(missing_ok=True)
-
-    def _living(self, path: Path) -> Claim | None:
-        claim = _read(path)
-        return claim if claim and not self._dead(path, claim) else None
-
-    def _dead(self, path: Path, claim: Claim) -> bool:
+    def _dead(self, name: str, claim: Claim) -> bool:
         """Whether the claim's process is gone.
 
         A process of another host is gone when its claim has stood still for long by our own clock:
@@ -213,23 +195,22 @@ class Claims:
         if claim.host == this_host():
             return not _runs(claim)
         try:
-            look = (claim.token, path.stat().st_mtime_ns)
+            touched = self._path(name).stat().st_mtime_ns
         except FileNotFoundError:
             return False
         now = time.monotonic()
-        before, since = self._seen.get(path, (look, now))
-        if before != look:
+        before, since = self._seen.get(claim.token, (touched, now))
+        if before != touched:
             since = now
-            if before[0] == claim.token:
-                self._moved.add(claim.token)
-        self._seen[path] = (look, since)
+            self._moved.add(claim.token)
+        self._seen[claim.token] = touched, since
         return now - since >= self.limit_sec
 
     def _beat(self) -> None:
         while not self._closed.wait(self.limit_sec / BEATS):
-            for path in list(self._held):
+            for name in list(self._held):
                 with contextlib.suppress(OSError):
-                    os.utime(path)
+                    os.utime(self._path(name))
 
 
 @functools.cache
@@ -257,11 +238,10 @@ def started(pid: int) -> str:
 
 def _runs(claim: Claim) -> bool:
     try:
-        os.kill(claim.pid, 0)  # no signal is sent
+        with contextlib.suppress(PermissionError):  # it runs, under another user
+            os.kill(claim.pid, 0)  # no signal is sent
     except ProcessLookupError:
         return False
-    except PermissionError:  # it runs, under another user
-        pass
     return started(claim.pid) in ("", claim.started)
 
 
@@ -303,6 +283,13 @@ def _write_exclusively(path: Path, text: str) -> None:
             except FileExistsError as e:  # removed meanwhile, or a link on the way leads nowhere
                 if any(p.is_symlink() and not p.exists() for p in path.parents):
                     raise NotADirectoryError(e.errno, "a link on the way leads nowhere") from None
+
+
+def _remove(path: Path, claim: Claim) -> None:
+    """Remove a file while it is still that of this claim."""
+    now = _read(path)
+    if now and now.token == claim.token:
+        path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Claim | None:

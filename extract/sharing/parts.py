@@ -27,12 +27,7 @@ _KEPT = "finished videos are kept, and the same command goes on from there"
 
 
 class Parts:
-    """The parts of one feature file, made with one provenance.
-
-    Args:
-        out: the feature file.
-        provenance: parts with another one do not count.
-    """
+    """The parts of the feature file `out`; those with another provenance do not count."""
 
     def __init__(self, out: Path, provenance: Mapping[str, Any]) -> None:
         self.out, self.provenance = out, provenance
@@ -55,15 +50,9 @@ class Parts:
         return self.folder / f"{part_name(video_id)}.h5"
 
     def find(self) -> dict[str, tuple[Path, str]]:
-        """Return path and source fingerprint of every part that counts, by video id."""
-        found = {}
-        for path in sorted(self.folder.glob("*.h5")):
-            found.update({k: (path, v) for k, v in self._read(path).items()})
-        return found
-
-    def empty(self) -> bool:
-        """Whether there is no part that counts."""
-        return not any(self._read(path) for path in self.folder.glob("*.h5"))
+        """Path and source fingerprint of every part that counts, by video id."""
+        paths = sorted(self.folder.glob("*.h5"))
+        return {video: (p, source) for p in paths for video, source in self._read(p).items()}
 
     def source(self, video_id: str) -> str | None:
         """The source fingerprint of a video's part, None without one that counts."""
@@ -84,7 +73,6 @@ class Parts:
 
         Args:
             annotations_text: to embed; None keeps what is embedded.
-            projections: the matrix of every stream.
             fresh: whether to leave out the videos that are in the file now.
         Raises:
             InputError: it cannot be written; the old file and the parts are still there.
@@ -145,8 +133,7 @@ def read_existing(out: Path, provenance: Mapping[str, Any]) -> dict[str, str]:
     if not out.exists():
         return {}
     with FeatureFile(out) as file:
-        differing = differing_setting(provenance, file.provenance)
-        if differing:
+        if differing := differing_setting(provenance, file.provenance):
             raise InputError(
                 f"{out}: was extracted with other settings ({differing}); choose another file, "
                 "or replace it with --overwrite"
@@ -169,10 +156,10 @@ def fingerprints(file: FeatureFile) -> dict[str, str]:
 def write_failures(out: Path, failed: Mapping[str, str]) -> None:
     """List the videos that failed, and why, in `OUT.h5.failed.json`; without any, remove it."""
     path = out.with_name(out.name + ".failed.json")
-    if not failed:
+    if failed:
+        write_text(path, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
+    else:
         path.unlink(missing_ok=True)
-        return
-    write_text(path, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
 
 
 def _videos(old: FeatureFile | None, parts: Mapping[str, Path]) -> Iterator[VideoFeatures]:

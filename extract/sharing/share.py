@@ -33,10 +33,7 @@ Left = dict[str, tuple[Path, str]]  # video id -> path and source fingerprint
 class Share:
     """One process's share in the work; made by `join`.
 
-    Args:
-        parts: of the feature file.
-        claims: in the folder of the parts.
-        replaces: identity of the file that is being replaced; None if it is added to.
+    `replaces` is the identity of the file that is being replaced, None if it is added to.
     """
 
     def __init__(self, parts: Parts, claims: Claims, replaces: str | None) -> None:
@@ -64,22 +61,21 @@ class Share:
                 that it has failed at, and the reason.
         """
         for video_id, (path, source) in list(left.items()):
-            name, reason = part_name(video_id), None
-            if not self._is_finished(video_id, source):
-                if self.claims.take(name):
-                    # Another may have finished it just before this process took the claim.
-                    if not self._is_finished(video_id, source):
-                        del left[video_id]
-                        yield video_id, path
-                        continue
-                    self.claims.release(name)
-                else:
-                    holder = self.claims.holder(name)
-                    reason = holder.about.get("failed") if holder else None
-                    if reason is None:
-                        continue
+            name = part_name(video_id)
+            if not self.claims.take(name):
+                holder = self.claims.holder(name)
+                if holder and "failed" in holder.about:
+                    del left[video_id]
+                    settle(video_id, holder.about["failed"])
+                continue
             del left[video_id]
-            settle(video_id, reason)
+            # Another may have finished it before this process took the claim. The part is looked
+            # for first, because an assembly moves it to the file.
+            if source in (self.parts.source(video_id), self._in_file().get(video_id)):
+                self.claims.release(name)
+                settle(video_id, None)
+            else:
+                yield video_id, path
 
     def finish(self, video: VideoFeatures) -> None:
         """Keep a claimed video's rows for good, and give the claim back."""
@@ -103,13 +99,9 @@ class Share:
             log.info("waiting for %d videos that are claimed by %s", len(left), at_work)
         time.sleep(POLL_SEC)
 
-    def others(self) -> list[Claim]:
-        """The other processes that are at work on the feature file."""
-        return self.claims.others(MEMBER)
-
     def replacing(self) -> bool:
         """Whether the feature file as it stands is to be replaced, not added to."""
-        return self.replaces is not None and self.replaces == file_identity(self.parts.out)
+        return self.replaces == file_identity(self.parts.out)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -117,9 +109,6 @@ class Share:
         with self.claims.hold(LOCK):
             yield
             self.claims.sweep()
-
-    def _is_finished(self, video_id: str, source: str) -> bool:
-        return source in (self.parts.source(video_id), self._in_file().get(video_id))
 
     def _in_file(self) -> Mapping[str, str]:
         """The fingerprints in the feature file, read again only when it was replaced."""
@@ -169,8 +158,7 @@ def _conflict(parts: Parts, other: Claim, overwrite: bool) -> str | None:
     said = other.about.get("provenance")
     if not isinstance(said, Mapping) or "replaces" not in other.about:  # cut short, or damaged
         return "starting"
-    differing = differing_setting(parts.provenance, said)
-    if differing:
+    if differing := differing_setting(parts.provenance, said):
         return f"extracting to it with other settings ({differing})"
     if overwrite != (other.about["replaces"] is not None):
         return f"{'adding to' if overwrite else 'overwriting'} it"

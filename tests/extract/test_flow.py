@@ -92,8 +92,8 @@ def test_unknown_methods_and_a_missing_module_are_named(monkeypatch: pytest.Monk
 def test_both_streams_stitched_are_those_of_the_uncut_video(live_net: nn.Module) -> None:
     frames = list(flow.with_flow(moving(75, 1, 1, side=64)))
     nets = {"rgb": Backbone(live_net), "flow": Backbone(random_i3d(1, channels=2, width=16))}
-    [whole] = stitched_rows(frames, nets, segment=400, context=18)
-    pieces = list(stitched_rows(frames, nets, segment=32, context=18))
+    [whole] = stitched_rows(frames, nets, ExtractSettings(segment=400))
+    pieces = list(stitched_rows(frames, nets, ExtractSettings(segment=32)))
     for stream in ("rgb", "flow"):
         ours = np.concatenate([p[stream] for p in pieces])
         assert ours.shape == whole[stream].shape == (37, ours.shape[1])

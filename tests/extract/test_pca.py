@@ -1,5 +1,6 @@
 """PCA of one's own videos: fitted once, found again, shared with another data set."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,7 @@ def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return {"rgb": Colours()}
 
     Colours.loaded = 0
-    for module in (engine, pca):
-        monkeypatch.setattr(module, "load_backbones", load)
+    monkeypatch.setattr(engine, "load_backbones", load)
 
 
 @pytest.fixture
@@ -112,6 +112,18 @@ def test_an_interrupted_fit_is_not_fitted_again(folder: Path, tmp_path: Path) ->
     first = fit()
     stamp = first.stat().st_mtime_ns
     assert fit() == first and first.stat().st_mtime_ns == stamp
+
+
+def test_of_two_at_once_one_fits_and_the_other_waits(folder: Path, tmp_path: Path) -> None:
+    videos = find_videos(folder)
+
+    def fit(_: int) -> str:
+        return pca.with_pca(PCA, videos, tmp_path / "out.h5", overwrite=False).projection
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(fit, range(2))
+    assert first == second and Colours.loaded == 1
+    assert [path.name for path in Path(first).parent.iterdir()] == [Path(first).name]
 
 
 def test_a_file_projected_otherwise_and_too_few_rows_are_refused(

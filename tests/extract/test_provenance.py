@@ -26,8 +26,8 @@ def provenance(
         "weights": {"name": "random", "seed": settings.seed},
         "projection": {"sha256": matrix_sha256(matrix)},
     }
-    flow = {"method": settings.flow_method, **identity} if settings.flow else None
-    made = make_provenance(settings, **identity, flow=flow, dtype="float32", device=device)
+    made_by = {stream: identity for stream in settings.streams}
+    made = make_provenance(settings, made_by, dtype="float32", device=device)
     return {**made, **changed}
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tsatal.extract.backbones.i3d_r50 import Backbone, normalise
+from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.stitch import carried_rows, cut_segments, pieces, stitched_rows
 
 LENGTHS = (1, 2, 3, 35, 36, 127, 128, 129, 300)
@@ -63,7 +64,7 @@ def test_carried_rows_are_those_of_the_uncut_video(
 ) -> None:
     frames = noise(length)
     whole = uncut(live_net, frames if length > 1 else frames.repeat(2, axis=0))
-    found = list(stitched_rows(frames, {"rgb": Backbone(live_net)}, segment=size, context=18))
+    found = list(stitched_rows(frames, {"rgb": Backbone(live_net)}, ExtractSettings(segment=size)))
     ours = np.concatenate([piece["rgb"] for piece in found])
     assert ours.shape == whole.shape
     error = np.linalg.norm(ours - whole, axis=1) / np.linalg.norm(whole, axis=1)
@@ -71,11 +72,11 @@ def test_carried_rows_are_those_of_the_uncut_video(
 
 
 def test_pieces_started_ahead_give_the_same_rows_in_the_same_order(
-    live_net: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+    live_net: torch.nn.Module,
 ) -> None:
     frames, backbone = noise(100), Backbone(live_net)
     at_once = [piece["rgb"] for piece in carried_rows(frames, {"rgb": backbone}, size=20)]
-    monkeypatch.setattr(Backbone, "ahead", 2)
+    backbone.ahead = 2
     ahead = [piece["rgb"] for piece in carried_rows(frames, {"rgb": backbone}, size=20)]
     assert [len(rows) for rows in ahead] == [len(rows) for rows in at_once]
     np.testing.assert_array_equal(np.concatenate(ahead), np.concatenate(at_once))

@@ -161,7 +161,7 @@ def test_a_slow_taker_does_not_remove_a_new_claim(
 
 
 def test_a_taker_that_dies_while_it_takes_over_blocks_nobody(tmp_path: Path) -> None:
-    write_claim(tmp_path / "c", "v", started="1").replace(tmp_path / "c" / "v.claim.t")
+    write_claim(tmp_path / "c", "removal-t", started="1", token="another")
     write_claim(tmp_path / "c", "v", started="1")
     with Claims(tmp_path / "c") as claims:
         assert claims.take("v")

@@ -148,7 +148,7 @@ def test_another_host_that_was_switched_off_stops_nobody_for_long(tmp_path: Path
         path.write_text(json.dumps({**json.loads(path.read_text()), "host": "elsewhere"}))
         share.claims._held.clear()
     with joined(out, limit_sec=0.3) as share:
-        assert share.others() == [] and not share.replacing()
+        assert share.claims.others(MEMBER) == [] and not share.replacing()
 
 
 RUN = """
