@@ -75,18 +75,10 @@ function legend(entries) {
 const named = (name, colour) =>
   el("span", { class: "named" }, swatch(colour), el("span", {}, capital(name)));
 
-function noted(words, note, kind = "note") {
-  return el("div", {}, words, el("div", { class: kind }, note));
-}
+const noted = (words, note, kind = "note") =>
+  el("div", {}, words, el("div", { class: kind }, note));
 
-function folded(words, content) {
-  return el("details", {}, el("summary", {}, words), content);
-}
+const folded = (words, content) => el("details", {}, el("summary", {}, words), content);
 
-function line(x1, y1, x2, y2, stroke) {
-  return svg("line", { x1, y1, x2, y2, stroke });
-}
-
-function text(x, y, words, attributes = {}) {
-  return svg("text", { x, y, fill: MUTED, "font-size": 13, ...attributes }, String(words));
-}
+const text = (x, y, words, attributes = {}) =>
+  svg("text", { x, y, fill: MUTED, "font-size": 13, ...attributes }, words);
