@@ -56,9 +56,9 @@ def findings(diagnosis: Diagnosis, k: int) -> list[str]:
         return ["There are no detections: all instances are missed."]
     if lost < SMALL:
         return ["Next to nothing is lost at this threshold."]
-    false = f"{points(mean_recall - mean_ap)} to false positives that rank above hits"
-    missed = f"{points(1 - mean_recall)} to instances that no detection hits"
-    total = f"{points(lost)} points are lost: {false}, {missed}."
+    false = f"{100 * (mean_recall - mean_ap):.1f} to false positives that rank above hits"
+    missed = f"{100 * (1 - mean_recall):.1f} to instances that no detection hits"
+    total = f"{100 * lost:.1f} points are lost: {false}, {missed}."
     return [total, *_of_kinds(diagnosis, k), *_of_missed(diagnosis, k), *_of_buckets(diagnosis, k)]
 
 
@@ -109,11 +109,6 @@ def definitions(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def points(share: float) -> str:
-    """Return a share of mAP as points: "3.1"."""
-    return f"{100 * share:.1f}"
-
-
 def _of_kinds(diagnosis: Diagnosis, k: int) -> Iterator[str]:
     gain = diagnosis.gain[:, k]
     first, second, *_ = np.argsort(-gain)
@@ -122,10 +117,10 @@ def _of_kinds(diagnosis: Diagnosis, k: int) -> Iterator[str]:
             yield "No single kind of error costs half a point."
         return
     errors, advice = ADVICE[KINDS[first]]
-    words = f"{errors} cost {points(gain[first])} points: {advice}"
+    words = f"{errors} cost {100 * gain[first]:.1f} points: {advice}"
     if gain[second] >= SMALL:
         errors, advice = ADVICE[KINDS[second]]
-        words += f"; next, {errors.lower()} cost {points(gain[second])}: {advice}"
+        words += f"; next, {errors.lower()} cost {100 * gain[second]:.1f}: {advice}"
     yield f"{words}."
 
 

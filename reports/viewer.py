@@ -132,8 +132,7 @@ def write_viewer(
 
     Args:
         video: None where only its features are at hand.
-        labels: all classes of the data set, which fix the colours; those of this video need not
-            be among them.
+        labels: as for `viewer_data`; those of this video need not be among them.
         duration_sec: used where the video does not say how long it is.
         embed: True puts the video into the page, False leaves it beside the page; by default it
             is put inside up to 50 MB.

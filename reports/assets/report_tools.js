@@ -66,11 +66,8 @@ function bar(parts, total, { height = 16, mark = null } = {}) {
 const plainBar = (share, colour = BLUE, mark = null) =>
   bar([{ value: Math.min(share, 1), colour }], 1, { mark });
 
-function legend(entries) {
-  const items = entries.map(([words, colour, border]) =>
-    el("li", {}, swatch(colour, border), words));
-  return el("ul", { class: "legend" }, ...items);
-}
+const legend = (entries) => el("ul", { class: "legend" },
+  ...entries.map(([words, colour, border]) => el("li", {}, swatch(colour, border), words)));
 
 const named = (name, colour) =>
   el("span", { class: "named" }, swatch(colour), el("span", {}, capital(name)));

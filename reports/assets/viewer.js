@@ -68,18 +68,6 @@ function moved() {
   if (!ticking) tick();
 }
 
-function forgetActionLeftBehind() {
-  const [now, action] = [clock.now(), state.current];
-  if (action && (now < action.start_sec - 0.3 || now > action.end_sec + 0.3)) setCurrent(null);
-}
-
-/** Go on with an action that lasts until the video does. */
-function repeatAtTheEnd() {
-  if (!state.current || !byId("repeat").checked) return;
-  clock.seek(state.current.start_sec);
-  clock.play();
-}
-
 function seek(seconds) {
   clock.seek(Math.max(0, Math.min(seconds, extent)));
   moved();
@@ -294,8 +282,17 @@ function listen() {
   for (const event of ["loadedmetadata", "play", "pause", "timeupdate", "seeking", "ended"]) {
     video.addEventListener(event, moved);
   }
-  video.addEventListener("seeked", forgetActionLeftBehind);
-  video.addEventListener("ended", repeatAtTheEnd);
+  // An action that was left behind is no longer the current one.
+  video.addEventListener("seeked", () => {
+    const [now, action] = [clock.now(), state.current];
+    if (action && (now < action.start_sec - 0.3 || now > action.end_sec + 0.3)) setCurrent(null);
+  });
+  // An action that lasts until the video does is repeated, too.
+  video.addEventListener("ended", () => {
+    if (!state.current || !byId("repeat").checked) return;
+    clock.seek(state.current.start_sec);
+    clock.play();
+  });
 
   const ruler = byId("ruler");
   const follow = (event) => seek(timeAt(event.clientX));
