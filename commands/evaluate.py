@@ -53,7 +53,7 @@ def command(
     """
     from .. import pipeline
     from ..head.run import newest_run
-    from ..reports.comparison import comparison_table
+    from ..reports.tables import comparison_table
 
     if predictions is not None:
         if runs or changes or annotations is None:

@@ -145,20 +145,26 @@ def _in_decoding_order(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[av.P
 
 
 def _encode(video: Path, path: Path, encoder: str) -> None:
-    suffix, options = ENCODERS[encoder]
-    with open_container(video) as source, av.open(str(path), "w", format=suffix[1:]) as target:
+    """Encode the pictures of `video` anew; each is stamped with its ticks since the first."""
+    kind = ENCODERS[encoder][0].lstrip(".")
+    with open_container(video) as source, av.open(str(path), "w", format=kind) as target:
         stream = picture_stream(source, video)
         stream.thread_type = "AUTO"
         promised = promised_sec(source, stream)
         logger.info("making a copy of %s that browsers play", video)
-        made = None
-        with closing(
-            Progress("copy", promised, "s of video", shown=promised > LONG_SEC)
-        ) as progress:
-            for picture, ticks, lasted in _ticking(video, source, stream):
-                made = made or _encoding_stream(target, encoder, options, picture, stream)
+        report, made, last = DecodeReport(), None, 0
+        pictures = decoded_pictures(source, stream, report, video)
+        progress = Progress("copy", promised, "s of video", shown=promised > LONG_SEC)
+        with closing(progress):
+            for picture, seconds in timed_pictures(pictures, stream, report):
+                # The first picture is at 0, also where it is a little late; the ticks then rise.
+                ticks = round(seconds * TICKS_PER_SEC) if made else 0
+                if made and ticks <= last:
+                    continue
+                made = made or _encoding_stream(target, encoder, picture, stream)
                 target.mux(made.encode(_prepared(picture, made, ticks)))
-                progress.advance(lasted / TICKS_PER_SEC)
+                progress.advance((ticks - last) / TICKS_PER_SEC)
+                last = ticks
         if made is None:
             raise VideoError(
                 f"{video}: no picture could be decoded"
@@ -167,47 +173,28 @@ def _encode(video: Path, path: Path, encoder: str) -> None:
         target.mux(made.encode())
 
 
-def _ticking(
-    video: Path, source: av.container.InputContainer, stream: av.VideoStream
-) -> Iterator[tuple[av.VideoFrame, int, int]]:
-    """Yield pictures with their ticks, which rise, and the ticks since the picture before.
-
-    The first picture is at 0, also where it is a little late.
-    """
-    report, last = DecodeReport(), None
-    pictures = decoded_pictures(source, stream, report, video)
-    for picture, seconds in timed_pictures(pictures, stream, report):
-        ticks = 0 if last is None else round(seconds * TICKS_PER_SEC)
-        if last is None or ticks > last:
-            yield picture, ticks, ticks - (last or 0)
-            last = ticks
-
-
 def _encoding_stream(
     target: av.container.OutputContainer,
     encoder: str,
-    options: dict[str, str],
     picture: av.VideoFrame,
     source: av.VideoStream,
 ) -> av.VideoStream:
     rate = source.average_rate or source.base_rate or 25
-    rate = Fraction(rate).limit_denominator(1001)
+    rate, options = Fraction(rate).limit_denominator(1001), ENCODERS[encoder][1]
     made = cast(av.VideoStream, target.add_stream(encoder, rate=rate, options=options))
-    made.width, made.height = _size(picture, source.sample_aspect_ratio or Fraction(1))
+    # Upright, in square pixels, with even sides.
+    width = float(picture.width * (source.sample_aspect_ratio or Fraction(1)))
+    height = float(picture.height)
+    if _quarter_turns(picture) % 2:
+        width, height = height, width
+    scale = min(1.0, MAX_HEIGHT / height)
+    made.width = max(2, 2 * round(width * scale / 2))
+    made.height = max(2, 2 * round(height * scale / 2))
     made.pix_fmt = "yuv420p"
     made.codec_context.time_base = Fraction(1, TICKS_PER_SEC)
     if encoder == "libvpx":
         made.bit_rate = VPX_BIT_RATE
     return made
-
-
-def _size(picture: av.VideoFrame, pixel_aspect: Fraction) -> tuple[int, int]:
-    """Return the even width and height, in square pixels, of the upright copy."""
-    width, height = float(picture.width * pixel_aspect), float(picture.height)
-    if _quarter_turns(picture) % 2:
-        width, height = height, width
-    scale = min(1.0, MAX_HEIGHT / height)
-    return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
 
 
 def _prepared(picture: av.VideoFrame, made: av.VideoStream, ticks: int) -> av.VideoFrame:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..formats.annotations import (
-    ActionnessCurve,
-    AnnotatedVideo,
-    Detection,
-    predictions_json,
-)
+from ..evaluation.matching import quantity
+from ..formats.annotations import ActionnessCurve, AnnotatedVideo, Detection, predictions_json
 from ..formats.atomic import write_text
 from ..formats.names import file_names
-from .pictures import clock, timeline, timeline_svg
-from .tables import data_frame
+from .pictures import Picture, clock, timeline
+from .tables import Rows
 
 PREDICTIONS, TABLE, TIMELINES = "predictions.json", "detections.csv", "timelines"
 COLUMNS = ("video", "label", "start_sec", "end_sec", "score")
@@ -26,7 +22,7 @@ NAMED = 3  # detections in the one line about a video
 
 
 @dataclass(frozen=True, repr=False)
-class DetectedVideo:
+class DetectedVideo(Rows):
     """One video and its detections, best first.
 
     actionness: of every row of its features.
@@ -34,6 +30,7 @@ class DetectedVideo:
     source: the video file, where there is one.
     """
 
+    _columns = COLUMNS
     video_id: str
     duration_sec: float
     detections: Sequence[Detection]
@@ -48,54 +45,42 @@ class DetectedVideo:
             f"{d.label} {self._clock(d.start_sec)}-{self._clock(d.end_sec)} ({d.score:.2f})"
             for d in best
         )
-        number = f"{len(self.detections)} detection{'s' if len(self.detections) != 1 else ''}"
+        number = quantity(len(self.detections), "detection")
         lasts = self._clock(self.duration_sec)
         unit = " s" if ":" not in lasts else ""
         return f"{self.video_id} ({lasts}{unit}): {number}{'; best: ' if words else ''}{words}"
 
     def _repr_html_(self) -> str:
         """Return the time line, which a notebook shows."""
-        return timeline_svg(**self.drawn())
+        return self.picture().svg()
 
-    def drawn(self, truth: AnnotatedVideo | None = None) -> dict[str, Any]:
-        """Return what `pictures.timeline` draws of the video."""
-        return {
-            "video_id": self.video_id,
-            "duration_sec": self.duration_sec,
-            "truth": truth.instances if truth else [],
-            "detections": self.detections,
-            "labels": self.labels,
-        }
+    def picture(self, truth: AnnotatedVideo | None = None) -> Picture:
+        """Return the time line of the video."""
+        return timeline(
+            video_id=self.video_id,
+            duration_sec=self.duration_sec,
+            truth=truth.instances if truth else [],
+            detections=self.detections,
+            labels=self.labels,
+        )
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return a dictionary per detection: video, label, start_sec, end_sec, score."""
-        return [
-            dict(
-                zip(COLUMNS, (self.video_id, d.label, d.start_sec, d.end_sec, d.score), strict=True)
-            )
-            for d in self.detections
-        ]
-
-    def to_pandas(self) -> Any:
-        """Return the detections as a pandas DataFrame.
-
-        Raises:
-            InputError: pandas is not installed.
-        """
-        return data_frame(self.to_dicts(), COLUMNS)
+        return [{"video": self.video_id, **asdict(d)} for d in self.detections]
 
     def _clock(self, seconds: float) -> str:
         return clock(round(seconds, 1), self.duration_sec)
 
 
 @dataclass(frozen=True, repr=False)
-class DetectedVideos(Mapping[str, DetectedVideo]):
+class DetectedVideos(Rows, Mapping[str, DetectedVideo]):
     """The videos that `detect` looked at, by id.
 
     written: files and folders with what was found.
     extraction: what became of raw videos, an `extract.sharing.work.Summary`; None without any.
     """
 
+    _columns = COLUMNS
     videos: Mapping[str, DetectedVideo]
     written: tuple[Path, ...] = ()
     extraction: Any = None
@@ -121,14 +106,6 @@ class DetectedVideos(Mapping[str, DetectedVideo]):
         """Return a dictionary per detection of all videos."""
         return [row for video in self.videos.values() for row in video.to_dicts()]
 
-    def to_pandas(self) -> Any:
-        """Return the detections of all videos as a pandas DataFrame.
-
-        Raises:
-            InputError: pandas is not installed.
-        """
-        return data_frame(self.to_dicts(), COLUMNS)
-
 
 def write_detections(
     videos: Mapping[str, DetectedVideo],
@@ -151,17 +128,15 @@ def write_detections(
     write_text(predictions, predictions_json(found, curves))
     write_text(table, detections_csv(found))
     folder.mkdir(exist_ok=True)
-    names = file_names(videos, ".png")
-    for video_id, video in videos.items():
-        timeline(**video.drawn(truth.get(video_id))).save(folder / names[video_id])
     written = [predictions, table, folder]
-    if pages:
-        from .viewer import write_viewer  # needs PyAV, which nothing else here does
+    pictures, html = file_names(videos, ".png"), file_names(videos, ".html")
+    for video_id, video in videos.items():
+        annotated = truth.get(video_id)
+        video.picture(annotated).save(folder / pictures[video_id])
+        if pages:
+            from .viewer import write_viewer  # needs PyAV, which nothing else here does
 
-        names = file_names(videos, ".html")
-        for video_id, video in videos.items():
-            annotated = truth.get(video_id)
-            written.append(out / names[video_id])
+            written.append(out / html[video_id])
             write_viewer(
                 video.source,
                 written[-1],

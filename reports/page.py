@@ -29,27 +29,22 @@ def page(*, title: str, name: str, data: Any, scripts: Sequence[str] = ()) -> st
         data: plain values, which `timeline.js` reads into `data`. Scripts must set them as text,
             never as HTML.
         scripts: names of further scripts in `assets/`, put before the page's own.
+    Raises:
+        ValueError: a number in `data` is not finite, which JSON cannot say.
     """
     body = _asset(f"{name}.html")
     style = "".join(_asset(f"{part}.css") for part in ("timeline", name))
     script = "".join(_asset(f"{part}.js") for part in ("timeline", *scripts, name))
+    # "<" is escaped, so that no text can end the script element that it stands in.
+    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}"
-        f'<script type="application/json" id="data">{script_json(data)}</script>\n'
+        f'<script type="application/json" id="data">{text}</script>\n'
         f"<script>\n{script}</script>\n</body>\n</html>\n"
     )
-
-
-def script_json(data: Any) -> str:
-    """Return `data` as JSON that cannot end the script element it stands in.
-
-    Raises:
-        ValueError: a number is not finite, which JSON cannot say.
-    """
-    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _asset(name: str) -> str:

@@ -26,8 +26,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator
 
-from ..evaluation.average_precision import Curve, Evaluation, quantity, threshold_name
-from ..evaluation.matching import ANET
+from ..evaluation.average_precision import Evaluation, precision_recall
+from ..evaluation.matching import ANET, quantity, threshold_name
 from ..formats.annotations import AMBIGUOUS, Detection, Instance
 from ..formats.atomic import replacing
 
@@ -55,7 +55,7 @@ MOST_BARS = 500  # drawn of the best classes, and as many of the worst
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure that can be saved as PNG, or taken as pixels."""
+    """A figure that can be saved as PNG, or taken as pixels or as SVG."""
 
     figure: Figure
 
@@ -70,6 +70,13 @@ class Picture:
         with _boxes_for_unknown_letters():
             canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+    def svg(self) -> str:
+        """Return the picture as an SVG element."""
+        text = io.StringIO()
+        with _boxes_for_unknown_letters():
+            self.figure.savefig(text, format="svg", metadata={"Date": None})
+        return text.getvalue()[text.getvalue().index("<svg") :]
 
 
 def timeline(
@@ -115,7 +122,12 @@ def timeline(
         axes.set_yticks([*bands.values()], [*bands], fontsize=NORMAL, color=INK)
         axes.axvspan(start, max(start, min(duration_sec, end)), color=PAPER, linewidth=0, zorder=0)
         axes.axhline(top - (1 - BAR + BAND_GAP) / 2, color="white", linewidth=2, zorder=0.4)
-        _set_clock(axes, extent)
+        # At most a dozen ticks, written to suit the whole video.
+        strip = end - start
+        every = next((s for s in TICK_STEPS_SEC if strip / s <= 12), strip / 12)
+        axes.xaxis.set_major_locator(MultipleLocator(every))
+        axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds, extent))
+        axes.grid(axis="x", color=GRID, linewidth=0.8)
         _draw_bars(axes, [*above, *below], colours)
     rows[-1].set_xlabel(clock_unit(extent), loc="left", fontsize=SMALL, color=MUTED)
     # The blank is for names that begin with "_", which matplotlib would leave out.
@@ -124,32 +136,17 @@ def timeline(
     return Picture(figure)
 
 
-def timeline_svg(**arguments: Any) -> str:
-    """Return the picture of `timeline`, whose arguments these are, as an SVG element."""
-    text = io.StringIO()
-    with _boxes_for_unknown_letters():
-        timeline(**arguments).figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
-
-
-def precision_recall_figure(
-    path: str | Path, evaluation: Evaluation, curves: Mapping[str, Curve], *, tiou: float
-) -> None:
+def precision_recall_figure(path: str | Path, evaluation: Evaluation, *, tiou: float) -> None:
     """Draw every class's precision over recall, and their mean, and write it to `path` as PNG.
 
     Up to 10 classes have the colours of `class_colours` over the evaluation's sorted labels; of
     more, only the best and the worst three are coloured and named.
 
-    Args:
-        curves: from `evaluation.precision_recall` at this threshold.
-        tiou: one of the evaluation's thresholds.
     Raises:
         ValueError: `tiou` is not among the evaluation's thresholds.
     """
-    names = [threshold_name(t) for t in evaluation.tious]
-    if threshold_name(tiou) not in names:
-        raise ValueError(f"tIoU {tiou} was not evaluated; there are: {', '.join(names)}")
-    k = names.index(threshold_name(tiou))
+    curves = precision_recall(evaluation.matches, tiou=tiou)
+    k = [*map(threshold_name, evaluation.tious)].index(threshold_name(tiou))
     ap = {label: float(values[k]) for label, values in evaluation.per_class.items()}
     ranked = sorted(ap, key=lambda label: -ap[label])
     named = ranked
@@ -158,7 +155,7 @@ def precision_recall_figure(
         named = [*ranked[:NAMED_OF_MANY], *ranked[-NAMED_OF_MANY:]]
         colours = dict(zip(named, HUES, strict=False))
 
-    title = f"mAP {evaluation.mean_ap[k]:.1%} at tIoU {names[k]}"
+    title = f"mAP {evaluation.mean_ap[k]:.1%} at tIoU {threshold_name(tiou)}"
     figure, [axes] = _figure(title, evaluation.headline, CHART_WIDTH, 6)
     precision = "precision (monotone envelope)" if evaluation.protocol == ANET else "precision"
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel=precision)
@@ -312,15 +309,6 @@ def _timeline_caption(
     return "  ·  ".join([*parts, "stronger fill, higher score"] if shown else parts)
 
 
-def _set_clock(axes: Axes, extent_sec: float) -> None:
-    """Put at most a dozen ticks on the axis, written to suit a video `extent_sec` long."""
-    start, end = axes.get_xlim()
-    step = next((s for s in TICK_STEPS_SEC if (end - start) / s <= 12), (end - start) / 12)
-    axes.xaxis.set_major_locator(MultipleLocator(step))
-    axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds, extent_sec))
-    axes.grid(axis="x", color=GRID, linewidth=0.8)
-
-
 def _draw_bars(axes: Axes, bars: Sequence[_Bar], colours: Mapping[str, str]) -> None:
     """Draw the bars that are within the axes, and into them label and score, or score, or none."""
     first, last = axes.get_xlim()
@@ -367,12 +355,12 @@ def _figure(
     return figure, every
 
 
-def shortened(words: str, letters: float = LONGEST_LABEL) -> str:
+def shortened(words: str, letters: int = LONGEST_LABEL) -> str:
     """Return `words`, or of more than so many letters their start and end around a "…"."""
     if len(words) <= letters:
         return words
     head = int(0.6 * letters)
-    return f"{words[:head]}…{words[len(words) - int(letters) + head + 1 :]}"
+    return f"{words[:head]}…{words[len(words) - letters + head + 1 :]}"
 
 
 def _look(label: str, colour: str, strength: float = 1.0) -> dict[str, Any]:

@@ -14,14 +14,14 @@ from typing import Any
 
 from ..config import Config
 from ..errors import InputError
-from ..evaluation.average_precision import Evaluation, precision_recall
+from ..evaluation.average_precision import Evaluation
 from ..evaluation.diagnosis import diagnose
-from ..evaluation.matching import Matches, threshold_name
+from ..evaluation.matching import Matches
 from ..formats.atomic import write_text
 from ..formats.names import file_names
 from .pictures import per_class_ap_figure, precision_recall_figure, timeline
 from .report_page import report_page
-from .tables import data_frame, evaluation_table
+from .tables import Rows, evaluation_table
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ PAGE, FIGURES = "report.html", "report.json"
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(Rows):
     """An evaluation, and the files that say it.
 
     written: files and folders.
@@ -51,38 +51,25 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Return the table of all classes, which a notebook shows."""
-        heads = "".join(f"<th>{escape(name)}</th>" for name in self._columns())
-        rows = "".join(
-            "<tr>" + "".join(
-                f"<td>{100 * v:.2f}</td>" if isinstance(v, float) else f"<td>{escape(str(v))}</td>"
-                for v in row.values()
-            ) + "</tr>"
-            for row in self.to_dicts()
-        )  # fmt: skip
-        return f"<table><caption>{escape(repr(self))}</caption><tr>{heads}</tr>{rows}</table>"
+        rows = self.to_dicts()
+        lines = ["".join(f"<th>{escape(name)}</th>" for name in rows[0])]
+        for row in rows:
+            texts = (f"{100 * v:.2f}" if isinstance(v, float) else str(v) for v in row.values())
+            lines.append("".join(f"<td>{escape(text)}</td>" for text in texts))
+        table = "".join(f"<tr>{line}</tr>" for line in lines)
+        return f"<table><caption>{escape(repr(self))}</caption>{table}</table>"
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return a dictionary per class: label, instances, AP at each tIoU, and their mean.
 
         Average precisions are in [0, 1].
         """
-        counts = self.evaluation.instances_per_class
+        figures = self.evaluation.to_json()
+        counts, aps = figures["instances_per_class"], figures["per_class"]
         return [
-            dict(zip(self._columns(), (label, counts[label], *map(float, ap), float(ap.mean())),
-                     strict=True))
+            {"label": label, "instances": counts[label], **aps[label], "mean": float(ap.mean())}
             for label, ap in self.evaluation.per_class.items()
-        ]  # fmt: skip
-
-    def to_pandas(self) -> Any:
-        """Return the classes as a pandas DataFrame.
-
-        Raises:
-            InputError: pandas is not installed.
-        """
-        return data_frame(self.to_dicts(), self._columns())
-
-    def _columns(self) -> tuple[str, ...]:
-        return ("label", "instances", *map(threshold_name, self.evaluation.tious), "mean")
+        ]
 
 
 def write_report(
@@ -103,17 +90,13 @@ def write_report(
         write_text(out / METRICS, json.dumps(figures, indent=1))
         per_class_ap_figure(out / "per_class_ap.png", evaluation)
         at = min(evaluation.tious, key=lambda t: abs(t - 0.5))
-        curves = precision_recall(evaluation.matches, tiou=at)
-        precision_recall_figure(out / "precision_recall.png", evaluation, curves, tiou=at)
+        precision_recall_figure(out / "precision_recall.png", evaluation, tiou=at)
         written = [out / n for n in (METRICS, "per_class_ap.png", "precision_recall.png")]
         written += _write_timelines(evaluation.matches, out / "timelines", number=timelines)
     diagnosis = diagnose(evaluation.matches)
-    figures = {
-        "evaluation": evaluation.to_json(),
-        "excluded": excluded,
-        "diagnosis": diagnosis.to_json(),
-    }
     write_text(out / PAGE, report_page(evaluation, diagnosis, name=name))
+    figures = {"evaluation": evaluation.to_json(), "excluded": excluded}
+    figures["diagnosis"] = diagnosis.to_json()
     write_text(out / FIGURES, json.dumps(figures, indent=1))
     return (*written, out / PAGE, out / FIGURES)
 

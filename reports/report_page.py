@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.average_precision import Evaluation, precision_recall, threshold_name
+from ..evaluation.average_precision import Evaluation, precision_recall
 from ..evaluation.diagnosis import KINDS, MATCHED, NEUTRAL, REASONS, TRUE_POSITIVE, Diagnosis
-from ..evaluation.matching import ANET, Matches
+from ..evaluation.matching import ANET, Matches, threshold_name
 from ..formats.annotations import AMBIGUOUS, Detection
 from .page import page
 from .report_words import MEANINGS, REASON_MEANINGS, definitions, findings
@@ -33,13 +33,12 @@ def report_page(evaluation: Evaluation, diagnosis: Diagnosis, *, name: str) -> s
 
 def report_data(evaluation: Evaluation, diagnosis: Diagnosis, *, name: str) -> dict[str, Any]:
     """Return the content of the page as plain values; arguments as for `report_page`."""
-    matches = evaluation.matches
     thresholds = range(len(evaluation.tious))
     lowest, highest = _videos_to_show(diagnosis)
+    curves = [precision_recall(evaluation.matches, tiou=t) for t in evaluation.tious]
     return {
         "name": name,
         "headline": evaluation.headline,
-        "protocol": evaluation.protocol,
         "notes": list(evaluation.notes),
         "average_mAP": evaluation.average_map,
         "tious": [threshold_name(t) for t in evaluation.tious],
@@ -49,18 +48,13 @@ def report_data(evaluation: Evaluation, diagnosis: Diagnosis, *, name: str) -> d
         "traits": [{"name": t.name, "meaning": t.meaning} for t in diagnosis.traits],
         "diagnosis": diagnosis.to_json(),
         "findings": [findings(diagnosis, k) for k in thresholds],
-        "curves": [_precisions(matches, t) for t in evaluation.tious],
+        # Precision at the hits is enough: each hit adds one instance to the recall.
+        "curves": [{label: p.round(4).tolist() for label, (_, p) in c.items()} for c in curves],
         "mistakes": [_mistakes(diagnosis, k) for k in thresholds],
         "lowest": [_line(diagnosis, v) for v in lowest],
         "highest": [_line(diagnosis, v) for v in highest],
         "definitions": definitions(diagnosis),
     }
-
-
-def _precisions(matches: Matches, tiou: float) -> dict[str, list[float]]:
-    """Return every class's precision at its hits; each hit adds one instance to the recall."""
-    curves = precision_recall(matches, tiou=tiou)
-    return {label: precision.round(4).tolist() for label, (_, precision) in curves.items()}
 
 
 def _mistakes(diagnosis: Diagnosis, k: int) -> list[dict[str, Any]]:
@@ -102,11 +96,9 @@ def _line(diagnosis: Diagnosis, video: int) -> dict[str, Any]:
     ranked = matches.video_rankings[video]
     best = ranked[: min(MAX_DETECTIONS, max(10, 2 * len(instances)))]
     in_time = np.argsort(matches.instances.segment[instances, 0], kind="stable")
+    place = matches.instances.place
     truth = [
-        {
-            **asdict(annotated.instances[matches.instances.place[m]]),
-            "fates": _digits(diagnosis.fate, int(m)),
-        }
+        {**asdict(annotated.instances[place[m]]), "fates": _digits(diagnosis.fate, m)}
         for m in instances[in_time[:MAX_INSTANCES]]
     ]
     ambiguous = [asdict(i) for i in annotated.instances if i.label == AMBIGUOUS][:MAX_INSTANCES]
@@ -115,7 +107,6 @@ def _line(diagnosis: Diagnosis, video: int) -> dict[str, Any]:
         ends.append(matches.detections.segment[best, 1].max())
     return {
         "video": annotated.video_id,
-        "duration": annotated.duration_sec,
         "extent": float(max(*ends, LEAST_SEC)),
         "AP": diagnosis.video_ap[:, video].tolist(),
         "truth": truth,
@@ -123,11 +114,7 @@ def _line(diagnosis: Diagnosis, video: int) -> dict[str, Any]:
         "missed": (diagnosis.fate[:, instances] > 0).sum(1).tolist(),
         "ambiguous": ambiguous if matches.measure.protocol != ANET else [],
         "found": [
-            {
-                **asdict(_detection(matches, n)),
-                "kinds": _digits(diagnosis.kind, int(n)),
-            }
-            for n in best
+            {**asdict(_detection(matches, n)), "kinds": _digits(diagnosis.kind, n)} for n in best
         ],
         "detections": len(ranked),
     }

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..evaluation.average_precision import quantity
 from ..evaluation.diagnosis import KINDS, MULTIPLES, REASONS, TOUCH, TRUE_POSITIVE, Diagnosis
+from ..evaluation.matching import quantity
 
 SMALL = 0.005  # of mAP: what costs less than half a point is not worth a sentence
 WEAK = 0.1  # of recall: a bucket this far below the rest is worth one
 LEAST_IN_BUCKET = 5  # instances, for a sentence about a bucket
 
-# A kind of error, as the page defines it, and as a sentence names it where it costs most.
+# A kind of error, as the page defines it, and as a sentence names and explains it.
 MEANINGS = {
     TRUE_POSITIVE: "Right label, enough overlap, and the instance was not hit before.",
     "double detection": "Right label and enough overlap, but the instance was already hit.",
@@ -23,11 +23,14 @@ MEANINGS = {
     "background": f"An overlap of less than {TOUCH:g} with any instance: nothing is there.",
 }
 ADVICE = {
-    "double detection": "the same action is reported more than once",
-    "wrong label": "actions are found, but called by another name",
-    "localization": "actions are found, but their boundaries are off",
-    "confusion": "detections touch actions of another label, with other boundaries",
-    "background": "something is reported where nothing is annotated",
+    "double detection": ("Double detections", "the same action is reported more than once"),
+    "wrong label": ("Wrong labels", "actions are found, but called by another name"),
+    "localization": ("Localization errors", "actions are found, but their boundaries are off"),
+    "confusion": (
+        "Confusion errors",
+        "detections touch actions of another label, with other boundaries",
+    ),
+    "background": ("Background errors", "something is reported where nothing is annotated"),
 }
 REASON_MEANINGS = {
     "taken": "A detection of its label fits, but hit another instance: one detection for two.",
@@ -53,9 +56,9 @@ def findings(diagnosis: Diagnosis, k: int) -> list[str]:
         return ["There are no detections: all instances are missed."]
     if lost < SMALL:
         return ["Next to nothing is lost at this threshold."]
-    false = f"{points(mean_recall - mean_ap)} to false positives that rank above hits"
-    missed = f"{points(1 - mean_recall)} to instances that no detection hits"
-    total = f"{points(lost)} points are lost: {false}, {missed}."
+    false = f"{100 * (mean_recall - mean_ap):.1f} to false positives that rank above hits"
+    missed = f"{100 * (1 - mean_recall):.1f} to instances that no detection hits"
+    total = f"{100 * lost:.1f} points are lost: {false}, {missed}."
     return [total, *_of_kinds(diagnosis, k), *_of_missed(diagnosis, k), *_of_buckets(diagnosis, k)]
 
 
@@ -106,11 +109,6 @@ def definitions(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def points(share: float) -> str:
-    """Return a share of mAP as points: "3.1"."""
-    return f"{100 * share:.1f}"
-
-
 def _of_kinds(diagnosis: Diagnosis, k: int) -> Iterator[str]:
     gain = diagnosis.gain[:, k]
     first, second, *_ = np.argsort(-gain)
@@ -118,11 +116,11 @@ def _of_kinds(diagnosis: Diagnosis, k: int) -> Iterator[str]:
         if np.any(diagnosis.tally[k, :, :, 1:]):
             yield "No single kind of error costs half a point."
         return
-    kind = KINDS[first]
-    words = f"{error_name(kind)} cost {points(gain[first])} points: {ADVICE[kind]}"
+    errors, advice = ADVICE[KINDS[first]]
+    words = f"{errors} cost {100 * gain[first]:.1f} points: {advice}"
     if gain[second] >= SMALL:
-        kind = KINDS[second]
-        words += f"; next, {error_name(kind).lower()} cost {points(gain[second])}: {ADVICE[kind]}"
+        errors, advice = ADVICE[KINDS[second]]
+        words += f"; next, {errors.lower()} cost {100 * gain[second]:.1f}: {advice}"
     yield f"{words}."
 
 
@@ -154,9 +152,3 @@ def _of_buckets(diagnosis: Diagnosis, k: int) -> Iterator[str]:
             f"Found least, by {trait_name}: {name}, where {100 * share:.0f} % of the instances are "
             f"found, against {100 * found.mean():.0f} % of all."
         )
-
-
-def error_name(kind: str) -> str:
-    """Return the plural name of a kind of error: "Wrong labels", "Localization errors"."""
-    plural = {"double detection": "Double detections", "wrong label": "Wrong labels"}
-    return plural.get(kind, f"{kind.capitalize()} errors")

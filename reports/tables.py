@@ -1,12 +1,38 @@
-"""Text tables for the terminal: evaluations as `evaluate` and `demo` print them."""
+"""Results as tables: evaluations as text for the terminal, and rows as a frame for pandas."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..config import Config
 from ..errors import InputError
-from ..evaluation.average_precision import Evaluation, threshold_name
+from ..evaluation.average_precision import Evaluation
+from ..evaluation.matching import threshold_name
+
+SETTINGS_NAMED = 12  # that differ between runs; the rest are counted
+
+
+class Rows:
+    """A result that can be had as plain rows, and so as a pandas DataFrame."""
+
+    _columns: tuple[str, ...] | None = None  # where a result without rows must still name them
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return a dictionary per row, by the names of the columns."""
+        raise NotImplementedError
+
+    def to_pandas(self) -> Any:
+        """Return the rows of `to_dicts` as a pandas DataFrame.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise InputError("to_pandas() needs pandas: pip install pandas") from None
+        return pandas.DataFrame(self.to_dicts(), columns=self._columns)
 
 
 def text_table(rows: Sequence[Sequence[str]], *, least_width: int = 0) -> list[str]:
@@ -27,21 +53,53 @@ def evaluation_table(evaluation: Evaluation) -> str:
     measured.append(("mAP", evaluation.num_instances, evaluation.mean_ap))
     rows = [["class", "instances", *map(threshold_name, evaluation.tious), "mean"]]
     for name, number, ap in measured:
-        rows.append([name, str(number), *(f"{100 * value:.2f}" for value in [*ap, ap.mean()])])
+        rows.append([name, str(number), *map(_percent, [*ap, ap.mean()])])
     *classes, total = text_table(rows, least_width=6)
     title = [evaluation.headline, "average precision in % at tIoU thresholds", ""]
     notes = [f"note: {note}" for note in evaluation.notes]
     return "\n".join([*title, *classes, "-" * len(total), total, *notes])
 
 
-def data_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Any:
-    """Return the rows as a pandas DataFrame.
+def comparison_table(evaluations: Mapping[str, Evaluation], configs: Mapping[str, Config]) -> str:
+    """Return mAP of every run per threshold, AP per class, and settings that differ, as text.
 
-    Raises:
-        InputError: pandas is not installed.
+    Args:
+        evaluations: by the run's name, all under one protocol and thresholds; the first one's
+            headline is written above, and what was measured on others is said in a note.
+        configs: the settings of the same runs; empty where they have none.
     """
-    try:
-        import pandas
-    except ImportError:
-        raise InputError("to_pandas() needs pandas: pip install pandas") from None
-    return pandas.DataFrame(rows, columns=list(columns))
+    first = next(iter(evaluations.values()))
+    runs = [["run", *(f"tIoU {threshold_name(t)}" for t in first.tious), "average"]]
+    for name, evaluation in evaluations.items():
+        runs.append([name, *map(_percent, [*evaluation.mean_ap, evaluation.average_map])])
+    classes = [["class", *evaluations]]
+    for label in sorted({label for e in evaluations.values() for label in e.per_class}):
+        aps = [e.per_class.get(label) for e in evaluations.values()]
+        classes.append([label, *("-" if ap is None else _percent(ap.mean()) for ap in aps)])
+    lines = [first.headline, "mean average precision in %", *text_table(runs), ""]
+    lines += ["average precision in %, mean over the thresholds", *text_table(classes)]
+    differing = _differing(configs)
+    if differing:
+        more = len(differing) - SETTINGS_NAMED
+        counted = f" (the first {SETTINGS_NAMED}, {more} more)" if more > 0 else ""
+        settings = text_table([["setting", *configs], *differing[:SETTINGS_NAMED]])
+        lines += ["", f"settings that differ{counted}", *settings]
+    for name, evaluation in evaluations.items():
+        if evaluation.headline != first.headline:
+            lines.append(f"note: {name}: {evaluation.headline}")
+    return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+def _differing(configs: Mapping[str, Config]) -> list[list[str]]:
+    """Return the settings in which the runs differ: name, and the runs' values as text."""
+    first, *others = [config.model_dump() for config in configs.values()] or [{}]
+    rows = [
+        [f"{section}.{key}", str(value), *(str(other[section][key]) for other in others)]
+        for section, values in first.items()
+        for key, value in values.items()
+    ]
+    return [row for row in rows if len(set(row[1:])) > 1]

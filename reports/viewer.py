@@ -105,7 +105,10 @@ def slider(scores: Sequence[float]) -> dict[str, float]:
     start = floor + FIRST_SHOWN * (best - floor)
     if len(scores) > MOST_SHOWN_FIRST:
         start = max(start, scores[MOST_SHOWN_FIRST - 1])
-    step = _round_step((best - floor) / SLIDER_STEPS)
+    # Rounded up to 1, 2 or 5 times a power of ten.
+    step = (best - floor) / SLIDER_STEPS or 0.01
+    power = 10.0 ** math.floor(math.log10(step))
+    step = next(power * n for n in (1, 2, 5, 10) if power * n >= step * (1 - 1e-9))
     least, most, start = (step * math.floor(s / step + 1e-9) for s in (floor, best, start))
     return {"least": least, "most": most, "step": step, "start": start}
 
@@ -118,18 +121,18 @@ def write_viewer(
     detections: Sequence[Detection],
     truth: Sequence[Instance] | None = None,
     actionness: ActionnessCurve | None = None,
-    labels: Iterable[str] | None = None,
+    labels: Iterable[str] = (),
     duration_sec: float = 0.0,
     embed: bool | None = None,
 ) -> str:
-    """Write the page that shows `video` and its detections to `out`; say where the video is.
+    """Write the page that shows `video` and its detections to `out`.
 
     A video that browsers do not play is copied into one that they do. Where nothing can decode
     the video, the page says so; the rest of the page works without a picture.
 
     Args:
         video: None where only its features are at hand.
-        labels: all classes of the data set; by default those of this video. They fix the colours.
+        labels: as for `viewer_data`; those of this video need not be among them.
         duration_sec: used where the video does not say how long it is.
         embed: True puts the video into the page, False leaves it beside the page; by default it
             is put inside up to 50 MB.
@@ -142,8 +145,6 @@ def write_viewer(
         raise InputError(f"{video}: no such video file")
     out.parent.mkdir(parents=True, exist_ok=True)
     media = _media(video, out, embed) if video else Media("no video was given")
-    if labels is None:
-        labels = [*(d.label for d in detections), *(i.label for i in truth or ())]
     data = viewer_data(
         video_id=video_id,
         duration_sec=(probe_duration(video) if video else 0.0) or duration_sec,
@@ -182,10 +183,10 @@ def view_predictions(
     video_id = video_id or video.stem
     found = load_predictions(predictions)
     _check_known(video_id, found, predictions)
-    truth = load_annotations(annotations).videos if annotations else None
-    if truth is not None:
+    truth = load_annotations(annotations).videos if annotations else {}
+    if annotations:
         _check_known(video_id, truth, annotations)
-    known = truth[video_id] if truth else None
+    known = truth.get(video_id)
     labels = {d.label for detections in found.values() for d in detections}
     return write_viewer(
         video,
@@ -194,13 +195,13 @@ def view_predictions(
         detections=found[video_id],
         truth=known.instances if known else None,
         actionness=load_actionness(predictions).get(video_id),
-        labels=labels.union(class_labels((truth or {}).values())),
+        labels=labels.union(class_labels(truth.values())),
         duration_sec=(known.duration_sec if known else None) or 0.0,
         embed=embed,
     )
 
 
-def _check_known(video_id: str, videos: Iterable[str], source: Path | None) -> None:
+def _check_known(video_id: str, videos: Iterable[str], source: Path) -> None:
     ids = list(videos)
     if video_id not in ids:
         near = get_close_matches(video_id, ids, n=5, cutoff=0.3) or ids[:5]
@@ -213,21 +214,11 @@ def _check_known(video_id: str, videos: Iterable[str], source: Path | None) -> N
 
 def _thinned(curve: ActionnessCurve) -> ActionnessCurve:
     """Return the curve in at most 4000 points, each the highest value of its stretch."""
-    every = -(-len(curve.values) // MAX_CURVE_POINTS)
-    if every <= 1:
-        return curve
+    every = max(1, math.ceil(len(curve.values) / MAX_CURVE_POINTS))
     starts = range(0, len(curve.values), every)
     values = tuple(max(curve.values[k : k + every]) for k in starts)
     middle = curve.start_sec + (every - 1) / 2 * curve.step_sec
     return ActionnessCurve(middle, every * curve.step_sec, values)
-
-
-def _round_step(step: float) -> float:
-    """Return the least 1, 2 or 5 times a power of ten that is not below `step`."""
-    if step <= 0:
-        return 0.01
-    power = 10.0 ** math.floor(math.log10(step))
-    return next(power * n for n in (1, 2, 5, 10) if power * n >= step * (1 - 1e-9))
 
 
 def _media(video: Path, out: Path, embed: bool | None) -> Media:

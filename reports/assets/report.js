@@ -5,9 +5,9 @@ const READABLE_PX = 44; // that the median bar should have
 
 function drawHeader() {
   byId("name").textContent = data.name;
-  const over = data.tious.length > 1 ? `, average over tIoU ${data.tious.join(", ")}`
-    : ` at tIoU ${data.tious[0]}`;
-  byId("score").textContent = `mAP ${percent(data.average_mAP)} %${over}`;
+  const over = data.tious.length > 1 ? ", average over" : " at";
+  byId("score").textContent =
+    `mAP ${percent(data.average_mAP)} %${over} tIoU ${data.tious.join(", ")}`;
   byId("headline").textContent = data.headline;
   byId("notes").replaceChildren(...data.notes.map((note) => el("li", {}, note)));
   data.tious.forEach((tiou, k) => byId("threshold").append(el("option", { value: k }, tiou)));
@@ -46,10 +46,9 @@ function drawThresholds() {
 function drawImpact() {
   const { gain, detections } = part();
   const most = Math.max(...Object.values(gain), 0.01);
-  const rows = data.kinds.slice(1).map(({ name, meaning }, n) => {
-    return [noted(named(name, COLOURS[n + 1]), meaning, "note wide"), detections[name], signed(gain[name]),
-      plainBar(gain[name] / most, COLOURS[n + 1]), signed(data.diagnosis.average_gain[name])];
-  });
+  const rows = data.kinds.slice(1).map(({ name, meaning }, n) => [
+    noted(named(name, COLOURS[n + 1]), meaning, "note wide"), detections[name], signed(gain[name]),
+      plainBar(gain[name] / most, COLOURS[n + 1]), signed(data.diagnosis.average_gain[name])]);
   byId("impact").replaceChildren(table(
     `mAP gained without each kind of error, in points, at tIoU ${data.tious[state.k]}; number among `
       + `the ${detections.considered} detections considered`,
@@ -65,11 +64,9 @@ function drawProfile() {
     step.considered,
     bar(kindNames.map((name, c) => ({ name, value: step[name], colour: COLOURS[c] })), most),
   ]);
-  const rest = [["true positives", detections["true positive"]],
-    ["errors", detections.considered - detections["true positive"]]]
-    .map(([name, n]) => `${n} ${name}`).join(" and ");
-  const outside = `${plural(detections.considered, "detection")} considered: ${rest}. `
-    + `${detections.beyond} rank beyond`
+  const hits = detections["true positive"];
+  const outside = `${plural(detections.considered, "detection")} considered: ${hits} true positives `
+    + `and ${detections.considered - hits} errors. ${detections.beyond} rank beyond`
     + (detections.neutral ? `, and ${detections.neutral} count neither way.` : ".");
   const figures = profile.map((step, n) => [rows[n][0], ...kindNames.map((name) => step[name])]);
   byId("profile").replaceChildren(
@@ -91,9 +88,6 @@ function drawMistakes() {
     : el("p", {}, "There are none."));
 }
 
-const reasonBar = (counts, total) => bar(
-  data.reasons.map(({ name }, n) => ({ name, value: counts[name], colour: COLOURS[n + 1] })), total);
-
 function drawMissed() {
   const { instances, traits } = part();
   if (!instances.missed) {
@@ -103,12 +97,14 @@ function drawMissed() {
   }
   const rows = data.reasons.map(({ name, meaning }, n) => {
     const number = instances.missed_because[name];
-    return [noted(named(name, COLOURS[n + 1]), meaning), number, plainBar(number / (instances.missed || 1), COLOURS[n + 1])];
+    return [noted(named(name, COLOURS[n + 1]), meaning), number, plainBar(number / instances.missed, COLOURS[n + 1])];
   });
   byId("missed").replaceChildren(table(
     `${instances.missed} of ${plural(instances.all, "instance")} missed at tIoU `
       + `${data.tious[state.k]}, ${instances.found} found`,
     [["Instead"], ["number", "number"], ["", "bar"]], rows));
+  const reasonBar = (counts, total) => bar(
+    data.reasons.map(({ name }, n) => ({ name, value: counts[name], colour: COLOURS[n + 1] })), total);
   byId("missed-traits").replaceChildren(...data.traits.map(({ name, meaning }) => table(
     `Missed by ${meaning}; a full bar is all instances of the bucket`,
     [[capital(name)], ["missed", "number"], ["of", "number"], ["in %", "number"], ["", "bar"]],
@@ -134,8 +130,7 @@ function classRows() {
   return Object.entries(part().per_class).map(([label, c]) => {
     const [kind, gain] = Object.entries(c.gain).reduce((a, b) => (b[1] > a[1] ? b : a));
     const mean = thresholds.reduce((sum, t) => sum + t.per_class[label].AP, 0) / thresholds.length;
-    return { label, instances: c.instances, found: c.found, AP: c.AP, mean,
-      kind: gain < 0.0005 ? "" : kind, gain };
+    return { ...c, label, mean, gain, kind: gain < 0.0005 ? "" : kind };
   });
 }
 
@@ -185,7 +180,8 @@ function drawCurves() {
     "aria-label": `Precision over recall at tIoU ${data.tious[state.k]}. ${words}` });
   for (const tick of [0, 0.2, 0.4, 0.6, 0.8, 1]) {
     drawing.append(
-      line(x(tick), top, x(tick), bottom, GRID), line(left, y(tick), right, y(tick), GRID),
+      svg("line", { x1: x(tick), y1: top, x2: x(tick), y2: bottom, stroke: GRID }),
+      svg("line", { x1: left, y1: y(tick), x2: right, y2: y(tick), stroke: GRID }),
       text(x(tick), bottom + 16, tick, { "text-anchor": "middle" }),
       text(left - 6, y(tick) + 4, tick, { "text-anchor": "end" }));
   }
@@ -217,18 +213,18 @@ function truthBars(video) {
     const code = +b.fates[state.k];
     const fate = code ? `missed, ${data.reasons[code - 1].name}` : "found";
     return { ...b, fill: code ? "#ffffff" : COLOURS[0], edge: code ? MISSED : COLOURS[0],
-      texts: [b.label], words: `${b.label}: ${fate}` };
+      side: "truth", texts: [b.label], words: `${b.label}: ${fate}` };
   });
   return bars.concat(video.ambiguous.map((b) =>
-    ({ ...b, fill: COLOURS[6], edge: MUTED, texts: [b.label], words: b.label })));
+    ({ ...b, fill: COLOURS[6], edge: MUTED, side: "truth", texts: [b.label], words: b.label })));
 }
 
 function foundBars(video) {
   return video.found.map((b) => {
     const code = +b.kinds[state.k], score = b.score.toPrecision(2);
     const kind = kindNames[code] ?? "counts neither way";
-    return { ...b, fill: COLOURS[code], edge: COLOURS[code], texts: [score, `${score} ${b.label}`],
-      words: `${b.label}, score ${score}: ${kind}` };
+    return { ...b, fill: COLOURS[code], edge: COLOURS[code], side: "detected",
+      texts: [score, `${score} ${b.label}`], words: `${b.label}, score ${score}: ${kind}` };
   });
 }
 
@@ -240,21 +236,17 @@ function stacked(bars, leastSec, most = Infinity) {
 
 function drawBand(name, bars, [start, end], width) {
   const inside = bars.filter((b) => b.start_sec < end && (b.end_sec > start || b.start_sec >= start));
-  const band = el("div", { class: "band" });
-  band.style.height = `${LANE_PX * (1 + Math.max(0, ...inside.map((b) => b.lane)))}px`;
-  for (const b of inside) {
+  const height = `${LANE_PX * (1 + Math.max(0, ...inside.map((b) => b.lane)))}px`;
+  const marks = inside.map((b) => {
     const shown = Math.min(b.end_sec, end) - Math.max(b.start_sec, start);
     const long = (shown / (end - start)) * width;
     const title = `${b.words} (${spanText(b)})`;
     const text = long < 36 ? "" : long < 80 ? b.texts[0] : b.texts.at(-1);
-    const bar = el("span", { class: "action", title }, text);
-    bar.style.top = `${LANE_PX * b.lane}px`;
-    bar.style.background = b.fill;
-    bar.style.border = `1px ${b.edge === MISSED ? "dashed" : "solid"} ${b.edge}`;
-    bar.style.color = inkOn(b.fill);
-    band.append(placed(bar, b, [start, end]));
-  }
-  return [el("div", { class: "note" }, name), band];
+    const border = `1px ${b.edge === MISSED ? "dashed" : "solid"} ${b.edge}`;
+    const style = { top: `${LANE_PX * b.lane}px`, background: b.fill, border, color: inkOn(b.fill) };
+    return placed(el("span", { class: "action", title, style }, text), b, [start, end]);
+  });
+  return [el("div", { class: "note" }, name), el("div", { class: "band", style: { height } }, ...marks)];
 }
 
 function drawVideo(video, width) {
@@ -269,8 +261,7 @@ function drawVideo(video, width) {
   const strips = spans.map((span) => el("div", { class: "strip", "aria-hidden": "true" },
     ...drawBand("truth", truth, span, width), ...drawBand("detected", found, span, width),
     el("div", { class: "ruler" }, ...ticksOf(span, width))));
-  const rows = [...truthBars(video).map((b) => ["truth", b]), ...foundBars(video).map((b) => ["detected", b])]
-    .map(([side, b]) => [side, spanText(b), b.words]);
+  const rows = [...truthBars(video), ...foundBars(video)].map((b) => [b.side, spanText(b), b.words]);
   return el("article", { class: "video" }, el("h4", {}, video.video),
     el("p", { class: "note" }, caption), ...strips,
     folded("The same as a table", table(`Truth and detections of ${video.video}`,

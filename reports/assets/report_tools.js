@@ -66,27 +66,16 @@ function bar(parts, total, { height = 16, mark = null } = {}) {
 const plainBar = (share, colour = BLUE, mark = null) =>
   bar([{ value: Math.min(share, 1), colour }], 1, { mark });
 
-function legend(entries) {
-  const items = entries.map(([words, colour, border]) =>
-    el("li", {}, swatch(colour, border), words));
-  return el("ul", { class: "legend" }, ...items);
-}
+const legend = (entries) => el("ul", { class: "legend" },
+  ...entries.map(([words, colour, border]) => el("li", {}, swatch(colour, border), words)));
 
 const named = (name, colour) =>
   el("span", { class: "named" }, swatch(colour), el("span", {}, capital(name)));
 
-function noted(words, note, kind = "note") {
-  return el("div", {}, words, el("div", { class: kind }, note));
-}
+const noted = (words, note, kind = "note") =>
+  el("div", {}, words, el("div", { class: kind }, note));
 
-function folded(words, content) {
-  return el("details", {}, el("summary", {}, words), content);
-}
+const folded = (words, content) => el("details", {}, el("summary", {}, words), content);
 
-function line(x1, y1, x2, y2, stroke) {
-  return svg("line", { x1, y1, x2, y2, stroke });
-}
-
-function text(x, y, words, attributes = {}) {
-  return svg("text", { x, y, fill: MUTED, "font-size": 13, ...attributes }, String(words));
-}
+const text = (x, y, words, attributes = {}) =>
+  svg("text", { x, y, fill: MUTED, "font-size": 13, ...attributes }, words);

@@ -21,25 +21,19 @@ function clockText(seconds, decimals = 1) {
 
 const spanText = (action) => `${clockText(action.start_sec)} – ${clockText(action.end_sec)}`;
 
-function el(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
-}
+const SVG = "http://www.w3.org/2000/svg";
+const el = (tag, ...content) => filled(document.createElement(tag), ...content);
+const svg = (tag, ...content) => filled(document.createElementNS(SVG, tag), ...content);
 
-function svg(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-}
-
-function filled(node, attributes, children) {
+function filled(node, { style = {}, ...attributes }, ...children) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  for (const [name, value] of Object.entries(style)) node.style.setProperty(name, value);
   node.append(...children); // a string becomes a text node
   return node;
 }
 
 function swatch(colour, border = colour) {
-  const node = el("span", { class: "swatch" });
-  node.style.background = colour;
-  node.style.borderColor = border;
-  return node;
+  return el("span", { class: "swatch", style: { background: colour, "border-color": border } });
 }
 
 /** Black or white, whichever reads better on this colour laid over white. */

@@ -59,25 +59,13 @@ function tick() {
     clock.seek(action.start_sec);
   }
   paint();
-  if (ticking) followPlayhead();
+  if (ticking && state.zoom > 1) showTime(clock.now());
   if (ticking && calm.matches) setTimeout(tick, 250);
   else if (ticking) requestAnimationFrame(tick);
 }
 
 function moved() {
   if (!ticking) tick();
-}
-
-function forgetActionLeftBehind() {
-  const [now, action] = [clock.now(), state.current];
-  if (action && (now < action.start_sec - 0.3 || now > action.end_sec + 0.3)) setCurrent(null);
-}
-
-/** Go on with an action that lasts until the video does. */
-function repeatAtTheEnd() {
-  if (!state.current || !byId("repeat").checked) return;
-  clock.seek(state.current.start_sec);
-  clock.play();
 }
 
 function seek(seconds) {
@@ -117,9 +105,8 @@ function goTo(detection) {
   reveal(byId("list"), detection.item.parentElement);
   reveal(byId("scroller"), detection.mark.closest(".row"));
   showTime(detection.start_sec, detection.end_sec);
-  const place = state.shown.indexOf(detection) + 1;
-  const words = detectionText(detection);
-  byId("said").textContent = `${words}; ${place} of ${state.shown.length}`;
+  const place = `${state.shown.indexOf(detection) + 1} of ${state.shown.length}`;
+  byId("said").textContent = `${detectionText(detection)}; ${place}`;
 }
 
 function reveal(list, row) {
@@ -149,9 +136,8 @@ const trackWidth = () => byId("ruler").clientWidth;
 /** Add a row to the time line; `sign` stands before its name. */
 function addRow(name, ...sign) {
   const track = el("div", { class: "track" });
-  const row = el(
-    "div", { class: "row" }, el("div", { class: "name", title: name }, ...sign, name), track,
-  );
+  const title = el("div", { class: "name", title: name }, ...sign, name);
+  const row = el("div", { class: "row" }, title, track);
   track.addEventListener("click", (event) => {
     if (!event.target.closest("button")) seek(timeAt(event.clientX));
   });
@@ -191,10 +177,6 @@ function showTime(start, end = start) {
   if (left < scrollLeft || right > scrollLeft + view) scroller.scrollLeft = left - view / 8;
 }
 
-function followPlayhead() {
-  if (state.zoom > 1) showTime(clock.now());
-}
-
 function zoomBy(factor) {
   state.zoom = Math.max(1, Math.min(MOST_ZOOM, state.zoom * factor));
   byId("sheet").style.width = `${100 * state.zoom}%`;
@@ -211,9 +193,7 @@ const rows = new Map();
 
 function drawTimes() {
   byId("ruler").replaceChildren(...ticksOf([0, extent], trackWidth()));
-  const perLabel = new Map([...rows.keys()].map((label) => [label, []]));
-  for (const d of state.shown) perLabel.get(d.label).push(d);
-  for (const [label, row] of rows) fillRow(row, perLabel.get(label));
+  for (const [label, row] of rows) fillRow(row, state.shown.filter((d) => d.label === label));
 }
 
 function drawList() {
@@ -230,10 +210,10 @@ function drawList() {
 }
 
 function summarize() {
-  const [number, all] = [state.shown.length, data.detections.length];
-  const shown = number.toLocaleString("en");
-  const words = [`${clockText(data.duration_sec, 0)} long`];
-  words.push(`${shown} of ${plural(all, "detection")} shown`);
+  const all = data.detections.length;
+  const shown = state.shown.length.toLocaleString("en");
+  const long = `${clockText(data.duration_sec, 0)} long`;
+  const words = [long, `${shown} of ${plural(all, "detection")} shown`];
   if (data.left_out) words.push(`${plural(data.left_out, "weaker one")} left out`);
   if (data.truth) words.push(plural(data.truth.length, "annotated action"));
   byId("summary").textContent = words.join(" · ");
@@ -298,7 +278,22 @@ function onRulerKey(event) {
   showTime(clock.now());
 }
 
-function listenToRuler() {
+function listen() {
+  for (const event of ["loadedmetadata", "play", "pause", "timeupdate", "seeking", "ended"]) {
+    video.addEventListener(event, moved);
+  }
+  // An action that was left behind is no longer the current one.
+  video.addEventListener("seeked", () => {
+    const [now, action] = [clock.now(), state.current];
+    if (action && (now < action.start_sec - 0.3 || now > action.end_sec + 0.3)) setCurrent(null);
+  });
+  // An action that lasts until the video does is repeated, too.
+  video.addEventListener("ended", () => {
+    if (!state.current || !byId("repeat").checked) return;
+    clock.seek(state.current.start_sec);
+    clock.play();
+  });
+
   const ruler = byId("ruler");
   const follow = (event) => seek(timeAt(event.clientX));
   ruler.addEventListener("keydown", onRulerKey);
@@ -309,17 +304,7 @@ function listenToRuler() {
   ruler.addEventListener("pointermove", (event) => {
     if (ruler.hasPointerCapture(event.pointerId)) follow(event);
   });
-}
 
-function listenToVideo() {
-  for (const event of ["loadedmetadata", "play", "pause", "timeupdate", "seeking", "ended"]) {
-    video.addEventListener(event, moved);
-  }
-  video.addEventListener("seeked", forgetActionLeftBehind);
-  video.addEventListener("ended", repeatAtTheEnd);
-}
-
-function listenToTools() {
   const clicks = {
     previous: () => step(-1), next: () => step(1), play: togglePlay,
     "zoom-in": () => zoomBy(2), "zoom-out": () => zoomBy(0.5),
@@ -362,9 +347,7 @@ function setUp() {
 }
 
 setUp();
-listenToVideo();
-listenToRuler();
-listenToTools();
+listen();
 loadVideo();
 showFrom(data.slider.start);
 zoomBy(1);

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from tsatal.evaluation.average_precision import Evaluation, evaluate, precision_recall
+from tsatal.evaluation.average_precision import Evaluation, evaluate
 from tsatal.evaluation.matching import Measure
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
 from tsatal.reports.pictures import (
@@ -28,7 +28,6 @@ from tsatal.reports.pictures import (
     precision_recall_figure,
     shortened,
     timeline,
-    timeline_svg,
 )
 
 LONG = "An action described by a whole sentence that nobody ever shortened, variant"
@@ -235,7 +234,8 @@ def test_letters_that_the_font_lacks_are_no_warning(tmp_path: Path) -> None:
 
 def test_a_timeline_as_svg_is_one_element() -> None:
     truth, found = [Instance("A < B", 0, 5)], [Detection("A < B", 1, 6, 0.5)]
-    text = timeline_svg(video_id="v", duration_sec=9, truth=truth, detections=found, labels=[])
+    page = timeline(video_id="v", duration_sec=9, truth=truth, detections=found, labels=[])
+    text = page.svg()
     root = ElementTree.fromstring(text)
     assert root.tag.endswith("svg") and text.startswith("<svg")
     assert root.get("width") == "864pt"  # 1200 px
@@ -266,9 +266,7 @@ def test_shortened_labels_keep_both_ends() -> None:
     assert [len(shortened("ABCDEFGH", n)) for n in (1, 2, 3, 7, 8, 9)] == [1, 2, 3, 7, 8, 8]
 
 
-def evaluated(
-    classes: int, protocol: str, *, hits: bool = True, name: str = "class"
-) -> tuple[Evaluation, dict[str, tuple[np.ndarray, np.ndarray]]]:
+def evaluated(classes: int, protocol: str, *, hits: bool = True, name: str = "class") -> Evaluation:
     """Classes of rising quality: class k finds its 12 instances but for every (k + 2)-nd."""
     labels = [f"{name} {k:03}" for k in range(classes)]
     truth = [Instance(label, 10.0 * n, 10.0 * n + 9) for label in labels for n in range(12)]
@@ -282,8 +280,7 @@ def evaluated(
     videos = {"v": AnnotatedVideo("v", "validation", 120.0, tuple(truth))}
     predictions = {"v": detections if hits else []}
     measure = Measure(protocol, (0.5, 0.75, 0.9))
-    result = evaluate(videos, predictions, measure, subset="validation")
-    return result, precision_recall(result.matches, tiou=0.5)
+    return evaluate(videos, predictions, measure, subset="validation")
 
 
 @pytest.mark.parametrize(
@@ -293,8 +290,8 @@ def evaluated(
 def test_charts_are_legible(
     classes: int, protocol: str, tmp_path: Path, figures: list[Figure]
 ) -> None:
-    evaluation, curves = evaluated(classes, protocol)
-    precision_recall_figure(tmp_path / "pr.png", evaluation, curves, tiou=0.5)
+    evaluation = evaluated(classes, protocol)
+    precision_recall_figure(tmp_path / "pr.png", evaluation, tiou=0.5)
     per_class_ap_figure(tmp_path / "ap.png", evaluation)
     for figure in figures:
         assert_legible(figure)
@@ -304,8 +301,8 @@ def test_charts_are_legible(
 
 def test_charts_cope_with_long_names_and_no_hits(tmp_path: Path, figures: list[Figure]) -> None:
     for name, hits in ((LONG, True), ("class", False)):
-        evaluation, curves = evaluated(6, "anet", hits=hits, name=name)
-        precision_recall_figure(tmp_path / "pr.png", evaluation, curves, tiou=0.5)
+        evaluation = evaluated(6, "anet", hits=hits, name=name)
+        precision_recall_figure(tmp_path / "pr.png", evaluation, tiou=0.5)
         per_class_ap_figure(tmp_path / "ap.png", evaluation)
     for figure in figures:
         assert_legible(figure)
@@ -314,9 +311,9 @@ def test_charts_cope_with_long_names_and_no_hits(tmp_path: Path, figures: list[F
 def test_bars_name_every_class_and_curves_the_best_and_worst(
     tmp_path: Path, figures: list[Figure]
 ) -> None:
-    evaluation, curves = evaluated(20, "anet")
+    evaluation = evaluated(20, "anet")
     per_class_ap_figure(tmp_path / "ap.png", evaluation)
-    precision_recall_figure(tmp_path / "pr.png", evaluation, curves, tiou=0.5)
+    precision_recall_figure(tmp_path / "pr.png", evaluation, tiou=0.5)
     ranked = sorted(evaluation.per_class, key=lambda k: -evaluation.per_class[k][0])
     assert all(label in said(figures[0]) for label in ranked)
     named = [label for label in ranked if label in said(figures[1])]
@@ -327,15 +324,15 @@ def test_bars_name_every_class_and_curves_the_best_and_worst(
 def test_bars_grow_with_the_number_of_classes(tmp_path: Path) -> None:
     heights = []
     for classes in (2, 200):
-        per_class_ap_figure(tmp_path / "ap.png", evaluated(classes, "anet")[0])
+        per_class_ap_figure(tmp_path / "ap.png", evaluated(classes, "anet"))
         heights.append(imread(tmp_path / "ap.png").shape[0])
     assert heights[1] - heights[0] == 198 * 24
 
 
 def test_a_threshold_that_was_not_evaluated_is_refused(tmp_path: Path) -> None:
-    evaluation, curves = evaluated(1, "anet")
+    evaluation = evaluated(1, "anet")
     with pytest.raises(ValueError, match=r"tIoU 0.6 was not evaluated; there are: 0.5, 0.75, 0.9"):
-        precision_recall_figure(tmp_path / "pr.png", evaluation, curves, tiou=0.6)
+        precision_recall_figure(tmp_path / "pr.png", evaluation, tiou=0.6)
 
 
 def test_no_window_system_is_touched() -> None:

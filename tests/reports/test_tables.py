@@ -1,11 +1,16 @@
-"""Text tables: columns are aligned, and an evaluation's table names what it was measured on."""
+"""Text tables: columns are aligned, a table names what it was measured on, runs side by side."""
 
 from __future__ import annotations
 
-from tsatal.evaluation.average_precision import evaluate
-from tsatal.evaluation.matching import Measure
+import numpy as np
+
+from tsatal.config import load_config
+from tsatal.evaluation.average_precision import Evaluation, evaluate
+from tsatal.evaluation.matching import Measure, match
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
-from tsatal.reports.tables import evaluation_table, text_table
+from tsatal.reports.tables import comparison_table, evaluation_table, text_table
+
+VIDEO = AnnotatedVideo("v", "test", None, (Instance("jump", 0, 1),))
 
 
 def test_names_stand_to_the_left_and_figures_to_the_right() -> None:
@@ -34,3 +39,45 @@ def test_the_table_names_what_it_was_measured_on() -> None:
         "mAP            3   75.00   25.00   50.00",
         "note: 1 of 2 videos without detections; they count",
     ]
+
+
+def measured(ap: float, *, videos: int = 2) -> Evaluation:
+    return Evaluation(
+        protocol="anet",
+        subset="test",
+        tious=(0.5, 0.7),
+        num_videos=videos,
+        num_instances=3,
+        per_class={"jump": np.array([ap, ap / 2]), "run": np.array([1.0, 0.0])},
+        instances_per_class={"jump": 1, "run": 2},
+        notes=(),
+        matches=match({"v": VIDEO}, {}, Measure("anet", (0.5, 0.7)), subset="test"),
+    )
+
+
+def cells(line: str) -> list[str]:
+    return line.split()
+
+
+def test_a_table_has_a_row_per_run_and_a_column_per_threshold() -> None:
+    lines = comparison_table({"runs/a": measured(0.4), "runs/b": measured(0.8)}, {}).splitlines()
+    assert "anet protocol" in lines[0] and "2 videos" in lines[0]
+    assert cells(lines[3]) == ["runs/a", "70.00", "10.00", "40.00"]
+    assert cells(lines[4]) == ["runs/b", "90.00", "20.00", "55.00"]
+    assert cells(lines[8]) == ["jump", "30.00", "60.00"]
+    assert cells(lines[9]) == ["run", "50.00", "50.00"]
+
+
+def test_it_names_the_settings_that_differ_and_no_others() -> None:
+    configs = {"a": load_config("paper"), "b": load_config("paper", ["optim.lr=0.5"])}
+    text = comparison_table({"a": measured(0.4), "b": measured(0.4)}, configs)
+    settings = text.partition("settings that differ\n")[2].splitlines()
+    assert [cells(line) for line in settings] == [
+        ["setting", "a", "b"],
+        ["optim.lr", "0.001", "0.5"],
+    ]
+
+
+def test_it_says_where_a_run_was_measured_on_something_else() -> None:
+    text = comparison_table({"a": measured(0.4), "b": measured(0.4, videos=7)}, {})
+    assert text.splitlines()[-1].startswith("note: b: ") and "7 videos" in text.splitlines()[-1]
