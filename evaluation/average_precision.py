@@ -124,11 +124,11 @@ def precision_recall(matches: Matches, *, tiou: float) -> dict[str, Curve]:
     if threshold_name(tiou) not in names:
         raise ValueError(f"tIoU {tiou} was not evaluated; there are: {', '.join(names)}")
     precisions = _precisions(matches, names.index(threshold_name(tiou)))
-    recalls = (
-        np.arange(1, len(precision) + 1) / size
-        for precision, size in zip(precisions, matches.instances_per_class, strict=True)
-    )
-    return dict(zip(matches.labels, zip(recalls, precisions, strict=True), strict=True))
+    classes = zip(matches.labels, matches.instances_per_class, precisions, strict=True)
+    return {
+        label: (np.arange(1, len(precision) + 1) / size, precision)
+        for label, size, precision in classes
+    }
 
 
 def precision_at_hits(hit: np.ndarray, counted: np.ndarray, protocol: str) -> np.ndarray:

@@ -15,7 +15,6 @@ detections within a video), and of equal tIoUs the first in that order wins.
 from __future__ import annotations
 
 import difflib
-import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -203,7 +202,11 @@ def match(videos: Videos, predictions: Predictions, measure: Measure, *, subset:
     found = _entries(predictions, kept, labels)
     every = [d for each in predictions.values() for d in each]
     score = _column(every, "score")
-    _check_finite(predictions, found.segment, score)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wrong = np.flatnonzero(~np.isfinite(found.segment[:, 0] + found.segment[:, 1] + score))
+    if len(wrong):
+        video = [k for k, each in predictions.items() for _ in each][wrong[0]]
+        raise InputError(f"{video}: times and score must be finite: {every[wrong[0]]}")
     usable = np.flatnonzero((found.video >= 0) & (found.label >= 0))
     ranked = usable[np.argsort(-score[usable], kind="stable")]
     detections = found[ranked]
@@ -360,16 +363,6 @@ def _check_excluded(excluded: set[str], videos: Collection[str], subset: str) ->
         near = near or difflib.get_close_matches(wrong, list(videos), cutoff=0.4)
         hint = f"; the nearest: {', '.join(near[:3])}" if near else ""
         raise InputError(f"cannot exclude {wrong!r}: no such video in subset {subset!r}{hint}")
-
-
-def _check_finite(predictions: Predictions, segment: np.ndarray, score: np.ndarray) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(segment[:, 0] + segment[:, 1] + score).all():
-            return
-    for video, found in predictions.items():
-        for d in found:
-            if not math.isfinite(d.start_sec + d.end_sec + d.score):
-                raise InputError(f"{video}: times and score must be finite: {d}")
 
 
 def _notes(

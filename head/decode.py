@@ -161,7 +161,9 @@ def decode_video(
     `min_score` go through soft-NMS, and those it keeps through `vote` if there is a `voting_tiou`.
     """
     flat = points.scores.numpy().ravel()
-    best = _best(flat, min_score=decode.min_score, max_count=decode.max_candidates)
+    best = np.flatnonzero(flat >= decode.min_score)
+    best = best[flat[best] >= nth_best(flat[best], decode.max_candidates)]  # far fewer to sort
+    best = best[np.argsort(-flat[best], kind="stable")][: decode.max_candidates]
     point, label = np.divmod(best, points.scores.shape[1])
     score = flat[best].astype(np.float64)
     seconds = steps_to_seconds(
@@ -185,11 +187,3 @@ def decode_video(
         for n, (start, end), new_score in zip(kept, segments, decayed, strict=True)
         if end > start
     ]
-
-
-def _best(scores: np.ndarray, *, min_score: float, max_count: int) -> np.ndarray:
-    """Return the indices of the best scores, best first, the earlier of equal ones first."""
-    place = np.flatnonzero(scores >= min_score)
-    place = place[scores[place] >= nth_best(scores[place], max_count)]  # far fewer to sort
-    order = np.argsort(-scores[place], kind="stable")
-    return np.asarray(place[order][:max_count])

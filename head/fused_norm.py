@@ -112,9 +112,8 @@ def freeze_norms(model: nn.Module, like: nn.Module | None = None) -> None:
     Args:
         like: a copy of the model whose running statistics are copied first.
     """
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
-    sources = [m for m in (like or model).modules() if isinstance(m, nn.BatchNorm1d)]
-    for norm, source in zip(norms, sources, strict=True):
-        for buffer, value in zip(norm.buffers(), source.buffers(), strict=True):
-            buffer.copy_(value)
-        norm.eval()
+    for norm, source in zip(model.modules(), (like or model).modules(), strict=True):
+        if isinstance(norm, nn.BatchNorm1d):
+            for buffer, value in zip(norm.buffers(), source.buffers(), strict=True):
+                buffer.copy_(value)
+            norm.eval()

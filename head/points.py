@@ -31,10 +31,7 @@ class Points:
 
 def level_sizes(num_steps: int, levels: int) -> list[int]:
     """Return the number of points in each level: a level halves the one before, rounding up."""
-    sizes = [num_steps]
-    for _ in range(levels - 1):
-        sizes.append(-(-sizes[-1] // 2))
-    return sizes
+    return [-(-num_steps // 2**level) for level in range(levels)]
 
 
 def level_points(

@@ -29,7 +29,6 @@ from ..formats.subsets import Subsets, choose_subsets, videos_in_subset, videos_
 from .checkpoint import LAST
 from .dataset import LabelledVideo, label_videos
 from .feature_stats import FeatureStats, measure_features
-from .losses import HeadLoss
 from .model import TSATAL
 
 # Provenance that must agree between the features a head was trained on and those it is used on.
@@ -80,9 +79,7 @@ class RunData:
             features: a feature file to use instead of the run's own, with annotations of its own.
             given: annotations to use instead of any other.
         """
-        if given or features or self.annotations is None:
-            return given
-        return self.annotations
+        return given or (None if features else self.annotations)
 
 
 @dataclass(frozen=True)
@@ -209,20 +206,14 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
 
 def build_head(config: Config, data: RunData) -> TSATAL:
     """Return the untrained head that the settings and the data ask for."""
-    model = config.model
     within = data.between_videos >= MUCH_BETWEEN and data.classes_told < CLASSES_TOLD
     return TSATAL(
-        model,
+        config.model,
         width_in=data.width,
         num_classes=len(data.labels),
         half_length=data.reach_steps,
-        own_norm=int(model.instance_norm * model.width) if within else 0,
+        own_norm=int(config.model.instance_norm * config.model.width) if within else 0,
     )
-
-
-def build_loss(config: Config, data: RunData) -> HeadLoss:
-    """Return the loss that the settings ask for."""
-    return HeadLoss(config.loss, num_classes=len(data.labels))
 
 
 def check_same_extraction(file: FeatureFile, data: RunData) -> None:

@@ -20,8 +20,9 @@ from .dataset import Batch, LabelledVideo, alike_together, batches, draw_windows
 from .detector import Detector
 from .log import Validation
 from .loop import fit, seed_everything
+from .losses import HeadLoss
 from .parallel import all_gather, rank, world_size
-from .run import RunData, TrainingVideos, build_head, build_loss
+from .run import RunData, TrainingVideos, build_head
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def train_head(
         model=head.to(device),
         batches_of=lambda epoch: epoch_batches(file, labelled, config, data.streams, epoch=epoch),
         steps_per_epoch=-(-len(labelled) * config.data.windows_per_video // optim.batch_size),
-        criterion=build_loss(config, data).to(device),
+        criterion=HeadLoss(config.loss, num_classes=len(data.labels)).to(device),
         validate=validator(file, validation, config, data, device=device, draw=draw),
         run_dir=run_dir,
         optim=optim,
@@ -96,15 +97,7 @@ def epoch_batches(
     size = config.optim.batch_size
     rng = np.random.default_rng([config.optim.seed, epoch])
     windows = alike_together(draw_windows(videos, config.data, rng=rng), size, rng=rng)
-    return batches(
-        file,
-        windows,
-        config.data,
-        streams=streams,
-        batch_size=size,
-        rank=rank(),
-        world_size=world_size(),
-    )
+    return batches(file, windows, config.data, streams=streams, batch_size=size)
 
 
 def validator(
