@@ -147,8 +147,7 @@ class OurTraining:
         self.clock, self.head = Clock(bench.device), new_head(bench)
         if frozen:
             freeze_norms(self.head)
-        criterion = HeadLoss(bench.config.loss, num_classes=len(bench.data.labels))
-        self.criterion = criterion.to(bench.device)
+        self.criterion = HeadLoss(bench.config.loss).to(bench.device)
         self.optimizer = make_optimizer(self.head, lr=optim.lr, weight_decay=optim.weight_decay)
         self.average = averaged(self.head, decay=optim.average_decay)
         self.clip_norm = optim.clip_norm

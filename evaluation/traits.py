@@ -42,12 +42,10 @@ class Trait:
 def traits(matches: Matches) -> tuple[Trait, ...]:
     """Return the traits of the instances: length, coverage and number.
 
-    Instances of videos whose duration is not known, or not above 0, have a bucket of coverage of
-    their own.
+    Instances of videos without a known duration above 0 have their own bucket of coverage.
     """
     instances = matches.instances
-    known = (max(v.duration_sec or 0.0, 0.0) for v in matches.videos.values())
-    durations = np.array([seconds or math.nan for seconds in known])
+    durations = np.array([max(v.duration_sec or 0, 0) or math.nan for v in matches.videos.values()])
     with np.errstate(over="ignore"):  # infinity is what it says: longer than all others
         lengths = instances.segment[:, 1] - instances.segment[:, 0]
         # 128 keeps the product of a length and 100 finite, and as a power of 2 changes no digit.

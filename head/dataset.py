@@ -124,7 +124,7 @@ def draw_windows(
 
     Args:
         data: a window has `window_steps` rows (all of a shorter video), or with `min_crop` below
-            1, drawn anew each time, that share of them at least.
+            1 (not in the paper), drawn anew each time, that share of them at least.
     """
     windows = []
     for video in videos:
@@ -153,8 +153,8 @@ def alike_together(
 ) -> list[Window]:
     """Return the windows in an order in which those of like length share a batch.
 
-    That saves padding. Windows are sorted within a few batches at a time, and these batches are
-    then shuffled: the windows that meet in a batch, and when, still differ from epoch to epoch.
+    That saves padding (not in the paper). Windows are sorted within a few batches at a time, which
+    are then shuffled: what meets in a batch, and when, still differs from epoch to epoch.
     """
     stretch = 8 * batch_size
     groups = []

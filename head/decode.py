@@ -92,17 +92,10 @@ def window_starts(
 
 
 def central_window(num_steps: int, starts: Sequence[int], window_steps: int) -> np.ndarray:
-    """Return the window in which each step lies farthest from the window's ends, (T,) integer.
-
-    The ends of the video are no cut: a step near them is not pushed to another window.
-    """
-    t = np.arange(num_steps)[:, None]
-    first = np.array(starts)[None]
-    before = np.where(first == 0, np.inf, t - first)
-    last = first + window_steps
-    after = np.where(last >= num_steps, np.inf, last - 1 - t)
-    margin = np.minimum(before, after)  # negative: outside the window
-    return np.asarray(margin.argmax(1))
+    """Return the window whose centre is nearest to each step, the earlier of two, (T,) integer."""
+    first = np.array(starts)
+    last_steps = (first[:-1] + first[1:] + window_steps - 1) // 2  # of every window but the last
+    return np.searchsorted(last_steps, np.arange(num_steps))
 
 
 @torch.inference_mode()

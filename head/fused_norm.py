@@ -1,8 +1,7 @@
 """Batch norm with ReLU over padded batches: fast, exact, and constant on request.
 
 (Not in the paper, which only says BN.) The fast paths of `layers.ConvBNReLU`, the block of Eq. 7:
-a gradient by hand, a constant norm as part of its convolution, and norms that stay constant in
-training.
+a gradient by hand, a constant norm as part of its convolution, and norms frozen in training.
 """
 
 from __future__ import annotations

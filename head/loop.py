@@ -46,8 +46,7 @@ def fit(
     Args:
         batches_of: the batches of an epoch for this process, a function of the epoch's number
             alone, so that a resumed training sees what the uninterrupted one would have seen.
-        criterion: from the model's output, the ground truth and T to the loss and its named parts;
-            its buffers are saved too.
+        criterion: from output, ground truth and T to loss and named parts; its buffers are saved.
         validate: measures a model, with pictures if so asked: once in each quarter of a training.
         run_dir: for `last.pt`, `best.pt`, `log.csv` and TensorBoard files.
         optim: with `half`, the model computes in bfloat16 where that is safe; weights and loss
@@ -86,7 +85,8 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             # Nothing that is not finite may get into the weights, or the average, or a file.
-            values = mean_over_processes({"loss": loss.detach(), **parts})
+            sums = all_reduce(torch.stack([loss.detach(), *parts.values()]))
+            values = dict(zip(("loss", *parts), (sums / world_size()).tolist(), strict=True))
             values["grad_norm"] = float(clip_grad_norm_(model.parameters(), optim.clip_norm))
             check_values(values, windows=batch.windows, epoch=epoch, step=progress.step)
             optimizer.step()
@@ -137,8 +137,7 @@ def learning_rate(step: int, *, total_steps: int, optim: OptimConfig) -> float:
 def averaged(model: nn.Module, *, decay: float) -> AveragedModel:
     """Return the weight average of `model`, batch-norm statistics included, to be updated.
 
-    The decay warms up: a fixed 0.999 would still hold a third of the random initialisation after
-    1,000 steps.
+    The decay warms up: after 1,000 steps, 0.999 would still hold a third of the initialisation.
     """
 
     @torch.no_grad()
@@ -162,12 +161,6 @@ def make_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> torch
     return torch.optim.AdamW(groups, lr=lr)
 
 
-def mean_over_processes(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return the means of scalars over all processes."""
-    mean = all_reduce(torch.stack(list(values.values())).detach()) / world_size()
-    return dict(zip(values, mean.tolist(), strict=True))
-
-
 def check_values(
     values: Mapping[str, float], *, windows: Sequence[Window], epoch: int, step: int
 ) -> None:
@@ -178,8 +171,7 @@ def check_values(
         windows: this process's share of the batch.
         epoch, step: how many are finished; the message counts from 1, as the log does.
     Raises:
-        InputError: one line with the parts that are not finite (all, if all are), epoch, step,
-            and the windows of all processes.
+        InputError: it names the parts that are not finite (all, if all are) and all windows.
     """
     wrong = [name for name in WHOLE if not math.isfinite(values[name])]
     if not wrong:

@@ -45,8 +45,7 @@ def level_points(
     """Return the points of a sequence of T steps: level `l` stands at 0, 2^l, 2 * 2^l, ...
 
     Level 0 answers for actions that end within `first_reach` steps, every other level for twice
-    as far as the level before, and the last for all longer actions. A single level answers for
-    all actions.
+    as far as the level before, and the last for all longer actions: one level alone for all.
 
     Args:
         gap: rows of zeros after each level.
