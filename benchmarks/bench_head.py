@@ -43,8 +43,9 @@ from tsatal.head.dataset import Batch, LabelledVideo
 from tsatal.head.detector import Detector
 from tsatal.head.fused_norm import freeze_norms
 from tsatal.head.loop import averaged, make_optimizer, seed_everything
+from tsatal.head.losses import HeadLoss
 from tsatal.head.model import TSATAL
-from tsatal.head.run import RunData, build_head, build_loss, describe
+from tsatal.head.run import RunData, build_head, describe
 
 if TYPE_CHECKING:  # the name by which mypy knows it
     from benchmarks.actionformer_peer import (
@@ -146,7 +147,7 @@ class OurTraining:
         self.clock, self.head = Clock(bench.device), new_head(bench)
         if frozen:
             freeze_norms(self.head)
-        self.criterion = build_loss(bench.config, bench.data).to(bench.device)
+        self.criterion = HeadLoss(bench.config.loss).to(bench.device)
         self.optimizer = make_optimizer(self.head, lr=optim.lr, weight_decay=optim.weight_decay)
         self.average = averaged(self.head, decay=optim.average_decay)
         self.clip_norm = optim.clip_norm

@@ -34,7 +34,7 @@ def class_loss(
     """Return the mean class loss of the final heads over batches drawn as in training."""
     every_batch = {"positives_momentum": 0.0}  # by its own number of positives
     loss = detector.config.loss.model_copy(update=every_batch)
-    criterion = HeadLoss(loss, num_classes=len(detector.data.labels))
+    criterion = HeadLoss(loss)
     for module in detector.head.eval().modules():
         if isinstance(module, nn.BatchNorm1d):
             module.train(by_batch)

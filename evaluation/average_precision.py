@@ -1,8 +1,7 @@
 """Average precision: the matches of stage three become the figures that papers print.
 
 The same detections can differ by more than ten points between the two protocols of the field, so
-an `Evaluation` carries its protocol, thresholds and counts, and everything printed from it names
-them.
+an `Evaluation` carries its protocol, thresholds and counts, and all that is printed names them.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ class Evaluation:
     """The average precision of every class at every tIoU threshold, and what it was measured on.
 
     `per_class[label]` is (K,) in [0, 1] for the K thresholds `tious`, for the sorted labels that
-    have ground truth. `num_instances` leaves `Ambiguous` out. `notes` and `matches` are those that
-    the figures rest on.
+    have ground truth. `num_instances` leaves `Ambiguous` out. The figures rest on `matches`.
     """
 
     protocol: str
@@ -124,14 +122,16 @@ def precision_recall(matches: Matches, *, tiou: float) -> dict[str, Curve]:
     if threshold_name(tiou) not in names:
         raise ValueError(f"tIoU {tiou} was not evaluated; there are: {', '.join(names)}")
     precisions = _precisions(matches, names.index(threshold_name(tiou)))
-    recalls = (
-        np.arange(1, len(precision) + 1) / size
-        for precision, size in zip(precisions, matches.instances_per_class, strict=True)
-    )
-    return dict(zip(matches.labels, zip(recalls, precisions, strict=True), strict=True))
+    classes = zip(matches.labels, matches.instances_per_class, precisions, strict=True)
+    return {
+        label: (np.arange(1, len(precision) + 1) / size, precision)
+        for label, size, precision in classes
+    }
 
 
-def precision_at_hits(hit: np.ndarray, counted: np.ndarray, protocol: str) -> np.ndarray:
+def precision_at_hits(
+    matches: Matches, k: int, ranked: np.ndarray, counted: np.ndarray
+) -> np.ndarray:
     """Return the protocol's precision at each of the H hits of a ranking, (H,) in [0, 1].
 
     `thumos14` takes the precision as it is, `anet` its monotone envelope: no less than at any later
@@ -140,16 +140,18 @@ def precision_at_hits(hit: np.ndarray, counted: np.ndarray, protocol: str) -> np
     instance, and beyond the last hit the area is 0.
 
     Args:
-        hit: which of N detections are hits, best score first, (N,) bool.
-        counted: which are hits or errors, (N,) bool; the others are as if never made.
+        k: number of the threshold.
+        ranked: indices of detections, best score first, (n,) int.
+        counted: which detections are hits or errors, (N,) bool; others are as if never made.
     """
-    precision = np.arange(1, np.count_nonzero(hit) + 1) / np.cumsum(counted)[hit]
-    if protocol == ANET:
+    hit = matches.hit[k, ranked]
+    precision = np.arange(1, np.count_nonzero(hit) + 1) / np.cumsum(counted[ranked])[hit]
+    if matches.measure.protocol == ANET:
         precision = np.maximum.accumulate(precision[::-1])[::-1]
     return precision
 
 
 def _precisions(matches: Matches, k: int) -> list[np.ndarray]:
     """Return the precision at every hit of every class at threshold number `k`, C of (H,)."""
-    hit, counted, protocol = matches.hit[k], ~matches.neutral[k], matches.measure.protocol
-    return [precision_at_hits(hit[r], counted[r], protocol) for r in matches.rankings]
+    counted = ~matches.neutral[k]
+    return [precision_at_hits(matches, k, ranked, counted) for ranked in matches.rankings]

@@ -17,8 +17,7 @@ So kinds exclude each other, leave nothing out, and depend on nothing but the tw
 best 10 G detections are *considered*, G being its number of instances, as in the study; true
 positives and the five kinds add up to them.
 
-Turned around, the same lines say why an instance was missed: see `REASONS`. Found and missed
-instances add up to all.
+Turned around, the same lines say why an instance was missed: see `REASONS`.
 
 Three things are different from the study and its program:
 
@@ -187,8 +186,7 @@ def diagnose(matches: Matches) -> Diagnosis:
 def _nearness(detections: Entries, instances: Entries) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest tIoUs of detections with instances, (2, N), and the reverse, (2, M).
 
-    Only what is in the same video counts: the first row is about entries of the same label, the
-    second about those of any other label.
+    Only entries in the same video count: first those of the same label, then those of any other.
     """
     near, reach = np.zeros((2, len(detections))), np.zeros((2, len(instances)))
     for n, m in pairs(detections, instances):
@@ -227,12 +225,10 @@ def precision_of_instances(matches: Matches, counted: np.ndarray) -> np.ndarray:
         counted: which detections are hits or errors, (K, N) bool; the others are left aside.
     """
     worth = np.zeros((len(counted), len(matches.instances)))
-    for k, (hit, counts) in enumerate(zip(matches.hit, counted, strict=True)):
+    for k, counts in enumerate(counted):
         for ranked in matches.rankings:
-            instances = matches.match[k, ranked[hit[ranked]]]
-            worth[k, instances] = precision_at_hits(
-                hit[ranked], counts[ranked], matches.measure.protocol
-            )
+            instances = matches.match[k, ranked[matches.hit[k, ranked]]]
+            worth[k, instances] = precision_at_hits(matches, k, ranked, counts)
     return worth
 
 
@@ -283,7 +279,7 @@ def _video_ap(matches: Matches, counted: np.ndarray) -> np.ndarray:
     values = np.full((len(counted), len(sizes)), np.nan)
     for video in np.flatnonzero(sizes):
         ranked = matches.video_rankings[video]
-        for k, hit in enumerate(matches.hit):
-            precision = precision_at_hits(hit[ranked], counted[k, ranked], matches.measure.protocol)
+        for k, counts in enumerate(counted):
+            precision = precision_at_hits(matches, k, ranked, counts)
             values[k, video] = precision.sum() / sizes[video]
     return values

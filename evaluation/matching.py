@@ -1,7 +1,6 @@
 """Which detections hit which instances: stage three's first step, which all its figures rest on.
 
-Ground truth and detections come in; `Matches` go out, to average precision and diagnosis. There
-are two protocols:
+Ground truth and detections come in; `Matches` by one of two protocols go out:
 
     anet       the ActivityNet toolkit's `eval_detection.py` (Heilbron et al., CVPR 2015)
     thumos14   the THUMOS Challenge 2014 toolkit's `TH14eventdetpr.m` (Jiang et al., 2014)
@@ -15,7 +14,6 @@ detections within a video), and of equal tIoUs the first in that order wins.
 from __future__ import annotations
 
 import difflib
-import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,8 +109,7 @@ class Entries:
 
     def __getitem__(self, chosen: np.ndarray) -> Entries:
         """Return the entries at these indices, (n,) int, or where True, (N,) bool."""
-        columns = (self.video, self.label, self.segment, self.place)
-        return Entries(*(column[chosen] for column in columns))
+        return Entries(**{name: column[chosen] for name, column in vars(self).items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,8 +154,8 @@ class Matches:
     def found(self) -> np.ndarray:
         """Return whether an instance was hit, (K, M) bool."""
         found = np.zeros((len(self.match), len(self.instances)), dtype=bool)
-        k, n = np.nonzero(self.hit)
-        found[k, self.match[k, n]] = True
+        for row, match in zip(found, self.match, strict=True):
+            row[match[match >= 0]] = True
         return found
 
     @cached_property
@@ -207,13 +204,17 @@ def match(videos: Videos, predictions: Predictions, measure: Measure, *, subset:
     found = _entries(predictions, kept, labels)
     every = [d for each in predictions.values() for d in each]
     score = _column(every, "score")
-    _check_finite(predictions, found.segment, score)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wrong = np.flatnonzero(~np.isfinite(found.segment[:, 0] + found.segment[:, 1] + score))
+    if len(wrong):
+        video = [k for k, each in predictions.items() for _ in each][wrong[0]]
+        raise InputError(f"{video}: times and score must be finite: {every[wrong[0]]}")
     usable = np.flatnonzero((found.video >= 0) & (found.label >= 0))
     ranked = usable[np.argsort(-score[usable], kind="stable")]
     detections = found[ranked]
-    unknown = np.flatnonzero((found.video >= 0) & (found.label < 0))
-    counts = Counter(every[n].label for n in unknown)
-    notes = _notes(videos, excluded, predictions, counts, nothing=not len(detections))
+    unlabelled = np.flatnonzero((found.video >= 0) & (found.label < 0))
+    unknown = Counter(every[n].label for n in unlabelled)
+    notes = _notes(videos, excluded, predictions, unknown, nothing=not len(detections))
 
     matched = _match_classes(detections, instances, measure)
     touched = np.zeros(len(detections), dtype=bool)
@@ -360,20 +361,10 @@ def _members(group: np.ndarray, number: int) -> tuple[np.ndarray, ...]:
 
 def _check_excluded(excluded: set[str], videos: Collection[str], subset: str) -> None:
     for wrong in sorted(excluded.difference(videos)):
-        near = [k for k in videos if wrong in k]
-        near = near or difflib.get_close_matches(wrong, list(videos), cutoff=0.4)
+        alike = difflib.get_close_matches(wrong, videos, cutoff=0.4)
+        near = [k for k in videos if wrong in k] or alike
         hint = f"; the nearest: {', '.join(near[:3])}" if near else ""
         raise InputError(f"cannot exclude {wrong!r}: no such video in subset {subset!r}{hint}")
-
-
-def _check_finite(predictions: Predictions, segment: np.ndarray, score: np.ndarray) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(segment[:, 0] + segment[:, 1] + score).all():
-            return
-    for video, found in predictions.items():
-        for d in found:
-            if not math.isfinite(d.start_sec + d.end_sec + d.score):
-                raise InputError(f"{video}: times and score must be finite: {d}")
 
 
 def _notes(

@@ -9,7 +9,6 @@ at hand into five equal parts, and the bounds are part of a bucket's name.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -43,24 +42,28 @@ class Trait:
 def traits(matches: Matches) -> tuple[Trait, ...]:
     """Return the traits of the instances: length, coverage and number.
 
-    Instances of videos whose duration is not known, or not above 0, have a bucket of coverage of
-    their own.
+    Instances of videos without a known duration above 0 have their own bucket of coverage.
     """
     instances = matches.instances
-    known = (max(v.duration_sec or 0.0, 0.0) for v in matches.videos.values())
-    durations = np.array([seconds or math.nan for seconds in known])
+    durations = np.array([max(v.duration_sec or 0, 0) or math.nan for v in matches.videos.values()])
     with np.errstate(over="ignore"):  # infinity is what it says: longer than all others
         lengths = instances.segment[:, 1] - instances.segment[:, 0]
         # 128 keeps the product of a length and 100 finite, and as a power of 2 changes no digit.
         share = 100 * (lengths / 128) / (durations[instances.video] / 128)
-    return (
-        Trait("length", "length of the instance", _parts(lengths, "s")),
-        Trait("coverage", "length of the instance, in % of its video", _parts(share, "%")),
-        Trait(
-            "number of instances",
-            "number of instances of the same class in the video",
-            _numbers(matches),
-        ),
+    group = instances.video * len(matches.labels) + instances.label
+    _, inverse, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    number = sizes[inverse]
+    numbers = [
+        Bucket(name, (low <= number) & (number <= high)) for name, (low, high) in NUMBERS.items()
+    ]
+    named = (
+        ("length", "length of the instance", _parts(lengths, "s")),
+        ("coverage", "length of the instance, in % of its video", _parts(share, "%")),
+        ("number of instances", "number of instances of the same class in the video", numbers),
+    )
+    return tuple(
+        Trait(name, meaning, tuple(b for b in buckets if b.members.any()))
+        for name, meaning, buckets in named
     )
 
 
@@ -91,7 +94,7 @@ def instance_weights(matches: Matches) -> np.ndarray:
     return np.asarray(1 / (len(sizes) * sizes[matches.instances.label]))
 
 
-def _parts(values: np.ndarray, unit: str) -> tuple[Bucket, ...]:
+def _parts(values: np.ndarray, unit: str) -> list[Bucket]:
     """Return buckets of about equal size, with bounds of two digits, and a last one of the nan."""
     known = values[np.isfinite(values)]
     number = min(PARTS, max(1, len(known) // LEAST_IN_PART))
@@ -102,21 +105,7 @@ def _parts(values: np.ndarray, unit: str) -> tuple[Bucket, ...]:
         Bucket(_between(low, high, unit), (values > low) & (values <= high))
         for low, high in pairwise([-math.inf, *cuts, math.inf])
     ]
-    return _filled([*buckets, Bucket("duration not known", np.isnan(values))])
-
-
-def _numbers(matches: Matches) -> tuple[Bucket, ...]:
-    instances = matches.instances
-    group = instances.video * len(matches.labels) + instances.label
-    _, inverse, sizes = np.unique(group, return_inverse=True, return_counts=True)
-    number = sizes[inverse]
-    return _filled(
-        Bucket(name, (low <= number) & (number <= high)) for name, (low, high) in NUMBERS.items()
-    )
-
-
-def _filled(buckets: Iterable[Bucket]) -> tuple[Bucket, ...]:
-    return tuple(b for b in buckets if b.members.any())
+    return [*buckets, Bucket("duration not known", np.isnan(values))]
 
 
 def _between(low: float, high: float, unit: str) -> str:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..config import DataConfig
 from ..formats.annotations import AnnotatedVideo
 from ..formats.features import FeatureFile, TimeAxis
 from ..segments import seconds_to_steps
+from .parallel import rank, world_size
 from .targets import Truth
 
 logger = logging.getLogger(__name__)
@@ -122,7 +124,7 @@ def draw_windows(
 
     Args:
         data: a window has `window_steps` rows (all of a shorter video), or with `min_crop` below
-            1, drawn anew each time, that share of them at least.
+            1 (not in the paper), drawn anew each time, that share of them at least.
     """
     windows = []
     for video in videos:
@@ -151,8 +153,8 @@ def alike_together(
 ) -> list[Window]:
     """Return the windows in an order in which those of like length share a batch.
 
-    That saves padding. Windows are sorted within a few batches at a time, and these batches are
-    then shuffled: the windows that meet in a batch, and when, still differ from epoch to epoch.
+    That saves padding (not in the paper). Windows are sorted within a few batches at a time, which
+    are then shuffled: what meets in a batch, and when, still differs from epoch to epoch.
     """
     stretch = 8 * batch_size
     groups = []
@@ -171,20 +173,18 @@ def batches(
     *,
     streams: Sequence[str],
     batch_size: int,
-    rank: int = 0,
-    world_size: int = 1,
 ) -> Iterator[Batch]:
-    """Yield the windows as batches, padded at the end to the longest of each.
+    """Yield this process's share of the windows as batches, padded at the end to the longest.
+
+    Of N processes, each gets every N-th window of a batch. If no window is left for it, it gets a
+    batch without a valid step, so that all processes make as many.
 
     Args:
         data: `min_visible`, see `window_actions`.
-        rank: this process gets every `world_size`-th window of a batch, from that one on. If no
-            window is left for it, it gets a batch without a valid step, so that all processes
-            make as many.
     """
     for first in range(0, len(windows), batch_size):
         whole = windows[first : first + batch_size]
-        chosen = whole[rank::world_size]
+        chosen = whole[rank() :: world_size()]
         if not chosen:
             chosen = [replace(whole[0], steps=0)]
         rows = [file.rows(w.video.video_id, streams, w.start, w.start + w.steps) for w in chosen]
@@ -209,20 +209,16 @@ def window_actions(window: Window, *, min_visible: float) -> tuple[np.ndarray, n
 
 def collate_truth(actions: Sequence[tuple[np.ndarray, np.ndarray]]) -> Truth:
     """Return the actions of several windows as one padded batch."""
-    most = max(len(labels) for _, labels in actions)
-    segments = torch.zeros(len(actions), most, 2)
-    padded = torch.full((len(actions), most), -1)
-    for n, (where, labels) in enumerate(actions):
-        segments[n, : len(labels)] = torch.from_numpy(where)
-        padded[n, : len(labels)] = torch.from_numpy(labels)
-    return Truth(segments, padded)
+    segments, labels = ([torch.from_numpy(a) for a in each] for each in zip(*actions, strict=True))
+    return Truth(
+        pad_sequence(segments, batch_first=True).float(),
+        pad_sequence(labels, batch_first=True, padding_value=-1),
+    )
 
 
 def pad_rows(rows: Sequence[np.ndarray], steps: int) -> tuple[Tensor, Tensor]:
     """Return sequences (t, D), t <= steps, as (B, steps, D) zeros at the end, and the mask."""
     features = torch.zeros(len(rows), steps, rows[0].shape[1])
-    valid = torch.zeros(len(rows), steps, dtype=torch.bool)
     for n, r in enumerate(rows):
         features[n, : len(r)] = torch.from_numpy(r)
-        valid[n, : len(r)] = True
-    return features, valid
+    return features, torch.arange(steps) < torch.tensor([[len(r)] for r in rows])

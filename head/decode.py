@@ -92,17 +92,10 @@ def window_starts(
 
 
 def central_window(num_steps: int, starts: Sequence[int], window_steps: int) -> np.ndarray:
-    """Return the window in which each step lies farthest from the window's ends, (T,) integer.
-
-    The ends of the video are no cut: a step near them is not pushed to another window.
-    """
-    t = np.arange(num_steps)[:, None]
-    first = np.array(starts)[None]
-    before = np.where(first == 0, np.inf, t - first)
-    last = first + window_steps
-    after = np.where(last >= num_steps, np.inf, last - 1 - t)
-    margin = np.minimum(before, after)  # negative: outside the window
-    return np.asarray(margin.argmax(1))
+    """Return the window whose centre is nearest to each step, the earlier of two, (T,) integer."""
+    first = np.array(starts)
+    last_steps = (first[:-1] + first[1:] + window_steps - 1) // 2  # of every window but the last
+    return np.searchsorted(last_steps, np.arange(num_steps))
 
 
 @torch.inference_mode()
@@ -161,7 +154,9 @@ def decode_video(
     `min_score` go through soft-NMS, and those it keeps through `vote` if there is a `voting_tiou`.
     """
     flat = points.scores.numpy().ravel()
-    best = _best(flat, min_score=decode.min_score, max_count=decode.max_candidates)
+    best = np.flatnonzero(flat >= decode.min_score)
+    best = best[flat[best] >= nth_best(flat[best], decode.max_candidates)]  # far fewer to sort
+    best = best[np.argsort(-flat[best], kind="stable")][: decode.max_candidates]
     point, label = np.divmod(best, points.scores.shape[1])
     score = flat[best].astype(np.float64)
     seconds = steps_to_seconds(
@@ -185,11 +180,3 @@ def decode_video(
         for n, (start, end), new_score in zip(kept, segments, decayed, strict=True)
         if end > start
     ]
-
-
-def _best(scores: np.ndarray, *, min_score: float, max_count: int) -> np.ndarray:
-    """Return the indices of the best scores, best first, the earlier of equal ones first."""
-    place = np.flatnonzero(scores >= min_score)
-    place = place[scores[place] >= nth_best(scores[place], max_count)]  # far fewer to sort
-    order = np.argsort(-scores[place], kind="stable")
-    return np.asarray(place[order][:max_count])

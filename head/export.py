@@ -27,7 +27,9 @@ def export_head(
     """Write a run's trained head as ONNX, or, where `out` ends so, as `.pt2` of `torch.export`.
 
     Args:
-        steps: the number of rows that the file takes; as in training where not given.
+        steps: T, the number of rows that the file takes; as in training where not given. It is
+            fixed because the levels of a head, their points and the blocks of its attention are
+            laid out for it. A shorter sequence is padded with zeros, and `valid` says so.
     Raises:
         InputError: no such run, another ending, or the packages that write ONNX are missing.
     """
@@ -35,12 +37,11 @@ def export_head(
         raise InputError(f"{out}: must end in .onnx or .pt2")
     detector = load_detector(run_dir, checkpoint=checkpoint)
     data, config = detector.data, detector.config
-    program = exported_program(
-        detector.head,
-        class_agreement=config.decode.class_agreement,
-        steps=steps or config.data.window_steps,
-        width=data.width,
-    )
+    steps = steps or config.data.window_steps
+    example = (torch.zeros(1, steps, data.width), torch.ones(1, steps, dtype=torch.bool))
+    plain = Exportable(detector.head, class_agreement=config.decode.class_agreement).eval()
+    with torch.no_grad():
+        program = torch.export.export(plain, example)
     facts = {
         "labels": json.dumps(data.labels),
         "streams": json.dumps(data.streams),
@@ -77,26 +78,6 @@ class Exportable(nn.Module):
         output: HeadOutput = self.head(features, valid)
         scores = segment_scores(output, class_agreement=self.class_agreement)
         return scores, output.final.intervals, output.final.valid, output.actionness
-
-
-def exported_program(
-    head: nn.Module, *, class_agreement: float, steps: int, width: int
-) -> torch.export.ExportedProgram:
-    """Return the head as an exported program for one sequence of exactly `steps` rows.
-
-    A shorter sequence is padded with zeros, and `valid` says so: padding changes nothing. The
-    length is fixed because the levels of a head, their points and the blocks of its attention are
-    laid out for it.
-
-    Args:
-        head: on the CPU.
-        class_agreement: see `decode.segment_scores`.
-        steps: T; width: D.
-    """
-    wrapped = Exportable(head, class_agreement=class_agreement).eval()
-    example = (torch.zeros(1, steps, width), torch.ones(1, steps, dtype=torch.bool))
-    with torch.no_grad():
-        return torch.export.export(wrapped, example)
 
 
 def save_onnx(program: torch.export.ExportedProgram, path: Path, facts: Mapping[str, str]) -> None:

@@ -34,19 +34,15 @@ class FeatureStats:
 
 
 def measure_features(
-    file: FeatureFile,
-    videos: Sequence[LabelledVideo],
-    streams: Sequence[str],
-    *,
-    max_videos: int = ENOUGH_VIDEOS,
+    file: FeatureFile, videos: Sequence[LabelledVideo], streams: Sequence[str]
 ) -> FeatureStats:
     """Return the statistics of evenly spread videos, each of which counts as much.
 
     Every video is read once. The scale is that of the videos that windows are drawn from, those
     with actions; how videos differ is measured on all of them.
     """
-    measured = {v.video_id for v in evenly_spread(videos, max_videos)}
-    scaled = {v.video_id for v in evenly_spread([v for v in videos if v.labels.size], max_videos)}
+    measured = {v.video_id for v in evenly_spread(videos)}
+    scaled = {v.video_id for v in evenly_spread([v for v in videos if v.labels.size])}
     num_classes = max((int(v.labels.max()) + 1 for v in videos if v.labels.size), default=0)
     squares: list[float] = []
     means, variances, shares = [], [], []
@@ -69,9 +65,9 @@ def measure_features(
     )
 
 
-def evenly_spread(videos: Sequence[LabelledVideo], count: int) -> Sequence[LabelledVideo]:
-    """Return at most `count` videos, evenly spread."""
-    return videos[:: max(1, math.ceil(len(videos) / count))]
+def evenly_spread(videos: Sequence[LabelledVideo]) -> Sequence[LabelledVideo]:
+    """Return at most `ENOUGH_VIDEOS` videos, evenly spread."""
+    return videos[:: max(1, math.ceil(len(videos) / ENOUGH_VIDEOS))]
 
 
 def time_shares(video: LabelledVideo, num_classes: int) -> np.ndarray:

@@ -1,8 +1,7 @@
 """Batch norm with ReLU over padded batches: fast, exact, and constant on request.
 
 (Not in the paper, which only says BN.) The fast paths of `layers.ConvBNReLU`, the block of Eq. 7:
-a gradient by hand, a constant norm as part of its convolution, and norms that stay constant in
-training.
+a gradient by hand, a constant norm as part of its convolution, and norms frozen in training.
 """
 
 from __future__ import annotations
@@ -112,9 +111,8 @@ def freeze_norms(model: nn.Module, like: nn.Module | None = None) -> None:
     Args:
         like: a copy of the model whose running statistics are copied first.
     """
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
-    sources = [m for m in (like or model).modules() if isinstance(m, nn.BatchNorm1d)]
-    for norm, source in zip(norms, sources, strict=True):
-        for buffer, value in zip(norm.buffers(), source.buffers(), strict=True):
-            buffer.copy_(value)
-        norm.eval()
+    for norm, source in zip(model.modules(), (like or model).modules(), strict=True):
+        if isinstance(norm, nn.BatchNorm1d):
+            for buffer, value in zip(norm.buffers(), source.buffers(), strict=True):
+                buffer.copy_(value)
+            norm.eval()

@@ -1,8 +1,7 @@
 """The blocks that the head is made of, over the time axis of padded batches.
 
 Every block takes and returns sequences (B, D, T) with zeros at padding, and a validity mask
-(B, T). Padding never leaks: a sequence gives the same result alone, in a batch, and with any amount
-of padding after it.
+(B, T). Padding never leaks: a sequence gives the same result alone, in a batch, and however padded.
 """
 
 from __future__ import annotations
@@ -26,14 +25,6 @@ def conv(
 def depthwise(width: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv1d:
     """Return a convolution of kernel 3 that mixes no channels."""
     return nn.Conv1d(width, width, 3, stride, dilation, dilation, groups=width)
-
-
-class StepLinear(nn.Linear):
-    """A linear layer at every step, as a convolution, so that the sequence is never transposed."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, width_out, T); not zero at padding."""
-        return nn.functional.conv1d(x, self.weight[..., None], self.bias)
 
 
 class ConvBNReLU(nn.Module):

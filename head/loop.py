@@ -35,7 +35,7 @@ def fit(
     batches_of: Callable[[int], Iterable[Batch]],
     steps_per_epoch: int,
     criterion: nn.Module,
-    validate: Callable[[nn.Module, bool], Validation] | None,
+    validate: Callable[[nn.Module, bool], Validation],
     run_dir: Path,
     optim: OptimConfig,
     resume: bool,
@@ -46,10 +46,8 @@ def fit(
     Args:
         batches_of: the batches of an epoch for this process, a function of the epoch's number
             alone, so that a resumed training sees what the uninterrupted one would have seen.
-        criterion: from the model's output, the ground truth and T to the loss and its named parts;
-            its buffers are saved too.
-        validate: measures a model, with pictures if so asked: four times in a training; None when
-            there are no videos to validate on.
+        criterion: from output, ground truth and T to loss and named parts; its buffers are saved.
+        validate: measures a model, with pictures if so asked: once in each quarter of a training.
         run_dir: for `last.pt`, `best.pt`, `log.csv` and TensorBoard files.
         optim: with `half`, the model computes in bfloat16 where that is safe; weights and loss
             stay single. Dropout of an epoch is a function of `seed`, the epoch, and the process.
@@ -58,6 +56,7 @@ def fit(
         InputError: loss, gradient or weights are not finite; nothing is saved from then on.
     """
     total_steps = optim.epochs * steps_per_epoch
+    frozen_from = math.ceil(optim.freeze_norms_after * optim.epochs - 1e-9)
     average = averaged(model, decay=optim.average_decay)
     optimizer = make_optimizer(model, lr=optim.lr, weight_decay=optim.weight_decay)
     state = TrainingState(model, criterion, average, optimizer)
@@ -70,7 +69,10 @@ def fit(
 
     for epoch in range(progress.epoch, optim.epochs):
         model.train()
-        freeze_norms_when_due(model, average.module, epoch=epoch, optim=optim)
+        if epoch >= frozen_from:
+            freeze_norms(model, like=average.module)
+        if epoch == frozen_from:
+            logger.info("batch norms are constants from epoch %d on", epoch + 1)
         seed_epoch(optim.seed, epoch)
         for batch in batches_of(epoch):
             rate = learning_rate(progress.step, total_steps=total_steps, optim=optim)
@@ -83,7 +85,8 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             # Nothing that is not finite may get into the weights, or the average, or a file.
-            values = mean_over_processes({"loss": loss.detach(), **parts})
+            sums = all_reduce(torch.stack([loss.detach(), *parts.values()]))
+            values = dict(zip(("loss", *parts), (sums / world_size()).tolist(), strict=True))
             values["grad_norm"] = float(clip_grad_norm_(model.parameters(), optim.clip_norm))
             check_values(values, windows=batch.windows, epoch=epoch, step=progress.step)
             optimizer.step()
@@ -94,8 +97,10 @@ def fit(
         # The average is what detects, so it is what is checked, validated and saved.
         check_weights(average.module, epoch=epoch)
         progress.epoch = done = epoch + 1
-        if validate and (done % optim.validate_every == 0 or done == optim.epochs):
-            result = validate(average.module, is_first_in_quarter(done, optim))
+        if done % optim.validate_every == 0 or done == optim.epochs:
+            # Pictures come with the first validation in each quarter; the last epoch ends one.
+            drawn = 4 * done // optim.epochs > 4 * (done - optim.validate_every) // optim.epochs
+            result = validate(average.module, drawn)
             if log:
                 log.validation(progress.step, done, result)
             if result.mean_ap > progress.best_map:
@@ -132,8 +137,7 @@ def learning_rate(step: int, *, total_steps: int, optim: OptimConfig) -> float:
 def averaged(model: nn.Module, *, decay: float) -> AveragedModel:
     """Return the weight average of `model`, batch-norm statistics included, to be updated.
 
-    The decay warms up: a fixed 0.999 would still hold a third of the random initialisation after
-    1,000 steps.
+    The decay warms up: after 1,000 steps, 0.999 would still hold a third of the initialisation.
     """
 
     @torch.no_grad()
@@ -157,31 +161,6 @@ def make_optimizer(model: nn.Module, *, lr: float, weight_decay: float) -> torch
     return torch.optim.AdamW(groups, lr=lr)
 
 
-def mean_over_processes(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return the means of scalars over all processes."""
-    mean = all_reduce(torch.stack(list(values.values())).detach()) / world_size()
-    return dict(zip(values, mean.tolist(), strict=True))
-
-
-def freeze_norms_when_due(
-    model: nn.Module, average: nn.Module, *, epoch: int, optim: OptimConfig
-) -> None:
-    """Freeze batch norms, with the average's statistics, after `freeze_norms_after` of epochs."""
-    first = math.ceil(optim.freeze_norms_after * optim.epochs - 1e-9)
-    if epoch >= first:
-        freeze_norms(model, like=average)
-    if epoch == first:
-        logger.info("batch norms are constants from epoch %d on", epoch + 1)
-
-
-def is_first_in_quarter(epoch: int, optim: OptimConfig) -> bool:
-    """Return whether the validation after so many epochs is the first in its quarter of them.
-
-    The last one always is: it comes when the fourth quarter is over.
-    """
-    return 4 * epoch // optim.epochs > 4 * (epoch - optim.validate_every) // optim.epochs
-
-
 def check_values(
     values: Mapping[str, float], *, windows: Sequence[Window], epoch: int, step: int
 ) -> None:
@@ -192,8 +171,7 @@ def check_values(
         windows: this process's share of the batch.
         epoch, step: how many are finished; the message counts from 1, as the log does.
     Raises:
-        InputError: one line with the parts that are not finite (all, if all are), epoch, step,
-            and the windows of all processes.
+        InputError: it names the parts that are not finite (all, if all are) and all windows.
     """
     wrong = [name for name in WHOLE if not math.isfinite(values[name])]
     if not wrong:

@@ -33,7 +33,7 @@ def focal_loss_softmax(logits: Tensor, classes: Tensor, *, gamma: float, alpha: 
 
 
 def focal_loss_sigmoid(logits: Tensor, classes: Tensor, *, gamma: float, alpha: float) -> Tensor:
-    """Return the focal loss of independent classes per step, summed over classes.
+    """Return the focal loss of independent classes, summed over classes. (Not in the paper.)
 
     Args:
         logits: (..., C).
@@ -80,23 +80,19 @@ class HeadLoss(nn.Module):
     """The weighted sum of all losses of all stages.
 
     Class and boundary losses are divided by the number of points that belong to an action,
-    actionness by the number of valid points. In a distributed training these are the numbers of
-    all processes over how many processes there are, so that the gradient averaged over them is
-    that of one process with all their batches.
+    actionness by the number of valid points. In a distributed training these are means over the
+    processes, so that the averaged gradient is that of one process with all their batches.
 
     Args:
-        loss: the weights of stages and terms, a term counting with the product of the two;
-            `focal_gamma`, `focal_alpha`; for the final stage `centre_radius` and `reach_overlap`,
-            see `targets.assign_points`; `positives_momentum`: the share of the old mean that a
-            running mean of the number of points keeps, which losses are then divided by, so that a
-            batch with few actions weighs less than one with many (ActionFormer); 0: every batch
-            by its own number.
-        num_classes: C, without background.
+        loss: see each setting's sentence in `config.LossConfig`. `centre_radius` and
+            `reach_overlap` hold for the final stage alone. With `positives_momentum`, losses are
+            divided by a running mean of the number of points, so that a batch with few actions
+            weighs less than one with many (ActionFormer; not in the paper).
     """
 
-    def __init__(self, loss: LossConfig, *, num_classes: int) -> None:
+    def __init__(self, loss: LossConfig) -> None:
         super().__init__()
-        self.loss, self.num_classes = loss, num_classes
+        self.loss = loss
         self.positives: Tensor  # running mean by stage; 0 before the first batch
         self.register_buffer("positives", torch.zeros(3))
 
@@ -112,12 +108,16 @@ class HeadLoss(nn.Module):
                 truth,
                 prediction.points,
                 num_steps=num_steps,
-                num_classes=self.num_classes,
+                num_classes=prediction.class_logits.shape[-1] - prediction.exclusive,
                 centre_radius=loss.centre_radius if stage == "final" else None,
                 reach_overlap=loss.reach_overlap if stage == "final" else 1.0,
             )
             sums = stage_losses(prediction, targets, gamma=loss.focal_gamma, alpha=loss.focal_alpha)
-            positives = self._positives(number, (targets.inside & prediction.valid).sum())
+            positives = all_reduce((targets.inside & prediction.valid).sum().float())
+            old = self.positives[number]  # the first batch has none before it
+            keep = torch.where(old > 0, loss.positives_momentum, 0.0)
+            positives = keep * old + (1 - keep) * positives
+            self.positives[number] = positives
             points = all_reduce(prediction.valid.sum())
             for term, value in sums.items():
                 count = points if term == "actionness" else positives
@@ -125,11 +125,3 @@ class HeadLoss(nn.Module):
                 parts[f"{stage}_{term}"] = mean.detach()
                 total = total + getattr(loss, stage) * getattr(loss, term) * mean
         return total, parts
-
-    @torch.no_grad()
-    def _positives(self, stage: int, count: Tensor) -> Tensor:
-        """Return the running mean of the positives of all processes, after `count` of this one."""
-        old, new = self.positives[stage], all_reduce(count.float())
-        keep = torch.where(old > 0, self.loss.positives_momentum, 0.0)
-        self.positives[stage] = keep * old + (1 - keep) * new
-        return self.positives[stage].clone()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import ModelConfig
-from .layers import ConvBNReLU, ConvINReLU, StepLinear
+from .layers import ConvBNReLU, ConvINReLU
 from .points import Points, level_points
 from .prediction import HeadOutput, Prediction
 from .pyramid import MultiLevelPooling
@@ -28,15 +28,16 @@ class Branch(nn.Module):
         self.layers = nn.ModuleList(
             ConvBNReLU(width, width, 3, separable=separable) for _ in range(depth)
         )
-        self.read = StepLinear(width, width_out)
+        self.read = nn.Linear(width, width_out)
         nn.init.normal_(self.read.weight, std=0.01)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Return the read-out of every row, (B, R, width_out) float32; not zero at padding."""
         for layer in self.layers:
             x = layer(x, valid)
-        out: Tensor = self.read(x)  # (B, width_out, R)
-        return out.float().transpose(1, 2)
+        # As a convolution, the linear layer needs no sequence transposed.
+        out = nn.functional.conv1d(x, self.read.weight[..., None], self.read.bias)
+        return out.float().transpose(1, 2)  # (B, R, width_out)
 
 
 class Heads(nn.Module):
@@ -184,8 +185,7 @@ class TSATAL(nn.Module):
     def _prepare(self, features: Tensor, valid: Tensor) -> Tensor:
         """Return the features transposed, scaled, and with dropout in training, (B, D_in, T).
 
-        (Not in the paper.) `channel_dropout` drops a channel for a whole sequence: a class must
-        not hang on a few of them.
+        (Not in the paper.) A channel is dropped for a whole sequence: no class may hang on a few.
         """
         x = features.transpose(1, 2).contiguous()  # (B, D_in, T)
         kept = self.channel_dropout(x.new_ones(*x.shape[:2], 1))

@@ -1,4 +1,4 @@
-"""Suppression: from the candidates of one video to the few segments that are kept of them."""
+"""Suppression: from a video's candidates to the few segments that are kept. (Not in the paper.)"""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ def soft_nms(
     """Return the candidates that survive Gaussian soft-NMS within their class, and new scores.
 
     The best candidate is kept and the others of its class are multiplied by
-    exp(-tIoU^2 / sigma), again and again (Bodla et al., "Soft-NMS", 2017). Since classes do not
-    meet, all of them take a step at once.
+    exp(-tIoU^2 / sigma), again and again (Bodla et al., "Soft-NMS", 2017), all classes at once.
 
     Args:
         intervals: (N, 2); scores: (N,) >= 0; labels: (N,) integer.

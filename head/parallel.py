@@ -1,8 +1,7 @@
 """Several processes that train as one (`torchrun --nproc-per-node N -m tsatal train ...`).
 
 Each process takes its share of every batch on a device of its own; gradients, batch-norm statistics
-and the counts that losses are divided by are those of the whole batch, so buffers agree by
-themselves. Only rank 0 writes files.
+and divisors of losses are those of the whole batch, so buffers agree. Only rank 0 writes files.
 The functions are named after those of `torch.distributed`; a process alone needs none of it.
 """
 
@@ -54,11 +53,7 @@ def barrier() -> None:
 
 def broadcast(value: T) -> T:
     """Return rank 0's value in all processes."""
-    if not dist.is_initialized():
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
+    return all_gather(value)[0]
 
 
 def all_gather(value: T) -> list[T]:

@@ -31,10 +31,7 @@ class Points:
 
 def level_sizes(num_steps: int, levels: int) -> list[int]:
     """Return the number of points in each level: a level halves the one before, rounding up."""
-    sizes = [num_steps]
-    for _ in range(levels - 1):
-        sizes.append(-(-sizes[-1] // 2))
-    return sizes
+    return [-(-num_steps // 2**level) for level in range(levels)]
 
 
 def level_points(
@@ -48,8 +45,7 @@ def level_points(
     """Return the points of a sequence of T steps: level `l` stands at 0, 2^l, 2 * 2^l, ...
 
     Level 0 answers for actions that end within `first_reach` steps, every other level for twice
-    as far as the level before, and the last for all longer actions. A single level answers for
-    all actions.
+    as far as the level before, and the last for all longer actions: one level alone for all.
 
     Args:
         gap: rows of zeros after each level.

@@ -17,8 +17,7 @@ class Prediction:
     points: where the points stand.
     valid: False where a point lies in the padding, (B, P) bool.
     class_logits: (B, P, 1 + C), background first, or (B, P, C); see `exclusive`.
-    exclusive: whether the classes exclude each other (softmax with a background, as in the
-        paper) or are independent (sigmoid).
+    exclusive: softmax with a background, as in the paper; else sigmoid (not in the paper).
     distances: from the point to the start and to the end of its action, (B, P, 2), > 0, in steps.
     actionness_logits: (B, P); None where the stage has no such head.
     """
@@ -41,8 +40,7 @@ class Prediction:
     def probabilities(self) -> Tensor:
         """The probability of background and of every action, (B, P, 1 + C); rows sum to 1.
 
-        Independent scores do not sum to 1: background gets one minus the largest score, then all
-        scores are normalised.
+        Of independent scores, background gets one minus the largest; then all are normalised.
         """
         if self.exclusive:
             return self.class_logits.softmax(-1)

@@ -22,10 +22,9 @@ class MultiLevelPooling(nn.Module):
     rows of zeros between them, so that one convolution serves all.
 
     Args:
-        model: `width` inside and of the output; `levels`, the first with all T steps;
-            `first_reach`, see `points.level_points`; `dilations`: rates of the parallel dilated
+        model: `width`, `levels`, `first_reach`, `separable`; `dilations`: rates of the parallel
             convolutions, which mix no channels here; `tpp`: whether levels are fused with their
-            context, else they are only halved; `separable`, see `layers.ConvBNReLU`.
+            context, else they are only halved.
     """
 
     def __init__(self, model: ModelConfig) -> None:
@@ -39,7 +38,7 @@ class MultiLevelPooling(nn.Module):
             ConvBNReLU(width, width, 3, stride=2, separable=separable)
             for _ in range(model.levels - 1)
         )
-        self.dilated = nn.ModuleList(depthwise(width, dilation=r) for r in dilations)
+        self.dilated = nn.ModuleList(depthwise(width, dilation=r) for r in dilations)  # Eq. 8
         self.fuse = ConvBNReLU(width, width, 1) if model.tpp else None
 
     def forward(self, y_fuse: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Points]:
@@ -49,8 +48,7 @@ class MultiLevelPooling(nn.Module):
             y_fuse: features with the actionness beside them, (B, D + 1, T).
             valid: (B, T) bool.
         Returns:
-            (B, D, R), zero in gaps and at padding; (B, R) bool; P points, whose `rows` are those
-            of the R rows that lie in no gap.
+            (B, D, R), zero in gaps and at padding; (B, R) bool; P points, the rows in no gap.
         """
         levels, valids = [self.enter(y_fuse, valid)], [valid]
         for halve in self.halve:

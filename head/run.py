@@ -29,7 +29,6 @@ from ..formats.subsets import Subsets, choose_subsets, videos_in_subset, videos_
 from .checkpoint import LAST
 from .dataset import LabelledVideo, label_videos
 from .feature_stats import FeatureStats, measure_features
-from .losses import HeadLoss
 from .model import TSATAL
 
 # Provenance that must agree between the features a head was trained on and those it is used on.
@@ -37,8 +36,7 @@ EXTRACTION_KEYS = (
     "extractor", "weights", "fps", "resize", "crop", "context", "projection",
     "stride_frames", "window_frames", "offset_frames", "resized",
 )  # fmt: skip
-# The head normalises within each video where videos differ much as a whole, unless that tells
-# their classes.
+# Where videos differ much as a whole, and that does not tell classes, norms are within a video.
 MUCH_BETWEEN = 0.1  # share of the features' variance
 CLASSES_TOLD = 0.5  # half-way from chance to certainty
 RUNS = Path("runs")
@@ -80,16 +78,13 @@ class RunData:
             features: a feature file to use instead of the run's own, with annotations of its own.
             given: annotations to use instead of any other.
         """
-        if given or features or self.annotations is None:
-            return given
-        return self.annotations
+        return given or (None if features else self.annotations)
 
 
 @dataclass(frozen=True)
 class TrainingVideos:
     """The videos that a head is trained on, in steps, with the statistics of their features."""
 
-    labels: tuple[str, ...]
     labelled: list[LabelledVideo]
     stats: FeatureStats
 
@@ -100,24 +95,21 @@ def training_videos(
     *,
     subset: str,
     streams: Sequence[str],
-    labels: Sequence[str] = (),
+    labels: Sequence[str],
 ) -> TrainingVideos:
-    """Return the videos of a subset, labelled and measured.
+    """Return the videos of a subset, with their actions of these labels, and measured.
 
-    Args:
-        labels: all classes; those of the videos where not given.
     Raises:
         InputError: no such subset or stream, or a subset without actions.
     """
     videos = videos_in_subset(file, truth, subset)
-    labels = labels or class_labels(videos.values())
     labelled = label_videos(file, videos, labels)
     if not any(v.labels.size for v in labelled):
         raise InputError(
             f"{truth.source}: subset {subset!r} has no action to learn from"
             "; `tsatal check` says why"
         )
-    return TrainingVideos(tuple(labels), labelled, measure_features(file, labelled, streams))
+    return TrainingVideos(labelled, measure_features(file, labelled, streams))
 
 
 def describe(
@@ -136,12 +128,13 @@ def describe(
         test=config.data.test_subset,
     )
     streams = config.data.streams or file.streams()
-    videos = training_videos(file, truth, subset=subsets.train, streams=streams)
+    labels = class_labels(v for v in there.values() if v.subset == subsets.train)
+    videos = training_videos(file, truth, subset=subsets.train, streams=streams, labels=labels)
     lengths = np.concatenate([np.diff(v.segments, axis=1).ravel() for v in videos.labelled])
     data = RunData(
         features=str(file.path.resolve()),
         streams=tuple(streams),
-        labels=videos.labels,
+        labels=tuple(labels),
         subsets=subsets,
         width=file.width(streams),
         reach_steps=float(max(np.median(lengths) / 2, 0.5)),
@@ -188,8 +181,7 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
     Args:
         changes: settings of `decode`, as "decode.key=value", to take in place of the run's.
     Raises:
-        InputError: the folder does not hold a run, or a damaged one; a change that would need
-            another training.
+        InputError: no run in the folder, or a damaged one; a change that needs another training.
     """
     for change in changes:
         if not change.strip().startswith("decode."):
@@ -209,20 +201,14 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
 
 def build_head(config: Config, data: RunData) -> TSATAL:
     """Return the untrained head that the settings and the data ask for."""
-    model = config.model
     within = data.between_videos >= MUCH_BETWEEN and data.classes_told < CLASSES_TOLD
     return TSATAL(
-        model,
+        config.model,
         width_in=data.width,
         num_classes=len(data.labels),
         half_length=data.reach_steps,
-        own_norm=int(model.instance_norm * model.width) if within else 0,
+        own_norm=int(config.model.instance_norm * config.model.width) if within else 0,
     )
-
-
-def build_loss(config: Config, data: RunData) -> HeadLoss:
-    """Return the loss that the settings ask for."""
-    return HeadLoss(config.loss, num_classes=len(data.labels))
 
 
 def check_same_extraction(file: FeatureFile, data: RunData) -> None:

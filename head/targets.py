@@ -1,4 +1,4 @@
-"""The targets of training: the action that every point belongs to, and its start and end."""
+"""The targets of training: each point's action, with start and end. (Open in the paper.)"""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ class Targets:
     """The ground truth at every point.
 
     classes: multi-hot over the C actions, (B, P, C) float; all zero is background.
-    intervals: (start, end) in steps of the action the point belongs to, (B, P, 2); zero at
-        background.
+    intervals: (start, end) in steps of the point's action, (B, P, 2); zero at background.
     """
 
     classes: Tensor
@@ -59,10 +58,8 @@ def assign_points(
 
     Args:
         num_steps: of the sequences; an action whose centre lies outside is not forced in.
-        centre_radius: how far from the centre, in strides of the point's level; None: anywhere
-            inside the action.
-        reach_overlap: factor on the far end of every regression range, so that an action at the
-            border between two levels belongs to both.
+        centre_radius: farthest from the centre, in the level's strides; None: anywhere inside.
+        reach_overlap: factor on every range's far end; levels share the actions at a border.
     """
     if truth.labels.shape[1] == 0 or len(points) == 0:
         shape, zeros = (len(truth.labels), len(points)), truth.segments.new_zeros

@@ -14,12 +14,10 @@ class TemporalPyramidPooling(nn.Module):
     """Gathers context of several temporal sizes around every step.
 
     Strided convolutions see far but lose short actions; dilated convolutions see far at full
-    resolution. Both run in parallel on the fused input, come back to T steps by linear
-    interpolation, and are fused.
+    resolution. Both run in parallel on the fused input, are interpolated to T steps, and fused.
 
     Args:
-        model: `width` inside and of the output; `pyramid_levels`: how many times the sequence is
-            halved; `dilations`: rates of the parallel dilated convolutions (Eq. 8).
+        model: `width`, `pyramid_levels`, and `dilations`, the rates of Eq. 8.
     """
 
     def __init__(self, model: ModelConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from .dataset import Batch, LabelledVideo, alike_together, batches, draw_windows
 from .detector import Detector
 from .log import Validation
 from .loop import fit, seed_everything
+from .losses import HeadLoss
 from .parallel import all_gather, rank, world_size
-from .run import RunData, TrainingVideos, build_head, build_loss
+from .run import RunData, TrainingVideos, build_head
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +77,8 @@ def train_head(
         model=head.to(device),
         batches_of=lambda epoch: epoch_batches(file, labelled, config, data.streams, epoch=epoch),
         steps_per_epoch=-(-len(labelled) * config.data.windows_per_video // optim.batch_size),
-        criterion=build_loss(config, data).to(device),
-        validate=validator(file, validation, config, data, device=device, draw=draw),
+        criterion=HeadLoss(config.loss).to(device),
+        validate=partial(validate, file, validation, config, data, draw=draw, device=device),
         run_dir=run_dir,
         optim=optim,
         resume=resume,
@@ -96,49 +98,35 @@ def epoch_batches(
     size = config.optim.batch_size
     rng = np.random.default_rng([config.optim.seed, epoch])
     windows = alike_together(draw_windows(videos, config.data, rng=rng), size, rng=rng)
-    return batches(
-        file,
-        windows,
-        config.data,
-        streams=streams,
-        batch_size=size,
-        rank=rank(),
-        world_size=world_size(),
-    )
+    return batches(file, windows, config.data, streams=streams, batch_size=size)
 
 
-def validator(
+def validate(
     file: FeatureFile,
     videos: Mapping[str, AnnotatedVideo],
     config: Config,
     data: RunData,
+    model: nn.Module,
+    drawn: bool,
     *,
-    device: torch.device,
     draw: Draw | None,
-) -> Callable[[nn.Module, bool], Validation]:
-    """Return a function that measures a head on the validation videos, and draws some if asked to.
+    device: torch.device,
+) -> Validation:
+    """Return the mAP of a head on the validation videos, with pictures of some where `drawn`.
 
-    All processes share the videos. Always the same are drawn, so that one can see what a training
-    changes.
+    All processes share the videos. The same are drawn each time, to show what training changes.
     """
-
-    def measure(model: nn.Module, drawn: bool) -> Validation:
-        detector = Detector(model.eval(), config, data, device)
-        mine = list(videos)[rank() :: world_size()]
-        shares = all_gather({v: detector.in_file(file, v).detections for v in mine})
-        found = {video_id: each for share in shares for video_id, each in share.items()}
-        measure = Measure(ANET, config.eval.tious)
-        evaluation = evaluate(videos, found, measure, subset=data.subsets.validation)
-        names = map(threshold_name, evaluation.tious)
-        pictures = {}
-        if draw is not None and drawn and rank() == 0:
-            for video in [v for v in videos.values() if v.instances][:PICTURES]:
-                v = video.video_id
-                pictures[v] = draw(video, file.time_axis(v).duration_sec, found[v], data.labels)
-        return Validation(
-            evaluation.average_map,
-            dict(zip(names, evaluation.mean_ap.tolist(), strict=True)),
-            pictures,
-        )
-
-    return measure
+    detector = Detector(model.eval(), config, data, device)
+    mine = list(videos)[rank() :: world_size()]
+    shares = all_gather({v: detector.in_file(file, v).detections for v in mine})
+    found = {video_id: each for share in shares for video_id, each in share.items()}
+    measure = Measure(ANET, config.eval.tious)
+    evaluation = evaluate(videos, found, measure, subset=data.subsets.validation)
+    names = map(threshold_name, evaluation.tious)
+    by_tiou = dict(zip(names, evaluation.mean_ap.tolist(), strict=True))
+    pictures = {}
+    if draw is not None and drawn and rank() == 0:
+        for video in [v for v in videos.values() if v.instances][:PICTURES]:
+            v = video.video_id
+            pictures[v] = draw(video, file.time_axis(v).duration_sec, found[v], data.labels)
+    return Validation(evaluation.average_map, by_tiou, pictures)

@@ -1,8 +1,7 @@
 """TSA, the temporal self-attention module (paper 2.2), one function per equation.
 
 Each step has a pre-judged class and interval. These beliefs decide which steps exchange features:
-steps of the same or of another action, but not steps that cover the same instance, whose features
-are redundant.
+steps of the same or of another action, but not of the same instance: that would be redundant.
 """
 
 from __future__ import annotations
@@ -108,15 +107,13 @@ def novelty(similarity: Tensor, *, threshold: float | None) -> Tensor:
 
 def blocks(x: Tensor, size: int) -> Tensor:
     """Return a sequence (B, T, d) in blocks of `size` steps, zeros at the end: (B, K, size, d)."""
-    count = -(-x.shape[1] // size)
-    x = nn.functional.pad(x, (0, 0, 0, count * size - x.shape[1]))
-    return x.unflatten(1, (count, size))
+    x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % size))
+    return x.unflatten(1, (-1, size))
 
 
 def blocks_around(x: Tensor, size: int) -> Tensor:
     """Return every block of `blocks` between its two neighbours, (B, K, 3 size, d)."""
-    count = -(-x.shape[1] // size)
-    x = nn.functional.pad(x, (0, 0, size, (count + 1) * size - x.shape[1]))
+    x = nn.functional.pad(x, (0, 0, size, size + -x.shape[1] % size))
     return x.unfold(1, 3 * size, size).transpose(-1, -2)
 
 
@@ -173,12 +170,13 @@ class TemporalSelfAttention(nn.Module):
         self, own: tuple[Tensor, ...], others: tuple[Tensor, ...], value: Tensor, allowed: Tensor
     ) -> Tensor:
         """Return G V; `own` and `others` are (Q or K, probabilities, intervals) of i and of j."""
+        (query, classes_i, intervals_i), (key, classes_j, intervals_j) = own, others
         if self.soft:
-            a = soft_condition_matrix(own[1], others[1])
+            a = soft_condition_matrix(classes_i, classes_j)
         else:
-            a = condition_matrix(own[1].argmax(-1), others[1].argmax(-1))  # has no gradient
-        b = distance_similarity(own[2], others[2])
-        m = attention_map(own[0], others[0], allowed)
+            a = condition_matrix(classes_i.argmax(-1), classes_j.argmax(-1))  # Eq. 1, no gradient
+        b = distance_similarity(intervals_i, intervals_j)  # Eq. 2
+        m = attention_map(query, key, allowed)  # Eq. 4
         return (a * novelty(b, threshold=self.threshold) * m) @ value
 
     def _mix_nearby(

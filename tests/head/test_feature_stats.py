@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.head import feature_stats
 from tsatal.head.dataset import LabelledVideo
 from tsatal.head.feature_stats import FeatureStats, classes_told, measure_features, time_shares
 
@@ -19,12 +20,12 @@ def labelled(file: FeatureFile, video_id: str, labels: list[int]) -> LabelledVid
     return LabelledVideo(video_id, file.time_axis(video_id), segments, np.array(labels, np.int64))
 
 
-def measured(path: Path, rows: Rows, labels: list[list[int]], **options: int) -> FeatureStats:
+def measured(path: Path, rows: Rows, labels: list[list[int]]) -> FeatureStats:
     videos = [VideoFeatures(v, {"rgb": r}, 0.1, 0.2, len(r) * 0.2) for v, r in rows.items()]
     write_feature_file(path, videos, provenance={})
     with FeatureFile(path) as file:
         known = [labelled(file, v, found) for v, found in zip(rows, labels, strict=True)]
-        return measure_features(file, known, ["rgb"], **options)
+        return measure_features(file, known, ["rgb"])
 
 
 def test_scale_is_the_root_mean_square_of_videos_with_actions(tmp_path: Path) -> None:
@@ -38,17 +39,18 @@ def test_scale_is_the_root_mean_square_of_videos_with_actions(tmp_path: Path) ->
 
 @pytest.mark.parametrize("offset, share", [(0.0, 0.0), (1.0, 0.5), (100.0, 0.9999)])
 def test_variance_between_videos_is_that_of_their_means(
-    tmp_path: Path, offset: float, share: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: float, share: float
 ) -> None:
     rng = np.random.default_rng(0)
     signs = {"a": 1, "b": -1, "c": 1, "d": -1}
     rows = {v: rng.normal(5, 1, (4000, 3)) + offset * sign for v, sign in signs.items()}
     none: list[list[int]] = [[]] * 4
     assert measured(tmp_path / "f.h5", rows, none).between_videos == pytest.approx(share, abs=0.01)
-    every_second = measured(tmp_path / "some.h5", rows, none, max_videos=2)
-    assert every_second.between_videos == pytest.approx(0, abs=0.01)  # "a" and "c", which are alike
     alone = measured(tmp_path / "one.h5", {"a": rows["a"]}, [[]])
     assert (alone.between_videos, alone.classes_told) == (0.0, 0.0)
+    monkeypatch.setattr(feature_stats, "ENOUGH_VIDEOS", 2)
+    every_second = measured(tmp_path / "some.h5", rows, none)
+    assert every_second.between_videos == pytest.approx(0, abs=0.01)  # "a" and "c", which are alike
 
 
 def test_features_that_never_vary_have_no_variance_between_videos(tmp_path: Path) -> None:

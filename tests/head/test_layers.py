@@ -7,7 +7,6 @@ from torch import Tensor
 from tsatal.head.layers import (
     ConvBNReLU,
     ConvINReLU,
-    StepLinear,
     conv,
     depthwise,
     upsample_linear,
@@ -42,13 +41,6 @@ def test_strided_convolution_is_centred_on_every_second_step() -> None:
         layer.weight.copy_(torch.tensor([[[0.0, 1.0, 0.0]]]))
         layer.bias.zero_()  # type: ignore[union-attr]
     assert layer(torch.arange(7.0)[None, None]).flatten().tolist() == [0, 2, 4, 6]
-
-
-def test_linear_layer_of_steps_is_a_linear_layer() -> None:
-    layer = StepLinear(5, 3)
-    x = torch.randn(2, 5, 9)
-    expected = torch.nn.Linear.forward(layer, x.transpose(1, 2)).transpose(1, 2)
-    torch.testing.assert_close(layer(x), expected)
 
 
 @pytest.mark.parametrize("training", [True, False])

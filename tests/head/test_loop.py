@@ -250,7 +250,7 @@ def running_loss() -> HeadLoss:
     loss = LossConfig(
         focal_alpha=0.25, centre_radius=1.5, reach_overlap=1.5, positives_momentum=0.9
     )
-    return HeadLoss(loss, num_classes=2)
+    return HeadLoss(loss)
 
 
 def test_a_resumed_head_goes_on_with_the_running_number_of_positives(tmp_path: Path) -> None:

@@ -102,8 +102,8 @@ def action_of(covered: int) -> Truth:
     return Truth(torch.tensor([[[-0.4, covered - 0.6]]]), torch.tensor([[0]]))
 
 
-def head_loss(*, num_classes: int = 2, **settings: Any) -> losses.HeadLoss:
-    return losses.HeadLoss(LossConfig(**settings), num_classes=num_classes)
+def head_loss(**settings: Any) -> losses.HeadLoss:
+    return losses.HeadLoss(LossConfig(**settings))
 
 
 def sums_of(p: Prediction, truth: Truth) -> dict[str, Tensor]:
@@ -220,7 +220,7 @@ def test_a_batch_without_actions_gives_a_finite_loss_and_gradient(
     exclusive: bool, momentum: float
 ) -> None:
     output = example(exclusive=exclusive)
-    criterion = head_loss(num_classes=2 if exclusive else 3, positives_momentum=momentum)
+    criterion = head_loss(positives_momentum=momentum)
     total, parts = criterion(output, NO_ACTION, num_steps=6)
     total.backward()
     assert total.isfinite() and parts["final_boundary"] == 0

@@ -291,6 +291,12 @@ def test_dropped_channels_are_dropped_for_a_whole_sequence() -> None:
     assert (seen[1] == 1).all()
 
 
+def test_what_a_branch_reads_out_is_a_linear_layer_of_every_step() -> None:
+    branch = Branch(5, 3, depth=0, separable=False)
+    x = torch.randn(2, 5, 9)
+    torch.testing.assert_close(branch(x, mask(9, 9)), branch.read(x.transpose(1, 2)))
+
+
 def test_channels_normalised_by_themselves_do_not_see_what_a_whole_sequence_shares() -> None:
     model = head(own_norm=10).eval()
     seen: list[Tensor] = []
