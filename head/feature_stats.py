@@ -2,7 +2,7 @@
 
 The rows of a video have things in common: place, camera, light, person. If videos differ in these
 more than in their classes, a head that sees few videos learns them by heart. `run.build_head`
-decides by these numbers whether the head normalises within each video (`model.instance_norm`).
+decides by these numbers whether the head normalises within each video (not in the paper).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The training loop: batches in, checkpoints and a log out; all that it needs is passed in."""
+"""The training loop: batches in, checkpoints and a log out. (Optimiser: not in the paper.)"""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def stage_losses(
     focal = focal_loss_softmax if prediction.exclusive else focal_loss_sigmoid
     valid = prediction.valid
     inside = targets.inside & valid
-    per_point = focal(prediction.class_logits, targets.classes, gamma=gamma, alpha=alpha)
-    boundary = diou_loss(prediction.intervals[inside], targets.intervals[inside])
+    per_point = focal(prediction.class_logits, targets.classes, gamma=gamma, alpha=alpha)  # Eq. 5
+    boundary = diou_loss(prediction.intervals[inside], targets.intervals[inside])  # Eq. 6
     losses = {"classes": per_point[valid].sum(), "boundary": boundary.sum()}
     if prediction.actionness_logits is not None:
         losses["actionness"] = F.binary_cross_entropy_with_logits(

@@ -177,7 +177,7 @@ class TemporalSelfAttention(nn.Module):
             a = condition_matrix(classes_i.argmax(-1), classes_j.argmax(-1))  # Eq. 1, no gradient
         b = distance_similarity(intervals_i, intervals_j)  # Eq. 2
         m = attention_map(query, key, allowed)  # Eq. 4
-        return (a * novelty(b, threshold=self.threshold) * m) @ value
+        return (a * novelty(b, threshold=self.threshold) * m) @ value  # G V
 
     def _mix_nearby(
         self, own: tuple[Tensor, ...], others: tuple[Tensor, ...], value: Tensor, valid: Tensor
