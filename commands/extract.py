@@ -51,12 +51,6 @@ def finish(summary: Summary) -> None:
         lines.append(f"failures are listed in {summary.out}.failed.json")
     if summary.interrupted:
         lines.append("interrupted; the finished videos are kept, and the same command goes on")
-    elsewhere = f"{len(summary.elsewhere)} by other processes, " if summary.elsewhere else ""
-    lines.append(
-        f"{summary.out}: {len(summary.done)} done ({summary.video_sec:.0f} s of video), "
-        f"{len(summary.already)} already there, {elsewhere}{len(summary.failed)} failed, "
-        f"{len(summary.partial)} partial"
-    )
-    click.echo("\n".join(lines))
+    click.echo("\n".join([*lines, str(summary)]))
     if summary.interrupted or summary.failed:
         click.get_current_context().exit(130 if summary.interrupted else 1)

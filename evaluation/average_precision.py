@@ -19,7 +19,7 @@ from .matching import threshold_name as threshold_name
 Curve = tuple[np.ndarray, np.ndarray]  # recall and precision at every hit, (H,) each
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """The average precision of every class at every tIoU threshold, and what it was measured on.
 
@@ -36,6 +36,10 @@ class Evaluation:
     instances_per_class: Mapping[str, int]
     notes: tuple[str, ...]
     matches: Matches = field(repr=False)
+
+    def __repr__(self) -> str:
+        """Return one line: the mAP, and what it was measured on."""
+        return f"mAP {100 * self.average_map:.2f} % ({self.headline})"
 
     @property
     def mean_ap(self) -> np.ndarray:

@@ -61,7 +61,7 @@ TOUCH = 0.1  # tIoU from which on a detection is about an instance rather than a
 MULTIPLES = 10  # of the instances of a class: so many of its detections are considered
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
     """The kind of every detection and the fate of every instance, and what they cost.
 

@@ -112,7 +112,7 @@ class Entries:
         return Entries(**{name: column[chosen] for name, column in vars(self).items()})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Matches:
     """N detections matched with M instances at K thresholds, all classes and videos together.
 

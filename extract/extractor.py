@@ -27,7 +27,7 @@ from .video import VideoError, probe_duration
 log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(repr=False)
 class Summary:
     """What became of the videos: ids of those done now and done before, reasons for the others.
 
@@ -44,6 +44,15 @@ class Summary:
     partial: dict[str, str] = field(default_factory=dict)
     video_sec: float = 0.0
     interrupted: bool = False
+
+    def __repr__(self) -> str:
+        """Return one line: how many videos became what."""
+        elsewhere = f"{len(self.elsewhere)} by other processes, " if self.elsewhere else ""
+        return (
+            f"{self.out}: {len(self.done)} done ({self.video_sec:.0f} s of video), "
+            f"{len(self.already)} already there, {elsewhere}{len(self.failed)} failed, "
+            f"{len(self.partial)} partial"
+        )
 
     def add(self, video: VideoFeatures, path: Path) -> None:
         """Take down a video that this process has finished, and log what is missing in it."""

@@ -77,7 +77,7 @@ class DetectedVideos(Rows, Mapping[str, DetectedVideo]):
     """The videos that `detect` looked at, by id.
 
     written: files and folders with what was found.
-    extraction: what became of raw videos, an `extract.sharing.work.Summary`; None without any.
+    extraction: what became of raw videos, an `extract.extractor.Summary`; None without any.
     """
 
     _columns = COLUMNS

@@ -43,7 +43,7 @@ class Report(Rows):
 
     def __repr__(self) -> str:
         """Return one line: the mAP, and what it was measured on."""
-        return f"mAP {100 * self.evaluation.average_map:.2f} % ({self.evaluation.headline})"
+        return repr(self.evaluation)
 
     def __str__(self) -> str:
         """Return the text table of all classes."""
