@@ -280,9 +280,10 @@ def evaluate_runs(runs: Sequence[Pathlike], **options: Any) -> dict[str, Report]
         runs: their folders; the first one's settings say how to measure, where options do not.
         options: as for `evaluate`, but `out`.
     """
-    config, data = load_run_description(Path(runs[0]))
-    options["subset"] = options.get("subset") or data.subsets.test
-    return {str(run): evaluate(run, defaults=config.eval, **options) for run in runs}
+    first = evaluate(runs[0], **options)
+    assert first.config is not None  # a run has settings
+    options |= {"subset": first.evaluation.subset, "defaults": first.config.eval}
+    return {str(runs[0]): first} | {str(run): evaluate(run, **options) for run in runs[1:]}
 
 
 def evaluate_predictions(

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -230,13 +229,14 @@ def _media(video: Path, out: Path, embed: bool | None) -> Media:
             why = "the video itself is too large to be there"
         if not why:
             return _beside(video, out) if embed is False or large else _inside(video, "the video")
-        # A copy that goes into the page must not overwrite a file of the user's.
-        with TemporaryDirectory(prefix=".", dir=out.parent) as folder:
-            copy = write_preview(video, Path(folder) / f"{out.stem}.preview", smaller=large)
-            if embed is False or (embed is None and copy.stat().st_size > EMBED_BYTES):
-                media = _beside(copy.replace(out.parent / copy.name), out)
-            else:
-                media = _inside(copy, "a copy of the video")
+        # Hidden, so that a copy which goes into the page overwrites no file of the user's; and of
+        # one name, so that the next call removes what a killed one has left.
+        copy = write_preview(video, out.with_name(f".{out.stem}.preview"), smaller=large)
+        if embed is False or (embed is None and copy.stat().st_size > EMBED_BYTES):
+            media = _beside(copy.replace(copy.with_name(copy.name[1:])), out)
+        else:
+            media = _inside(copy, "a copy of the video")
+            copy.unlink()
     except VideoError as error:
         return Media(words=str(error).replace(str(video), video.name))
     return replace(media, words=f"{media.words}, because {why}")
