@@ -71,11 +71,7 @@ class Measure:
         object.__setattr__(self, "exclude", tuple(self.exclude))
 
     def changed(
-        self,
-        *,
-        protocol: str | None = None,
-        tious: Sequence[float] = (),
-        exclude: Sequence[str] = (),
+        self, protocol: str | None = None, tious: Sequence[float] = (), exclude: Sequence[str] = ()
     ) -> Measure:
         """Return the measure with what is given in place of its own; None and empty are not."""
         return Measure(
