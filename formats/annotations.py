@@ -1,6 +1,6 @@
 """ActivityNet-style JSON in, typed records out; and the same for detections.
 
-This is the only place that knows what an annotation or a prediction file looks like:
+Only this module knows the keys of our annotation and prediction files:
 
     {"database": {ID: {"subset": S, "duration": SEC,
                        "annotations": [{"label": L, "segment": [START, END]}]}}}

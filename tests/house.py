@@ -25,7 +25,7 @@ LAYERS = (
     ("errors", "segments", "progress"),
 )
 # Imports between rooms of one layer, each in this direction only.
-BESIDE = {("checks", "reports"), ("head", "evaluation")}
+BESIDE = {("head", "evaluation")}
 
 
 def modules() -> dict[tuple[str, ...], Path]:
