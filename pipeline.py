@@ -417,6 +417,7 @@ def detect(
     detector = load_detector(run, checkpoint=checkpoint, device=device, changes=changes)
     truth = load_annotations(annotations).videos if annotations else {}
     out = Path(out or run / "detections")
+    # A feature file is detected in as it is; everything else stands for raw videos.
     given = [Path(v) for v in ([videos] if isinstance(videos, Pathlike) else videos)]
     feature_files = [path for path in given if path.suffix.lower() in FEATURE_SUFFIXES]
     raw = [v for path in given if path not in feature_files for v in find_videos(path)]

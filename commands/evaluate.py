@@ -72,6 +72,7 @@ def command(
             changes=changes,
             **common,
         )
+    # Where the figures go to standard output, all else goes beside it, so that pipes stay JSON.
     to_stdout = json_path == "-"
     first, *others = reports.values()
     if others:

@@ -94,6 +94,7 @@ def _line(diagnosis: Diagnosis, video: int) -> dict[str, Any]:
     annotated = matches.videos[matches.video_ids[video]]
     instances = np.flatnonzero(matches.instances.video == video)
     ranked = matches.video_rankings[video]
+    # By the rule of `pictures.timeline`, so that page and picture show much the same.
     best = ranked[: min(MAX_DETECTIONS, max(10, 2 * len(instances)))]
     in_time = np.argsort(matches.instances.segment[instances, 0], kind="stable")
     place = matches.instances.place
@@ -102,6 +103,7 @@ def _line(diagnosis: Diagnosis, video: int) -> dict[str, Any]:
         for m in instances[in_time[:MAX_INSTANCES]]
     ]
     ambiguous = [asdict(i) for i in annotated.instances if i.label == AMBIGUOUS][:MAX_INSTANCES]
+    # Detections widen the time line only where nobody says how long the video is.
     ends = [matches.instances.segment[instances, 1].max(), annotated.duration_sec or 0.0]
     if not annotated.duration_sec and len(best):
         ends.append(matches.detections.segment[best, 1].max())
