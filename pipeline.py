@@ -22,12 +22,13 @@ from .errors import InputError
 from .evaluation.average_precision import evaluate as measure_detections
 from .evaluation.matching import Measure
 from .extract.backbones.device import choose_device
+from .extract.clock import BY_ITSELF
 from .extract.engine import ThisProcess
 from .extract.extractor import Summary, extract_videos
 from .extract.provenance import settings_of
 from .extract.ray_cluster import connect
 from .extract.settings import ExtractSettings
-from .extract.sources import assign_ids, find_videos
+from .extract.sources import assign_ids, find_videos, id_of
 from .formats.annotations import (
     AnnotatedVideo,
     Detection,
@@ -110,9 +111,9 @@ def extract(
     if annotations is None and (videos / "annotations.json").is_file():
         annotations = videos / "annotations.json"
     truth = load_annotations(annotations) if annotations else None
-    paths = find_videos(videos)
+    paths = find_videos(videos, images=chosen.assume_fps is not None)
     if truth:
-        report_unmatched({p.stem for p in paths}, truth)
+        report_unmatched({id_of(p) for p in paths}, truth)
     with connect(ray) if ray else nullcontext(ThisProcess()) as engine:
         return extract_videos(
             paths,
@@ -379,6 +380,8 @@ def detect(
     features: Pathlike | None = None,
     weights: str | None = None,
     flow_weights: str | None = None,
+    track: int | None = None,
+    assume_fps: float | None = None,
     checkpoint: str = "last",
     device: str = "auto",
     changes: Sequence[str] = (),
@@ -399,6 +402,7 @@ def detect(
         annotations: ground truth to draw above the detections.
         features: where the run's feature file is now; needed if that holds the projection.
         weights, flow_weights: checkpoints of the extraction, see `extract.provenance.settings_of`.
+        track, assume_fps: how raw videos are read, see `extract.settings.ExtractSettings`.
         checkpoint: "last" or "best".
         device: `auto`, `cpu` or `cuda`.
         changes: see `head.run.load_run_description`.
@@ -420,7 +424,12 @@ def detect(
     # A feature file is detected in as it is; everything else stands for raw videos.
     given = [Path(v) for v in ([videos] if isinstance(videos, Pathlike) else videos)]
     feature_files = [path for path in given if path.suffix.lower() in FEATURE_SUFFIXES]
-    raw = [v for path in given if path not in feature_files for v in find_videos(path)]
+    raw = [
+        v
+        for path in given
+        if path not in feature_files
+        for v in find_videos(path, images=assume_fps is not None)
+    ]
     paths, _ = assign_ids(raw)
     streams, detected = detector.data.streams, dict[str, DetectedVideo]()
 
@@ -443,7 +452,7 @@ def detect(
         with FeatureFile(path) as file:
             check_same_extraction(file, detector.data)
             detect_in_file(file, file.video_ids)
-    extraction = None
+    extraction, reading = None, BY_ITSELF
     if raw:
         out.mkdir(parents=True, exist_ok=True)
         settings = settings_of(
@@ -453,7 +462,10 @@ def detect(
             weights=weights,
             flow_weights=flow_weights,
             device=device,
+            track=track,
+            assume_fps=assume_fps,
         )
+        reading = settings.reading
         # What is extracted now is detected in at once; what was there before, from the file.
         extraction = extract_videos(
             raw,
@@ -468,7 +480,7 @@ def detect(
     # In the order of the sources, whenever each was extracted; feature files come first.
     in_order = [v for v in detected if v not in paths] + [v for v in paths if v in detected]
     detected = {video_id: detected[video_id] for video_id in in_order}
-    written = write_detections(detected, out, truth=truth, pages=pages)
+    written = write_detections(detected, out, truth=truth, pages=pages, reading=reading)
     return DetectedVideos(detected, tuple(written), extraction)
 
 

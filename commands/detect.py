@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from ..extract.settings import ExtractSettings
 from .extract import finish
-from .options import ANY, DECODING, DEVICE, FILE, FOLDER
+from .options import ANY, DECODING, DEVICE, FILE, FOLDER, settings_options
 
 
 @click.command("detect")
@@ -25,6 +26,7 @@ from .options import ANY, DECODING, DEVICE, FILE, FOLDER
     "--weights", metavar="PATH", help="The backbone's, where they are neither published nor random."
 )
 @click.option("--flow-weights", metavar="PATH", help="Those of the second stream.")
+@settings_options(ExtractSettings, only=("track", "assume_fps"))
 @click.option("--features", type=FILE, help="Where the run's feature file is now, if it has moved.")
 @click.option(
     "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True

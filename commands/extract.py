@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ..extract.settings import ExtractSettings
 from .options import ANY, DEVICE, FILE, settings_options
@@ -39,7 +40,13 @@ def command(videos: Path, out: Path, **options: Any) -> None:
     folder, the processes share the videos.
     """
     from .. import pipeline
+    from ..extract.images import is_image_folder
 
+    typed = click.get_current_context().get_parameter_source("fps")
+    images = videos.is_dir() and is_image_folder(videos)
+    if images and typed is ParameterSource.COMMANDLINE:
+        # Of images alone, --fps says both: how many there are in a second, and are looked at.
+        options["assume_fps"] = options["assume_fps"] or options["fps"]
     finish(pipeline.extract(videos, out, **options))
 
 

@@ -39,7 +39,7 @@ DECODING = click.option(
 
 
 def settings_options(
-    model: type[BaseModel], *, exclude: Collection[str] = ()
+    model: type[BaseModel], *, exclude: Collection[str] = (), only: Collection[str] = ()
 ) -> Callable[[Command], Command]:
     """A decorator that gives a command one option per field of a settings model.
 
@@ -49,11 +49,12 @@ def settings_options(
     Args:
         model: the options' values together are its arguments.
         exclude: fields without an option.
+        only: the fields that have one; all where none is named.
     """
 
     def decorate(command: Command) -> Command:
         for name, field in reversed(model.model_fields.items()):
-            if name not in exclude:
+            if name not in exclude and (not only or name in only):
                 command = _settings_option(name, field)(command)
         return command
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .options import FILE
+from ..extract.settings import ExtractSettings
+from .options import ANY, FILE, settings_options
 
 
 @click.command("view")
-@click.argument("video", type=FILE)
+@click.argument("video", type=ANY)
 @click.argument("predictions", type=FILE)
 @click.option("--annotations", type=FILE, help="Ground truth to show below the detections.")
 @click.option("--id", "video_id", help="The video in PREDICTIONS.  [default: VIDEO's name]")
@@ -20,6 +22,7 @@ from .options import FILE
     default=None,
     help="Put the video into the page, or play it from beside it.  [default: inside up to 50 MB]",
 )
+@settings_options(ExtractSettings, only=("time_zero", "track", "assume_fps"))
 def command(
     video: Path,
     predictions: Path,
@@ -27,6 +30,7 @@ def command(
     video_id: str | None,
     out: Path | None,
     embed: bool | None,
+    **reading: Any,
 ) -> None:
     """Write one HTML page: VIDEO, and on a time line its detections from PREDICTIONS.
 
@@ -35,8 +39,15 @@ def command(
     """
     from ..reports.viewer import view_predictions
 
+    asked = ExtractSettings(**reading).reading
     out = out or Path(f"{video.stem}.html")
     where = view_predictions(
-        video, predictions, out, annotations=annotations, video_id=video_id, embed=embed
+        video,
+        predictions,
+        out,
+        annotations=annotations,
+        video_id=video_id,
+        embed=embed,
+        reading=asked,
     )
     click.echo(f"{out}: {where}")

@@ -17,6 +17,7 @@ from .backbones.device import choose_device, choose_dtype
 from .backbones.family import I3D_R50
 from .backbones.i3d_r50 import Backbone, load_backbones
 from .backbones.weights import Weights, resolve_weights
+from .container import VideoError
 from .flow import check_method
 from .prefetch import FrameStream, first_ready, videos_at_once
 from .projection import (
@@ -30,7 +31,6 @@ from .provenance import make_provenance
 from .settings import ExtractSettings
 from .sources import fingerprint
 from .stitch import piece_frames, stitched_rows
-from .video import VideoError
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def extract_video(
         for name, wide in piece.items():
             rows[name].append(project[name](wide).astype(settings.store))
         yield len(piece["rgb"]) * settings.step_sec
-    if fingerprint(stream.path) != stream.source:
+    if fingerprint(stream.path, settings.reading) != stream.source:
         raise VideoError(f"{stream.path}: was changed while it was being read; extract it again")
     features = {name: np.concatenate(parts) for name, parts in rows.items()}  # (T, width)
     if not all(np.isfinite(f).all() for f in features.values()):
@@ -142,6 +142,8 @@ def extract_video(
             "fingerprint": stream.source,
             "missing_sec": report.missing_sec,
             "partial": report.partial,
+            "lead_sec": report.lead_sec,
+            "remarks": "; ".join(report.remarks),
         },
     )
 

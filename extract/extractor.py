@@ -16,13 +16,15 @@ from pathlib import Path
 
 from ..formats.features import VideoFeatures
 from ..progress import Progress
+from .clock import Reading
+from .container import VideoError
 from .engine import Engine, Recipe, ThisProcess, prepare
 from .pca import with_pca
 from .settings import ExtractSettings
 from .sharing.parts import Parts, embedded_annotations, write_failures
 from .sharing.share import MEMBER, Left, Share, join
 from .sources import assign_ids, fingerprint
-from .video import VideoError, probe_duration
+from .video import probe_duration
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class Summary:
         if partial := video.details.get("partial"):
             self.partial[video.video_id] = f"{path}: {partial}"
             log.warning("%s", self.partial[video.video_id])
+        if remarks := video.details.get("remarks"):
+            log.info("%s: %s", path, remarks)
 
     def fail(self, video_id: str, reason: str) -> None:
         """Take down and log why a video failed."""
@@ -106,7 +110,7 @@ def extract_videos(
     for video_id, reason in refused.items():
         summary.fail(video_id, reason)
     with join(Parts(out, recipe.provenance), overwrite=overwrite) as share:
-        left = _left(ids, share.finished(), summary)
+        left = _left(ids, share.finished(), summary, settings.reading)
         if left and not (strict and summary.failed):
             bar = _Bar(left, shown=show_progress)
             with _interruptible(summary), contextlib.closing(bar.progress):
@@ -117,12 +121,14 @@ def extract_videos(
     return summary
 
 
-def _left(ids: Mapping[str, Path], there: Mapping[str, str], summary: Summary) -> Left:
+def _left(
+    ids: Mapping[str, Path], there: Mapping[str, str], summary: Summary, reading: Reading
+) -> Left:
     """Return the videos to extract; count those that are there and those that cannot be opened."""
     left = {}
     for video_id, path in ids.items():
         try:
-            source = fingerprint(path)
+            source = fingerprint(path, reading)
         except VideoError as e:
             summary.fail(video_id, str(e))
             continue

@@ -16,13 +16,13 @@ import numpy as np
 from ..errors import InputError
 from ..formats.features import write_feature_file
 from .backbones.i3d_r50 import Backbone
+from .container import VideoError
 from .engine import prepare
 from .prefetch import FrameStream
 from .projection import fit_pca, pca_report
 from .settings import ExtractSettings
 from .sharing.claims import Claims
 from .stitch import stitched_rows
-from .video import VideoError
 
 log = logging.getLogger(__name__)
 

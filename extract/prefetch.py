@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .container import DecodeReport, VideoError
 from .flow import with_flow
 from .settings import ExtractSettings
 from .sources import fingerprint
-from .video import DecodeReport, VideoError, read_frames
+from .video import read_frames
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class FrameStream:
         self.source: str | None = None
         with contextlib.suppress(VideoError):
             # Taken before the file is opened: if the file changes, it is the older state's.
-            self.source = fingerprint(path)
+            self.source = fingerprint(path, settings.reading)
         self._settings = settings
         self._frames: queue.Queue[np.ndarray | VideoError | None] = queue.Queue(DEPTH)
         self._stop, self._ended = threading.Event(), threading.Event()
@@ -68,6 +69,7 @@ class FrameStream:
                 fps=chosen.fps,
                 resize=chosen.resize,
                 crop=chosen.crop,
+                reading=chosen.reading,
                 report=self.report,
             )
             if chosen.flow:

@@ -20,6 +20,7 @@ from .projection import matrix_sha256, orthogonal_projection
 from .settings import ExtractSettings
 from .stitch import PAPER_SEGMENT
 
+PICTURE_RULE = "last at or before its tick"  # in files of older versions: the first at or after it
 CHOSEN = ("fps", "resize", "crop", "context", "width", "store")  # settings that are written down
 
 
@@ -38,6 +39,7 @@ def make_provenance(
     """
     return {
         "extractor": I3D_R50.name,
+        "clock": {"picture": PICTURE_RULE, "zero": settings.time_zero},
         **{name: getattr(settings, name) for name in CHOSEN},
         "segment": None if settings.exact else settings.segment or PAPER_SEGMENT,
         "dtype": dtype,
@@ -57,6 +59,11 @@ def differing_setting(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str
 
     How the features were made (`made_with`) may differ: other versions give the same rows.
     """
+    if "clock" in ours and "clock" not in theirs:
+        return (
+            "there, an older version took the first picture at or after an instant, here it is "
+            "the last one at or before it: extract all of it anew"
+        )
     for name in ours:
         if name != "made_with" and ours[name] != theirs.get(name):
             return f"{name} is {_plain(ours[name])} here, {_plain(theirs.get(name))} there"
@@ -71,6 +78,8 @@ def settings_of(
     weights: str | None = None,
     flow_weights: str | None = None,
     device: str = "auto",
+    track: int | None = None,
+    assume_fps: float | None = None,
 ) -> ExtractSettings:
     """Return the settings that give rows comparable with those of a feature file.
 
@@ -78,6 +87,7 @@ def settings_of(
         streams: those of the feature file that are needed.
         features: the feature file, for the projection where that cannot be made anew.
         weights, flow_weights: the checkpoints, where the file names others than the published.
+        track, assume_fps: of the new videos, see `ExtractSettings`.
     Raises:
         InputError: the rows are of another extractor, or a checkpoint or the feature file is
             needed and not given; the message says which.
@@ -86,6 +96,11 @@ def settings_of(
         raise InputError(
             f"the features come from {provenance.get('extractor', 'an unnamed extractor')!r}, not "
             "from `tsatal extract`: extract the video in the same way and give the feature file"
+        )
+    if "clock" not in provenance:
+        raise InputError(
+            f"{features}: an older version took the first picture at or after an instant, now it "
+            "is the last one at or before it: extract the training videos anew and train on them"
         )
     try:
         rgb, sha256 = provenance["weights"], provenance["projection"]["sha256"]
@@ -100,6 +115,9 @@ def settings_of(
             flow_method=flow["method"] if flow else "dis",
             flow_weights=flow["weights"]["name"] if own_flow else None,
             device=device,
+            time_zero=provenance["clock"]["zero"],
+            track=track,
+            assume_fps=assume_fps,
         )
     except (KeyError, TypeError, AttributeError, ValueError) as e:
         raise InputError(f"{features}: its provenance is damaged ({e!r}); train anew") from None

@@ -20,8 +20,8 @@ from ..errors import InputError
 from ..formats.features import VideoFeatures
 from .backbones.device import choose_device
 from .backbones.weights import resolve_weights
+from .container import VideoError
 from .engine import Advance, Recipe, Results, ThisProcess, Videos
-from .video import VideoError
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from ..config import Settings, setting
 from ..errors import InputError
 from .backbones.family import I3D_R50
+from .clock import Reading
 
 
 class ExtractSettings(Settings):
@@ -17,6 +18,22 @@ class ExtractSettings(Settings):
     fps: float = setting(I3D_R50.fps, "Frames per second to look at.", gt=0, le=1000)
     resize: int = setting(128, "Shorter side of a frame after scaling, pixels; at least crop.")
     crop: int = setting(112, "Side of the square cut from a frame's centre, pixels.", ge=32)
+    time_zero: Literal["picture", "container"] = setting(
+        "picture",
+        "Time 0: the first picture, or the file's start, where sound may begin before it.",
+    )
+    track: int | None = setting(
+        None,
+        "Picture track to take, from 0.  [default: one flagged as default, then the largest]",
+        ge=0,
+    )
+    assume_fps: float | None = setting(
+        None,
+        "Pictures per second of what has no clock: folders of numbered images, and raw streams "
+        "that do not state it.",
+        gt=0,
+        le=1000,
+    )
     segment: int | None = setting(
         None,
         "Frames in one pass of the network.  [default: 64, on CUDA 256; without context 128]",
@@ -76,6 +93,11 @@ class ExtractSettings(Settings):
     def exact(self) -> bool:
         """Whether the rows are those of the uncut video, whatever the pieces."""
         return self.context >= I3D_R50.reach_frames
+
+    @property
+    def reading(self) -> Reading:
+        """How videos are read."""
+        return Reading(zero=self.time_zero, track=self.track, assume_fps=self.assume_fps)
 
     @property
     def streams(self) -> tuple[str, ...]:

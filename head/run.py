@@ -34,7 +34,7 @@ from .model import TSATAL
 # Provenance that must agree between the features a head was trained on and those it is used on.
 EXTRACTION_KEYS = (
     "extractor", "weights", "fps", "resize", "crop", "context", "projection",
-    "stride_frames", "window_frames", "offset_frames", "resized",
+    "clock", "stride_frames", "window_frames", "offset_frames", "resized",
 )  # fmt: skip
 # Where videos differ much as a whole, and that does not tell classes, norms are within a video.
 MUCH_BETWEEN = 0.1  # share of the features' variance
@@ -232,5 +232,7 @@ def check_same_extraction(file: FeatureFile, data: RunData) -> None:
 
 
 def _digest(value: object) -> object:
-    """Return a value of the provenance, or its digest where it is a file that has one."""
-    return value.get("sha256", value) if isinstance(value, Mapping) else value
+    """Return a value of the provenance in words, or its digest where it is a file that has one."""
+    if isinstance(value, Mapping):
+        return value.get("sha256") or ", ".join(f"{k}: {v}" for k, v in value.items())
+    return "unknown" if value is None else value

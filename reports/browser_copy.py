@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -18,15 +17,10 @@ import av
 import numpy as np
 
 from ..errors import InputError
-from ..extract.video import (
-    DecodeReport,
-    VideoError,
-    decoded_pictures,
-    open_container,
-    picture_stream,
-    promised_sec,
-    timed_pictures,
-)
+from ..extract.clock import BY_ITSELF, MAX_GAP_SEC, Reading
+from ..extract.container import DecodeReport, open_container, picture_track
+from ..extract.scale import display_matrix, swaps_sides, upright
+from ..extract.video import Pictures, no_picture, open_pictures
 from ..formats.atomic import replacing
 from ..progress import Progress
 
@@ -47,14 +41,16 @@ EARLY_SEC = 0.001  # a start this close to 0 is 0
 LONG_SEC = 60.0  # from which on progress is shown
 
 
-def obstacle(video: Path) -> str:
+def obstacle(video: Path, reading: Reading = BY_ITSELF) -> str:
     """Return the reason why browsers would not play this file, or not on the right clock; or "".
 
     Raises:
         VideoError: it is no video at all.
     """
+    if video.is_dir():
+        return "browsers do not play folders of images"
     with open_container(video) as container:
-        stream = picture_stream(container, video)
+        stream = picture_track(container, video, reading.track)
         codec, kind = stream.codec_context.codec.canonical_name, stream.codec_context.pix_fmt
         starts = [float((s.start_time or 0) * (s.time_base or 0)) for s in container.streams]
         if codec not in PLAYED:
@@ -63,17 +59,21 @@ def obstacle(video: Path) -> str:
             return f"not all browsers play {codec} of the kind {kind}"
         if video.suffix.lower() not in TYPES or container.format.name not in REPACKED:
             return f"not all browsers play {video.suffix or container.format.name} files"
+        if stream.index != container.streams.video[0].index:
+            return "its picture track is not the first"
         if any(abs(start) > EARLY_SEC for start in starts):
             return "its first picture is not at time 0"
     return ""
 
 
-def write_preview(video: Path, stem: Path, *, smaller: bool = False) -> Path:
+def write_preview(
+    video: Path, stem: Path, *, smaller: bool = False, reading: Reading = BY_ITSELF
+) -> Path:
     """Write a copy of `video` that browsers play, without its sound, and return its path.
 
     Pictures that browsers can decode are put into another container as they are; others are
-    encoded anew, at most 480 pixels high. The first picture is at time 0 and the others keep
-    their distance from it.
+    encoded anew, at most 480 pixels high. Time 0 is that of the detections: the first picture, or
+    with `reading.zero` the start of the container, from which on the first picture is shown.
 
     Args:
         stem: the copy's path without its ending.
@@ -83,7 +83,8 @@ def write_preview(video: Path, stem: Path, *, smaller: bool = False) -> Path:
         InputError: this PyAV has no encoder for a kind of video that browsers play.
     """
     repacked = stem.with_name(f"{stem.name}.mp4")
-    if not smaller and _repack(video, repacked):
+    as_it_is = not smaller and reading.zero == "picture" and not video.is_dir()
+    if as_it_is and _repack(video, repacked, reading):
         return repacked
     encoder = next((name for name in ENCODERS if name in av.codecs_available), None)
     if encoder is None:
@@ -93,14 +94,14 @@ def write_preview(video: Path, stem: Path, *, smaller: bool = False) -> Path:
         )
     path = stem.with_name(f"{stem.name}{ENCODERS[encoder][0]}")
     with replacing(path) as partial:
-        _encode(video, partial, encoder)
+        _encode(video, partial, encoder, reading)
     return path
 
 
-def _repack(video: Path, path: Path) -> bool:
+def _repack(video: Path, path: Path, reading: Reading) -> bool:
     """Put the pictures of `video`, still encoded, into an MP4 file; return whether that worked."""
     with open_container(video) as source:
-        stream = picture_stream(source, video)
+        stream = picture_track(source, video, reading.track)
         context = stream.codec_context
         fits = context.codec.canonical_name in PLAYED and context.pix_fmt in PICTURES
         if not fits or source.format.name not in REPACKED:
@@ -116,11 +117,16 @@ def _repack(video: Path, path: Path) -> bool:
 
 def _copy_packets(source: av.container.InputContainer, stream: av.VideoStream, path: Path) -> None:
     start = stream.start_time or 0
+    longest = MAX_GAP_SEC / float(stream.time_base or 1)
+    last = start
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as target:
         copy = target.add_stream_from_template(stream)
         for packet, dts in _in_decoding_order(source.demux(stream)):
             if packet.pts is None or packet.pts < start:
                 raise ValueError(f"a packet is stamped {packet.pts}, the first picture {start}")
+            if packet.pts > last + longest:
+                raise ValueError(f"the clock jumps from {last} to {packet.pts}")
+            last = max(last, packet.pts)
             packet.pts, packet.dts = packet.pts - start, dts - start
             packet.stream = copy
             target.mux(packet)
@@ -144,48 +150,41 @@ def _in_decoding_order(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[av.P
         raise ValueError("its packets have no time to decode them at")
 
 
-def _encode(video: Path, path: Path, encoder: str) -> None:
-    """Encode the pictures of `video` anew; each is stamped with its ticks since the first."""
-    kind = ENCODERS[encoder][0].lstrip(".")
-    with open_container(video) as source, av.open(str(path), "w", format=kind) as target:
-        stream = picture_stream(source, video)
-        stream.thread_type = "AUTO"
-        promised = promised_sec(source, stream)
+def _encode(video: Path, path: Path, encoder: str, reading: Reading) -> None:
+    """Encode the pictures of `video` anew; each is stamped with its ticks since time 0."""
+    kind, report = ENCODERS[encoder][0].lstrip("."), DecodeReport()
+    with (
+        open_pictures(video, report, reading, all_threads=True) as source,
+        av.open(str(path), "w", format=kind) as target,
+    ):
         logger.info("making a copy of %s that browsers play", video)
-        report, made, last = DecodeReport(), None, 0
-        pictures = decoded_pictures(source, stream, report, video)
-        progress = Progress("copy", promised, "s of video", shown=promised > LONG_SEC)
-        with closing(progress):
-            for picture, seconds in timed_pictures(pictures, stream, report):
-                # The first picture is at 0, also where it is a little late; the ticks then rise.
-                ticks = round(seconds * TICKS_PER_SEC) if made else 0
-                if made and ticks <= last:
-                    continue
-                made = made or _encoding_stream(target, encoder, picture, stream)
-                target.mux(made.encode(_prepared(picture, made, ticks)))
-                progress.advance((ticks - last) / TICKS_PER_SEC)
-                last = ticks
-        if made is None:
-            raise VideoError(
-                f"{video}: no picture could be decoded"
-                "; if it plays, try: ffmpeg -i VIDEO -c:v libx264 NEW.mp4"
-            )
+        made, last, progress = None, 0, None
+        for picture, seconds in source.pictures:
+            # The first picture is shown from time 0 on; the ticks then rise.
+            ticks = round(seconds * TICKS_PER_SEC) if made else 0
+            if made and ticks <= last:
+                continue
+            if progress is None:
+                shown = report.promised_sec > LONG_SEC
+                progress = Progress("copy", report.promised_sec, "s of video", shown=shown)
+            made = made or _encoding_stream(target, encoder, picture, source)
+            target.mux(made.encode(_prepared(picture, made, ticks)))
+            progress.advance((ticks - last) / TICKS_PER_SEC)
+            last = ticks
+        if made is None or progress is None:
+            raise no_picture(video)
+        progress.close()
         target.mux(made.encode())
 
 
 def _encoding_stream(
-    target: av.container.OutputContainer,
-    encoder: str,
-    picture: av.VideoFrame,
-    source: av.VideoStream,
+    target: av.container.OutputContainer, encoder: str, picture: av.VideoFrame, source: Pictures
 ) -> av.VideoStream:
-    rate = source.average_rate or source.base_rate or 25
-    rate, options = Fraction(rate).limit_denominator(1001), ENCODERS[encoder][1]
+    rate, options = Fraction(source.rate).limit_denominator(1001), ENCODERS[encoder][1]
     made = cast(av.VideoStream, target.add_stream(encoder, rate=rate, options=options))
     # Upright, in square pixels, with even sides.
-    width = float(picture.width * (source.sample_aspect_ratio or Fraction(1)))
-    height = float(picture.height)
-    if _quarter_turns(picture) % 2:
+    width, height = picture.width * source.pixel_aspect, float(picture.height)
+    if swaps_sides(display_matrix(picture)):
         width, height = height, width
     scale = min(1.0, MAX_HEIGHT / height)
     made.width = max(2, 2 * round(width * scale / 2))
@@ -199,15 +198,15 @@ def _encoding_stream(
 
 def _prepared(picture: av.VideoFrame, made: av.VideoStream, ticks: int) -> av.VideoFrame:
     """Return the picture as the encoder wants it, upright, stamped with `ticks`."""
-    turns = _quarter_turns(picture)
-    if turns:
-        image = np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), turns))
-        picture = av.VideoFrame.from_ndarray(image.astype(np.uint8, copy=False), format="rgb24")
+    matrix = display_matrix(picture)
+    if matrix != (1, 0, 0, 1):
+        width, height = made.width, made.height
+        if swaps_sides(matrix):
+            width, height = height, width
+        small = picture.reformat(width=width, height=height, format="rgb24")
+        image = np.ascontiguousarray(upright(small.to_ndarray(), matrix))
+        picture = av.VideoFrame.from_ndarray(image, format="rgb24")
     frame = picture.reformat(width=made.width, height=made.height, format="yuv420p")
     frame.pts, frame.time_base = ticks, Fraction(1, TICKS_PER_SEC)
     frame.pict_type = av.video.frame.PictureType.NONE  # the encoder decides anew
     return frame
-
-
-def _quarter_turns(picture: av.VideoFrame) -> int:
-    return round(picture.rotation / 90) % 4  # counter-clockwise, from the metadata

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.matching import quantity
+from ..extract.clock import BY_ITSELF, Reading
 from ..formats.annotations import ActionnessCurve, AnnotatedVideo, Detection, predictions_json
 from ..formats.atomic import write_text
 from ..formats.names import file_names
@@ -113,6 +114,7 @@ def write_detections(
     *,
     truth: Mapping[str, AnnotatedVideo],
     pages: bool,
+    reading: Reading = BY_ITSELF,
 ) -> list[Path]:
     """Write the detections into `out`, and return the files and folders.
 
@@ -120,6 +122,7 @@ def write_detections(
         videos: by id.
         truth: annotated videos by id, drawn above the detections; empty where there are none.
         pages: whether to write an HTML page per video, too.
+        reading: how the videos were read.
     """
     out.mkdir(parents=True, exist_ok=True)
     predictions, table, folder = out / PREDICTIONS, out / TABLE, out / TIMELINES
@@ -146,6 +149,7 @@ def write_detections(
                 actionness=video.actionness,
                 labels=video.labels,
                 duration_sec=video.duration_sec,
+                reading=reading,
             )
     return written
 

@@ -17,7 +17,9 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import InputError
-from ..extract.video import VideoError, probe_duration
+from ..extract.clock import BY_ITSELF, Reading
+from ..extract.container import VideoError
+from ..extract.video import probe_duration
 from ..formats.annotations import (
     AMBIGUOUS,
     ActionnessCurve,
@@ -123,6 +125,7 @@ def write_viewer(
     labels: Iterable[str] = (),
     duration_sec: float = 0.0,
     embed: bool | None = None,
+    reading: Reading = BY_ITSELF,
 ) -> str:
     """Write the page that shows `video` and its detections to `out`.
 
@@ -133,6 +136,7 @@ def write_viewer(
         video: None where only its features are at hand.
         labels: as for `viewer_data`; those of this video need not be among them.
         duration_sec: used where the video does not say how long it is.
+        reading: how the detections' features read the video.
         embed: True puts the video into the page, False leaves it beside the page; by default it
             is put inside up to 50 MB.
     Returns:
@@ -140,13 +144,13 @@ def write_viewer(
     Raises:
         InputError: there is no such file.
     """
-    if video is not None and not video.is_file():
+    if video is not None and not video.exists():
         raise InputError(f"{video}: no such video file")
     out.parent.mkdir(parents=True, exist_ok=True)
-    media = _media(video, out, embed) if video else Media("no video was given")
+    media = _media(video, out, embed, reading) if video else Media("no video was given")
     data = viewer_data(
         video_id=video_id,
-        duration_sec=(probe_duration(video) if video else 0.0) or duration_sec,
+        duration_sec=(probe_duration(video, reading) if video else 0.0) or duration_sec,
         detections=detections,
         labels=sorted({*labels} - {AMBIGUOUS}),
         media=media,
@@ -167,6 +171,7 @@ def view_predictions(
     annotations: Path | None = None,
     video_id: str | None = None,
     embed: bool | None = None,
+    reading: Reading = BY_ITSELF,
 ) -> str:
     """Write the page of one video in a file of detections, as `write_viewer` does.
 
@@ -197,6 +202,7 @@ def view_predictions(
         labels=labels.union(class_labels(truth.values())),
         duration_sec=(known.duration_sec if known else None) or 0.0,
         embed=embed,
+        reading=reading,
     )
 
 
@@ -220,18 +226,20 @@ def _thinned(curve: ActionnessCurve) -> ActionnessCurve:
     return ActionnessCurve(middle, every * curve.step_sec, values)
 
 
-def _media(video: Path, out: Path, embed: bool | None) -> Media:
+def _media(video: Path, out: Path, embed: bool | None, reading: Reading) -> Media:
     """Return the video for the page `out`: `video` itself, or a copy where browsers need one."""
-    large = video.stat().st_size > EMBED_BYTES
+    large = video.is_file() and video.stat().st_size > EMBED_BYTES
     try:
-        why = obstacle(video)
+        why = obstacle(video, reading)
         if not why and embed and large:
             why = "the video itself is too large to be there"
         if not why:
             return _beside(video, out) if embed is False or large else _inside(video, "the video")
         # Hidden, so that a copy which goes into the page overwrites no file of the user's; and of
         # one name, so that the next call removes what a killed one has left.
-        copy = write_preview(video, out.with_name(f".{out.stem}.preview"), smaller=large)
+        copy = write_preview(
+            video, out.with_name(f".{out.stem}.preview"), smaller=large, reading=reading
+        )
         if embed is False or (embed is None and copy.stat().st_size > EMBED_BYTES):
             media = _beside(copy.replace(copy.with_name(copy.name[1:])), out)
         else:

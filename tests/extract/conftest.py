@@ -53,6 +53,9 @@ def write_video(tmp_path: Path) -> VideoWriter:
         pix_fmt: str = "yuv420p",
         rate: Fraction = Fraction(30),
         images: Sequence[np.ndarray] | None = None,
+        options: dict[str, str] | None = None,
+        pixel_aspect: Fraction | None = None,
+        transfer: int | None = None,
     ) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +66,11 @@ def write_video(tmp_path: Path) -> VideoWriter:
             stream.codec_context.time_base = unit
             stream.time_base = unit
             if codec == "libx264":
-                stream.options = {"crf": "12", "preset": "ultrafast", "bf": "0"}
+                stream.options = options or {"crf": "12", "preset": "ultrafast", "bf": "0"}
+            if pixel_aspect:
+                stream.codec_context.sample_aspect_ratio = pixel_aspect
+            if transfer:
+                stream.codec_context.color_trc = transfer
             for number, stamp in enumerate(stamps):
                 image = images[number] if images else numbered_picture(number, *size)
                 picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pix_fmt)

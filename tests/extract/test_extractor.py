@@ -20,13 +20,14 @@ from tsatal.errors import InputError
 from tsatal.extract import engine, prefetch
 from tsatal.extract.backbones.family import I3D_R50
 from tsatal.extract.backbones.i3d_r50 import Backbone
+from tsatal.extract.container import VideoError
 from tsatal.extract.engine import extract_video, prepare
 from tsatal.extract.extractor import Summary, extract_videos
 from tsatal.extract.prefetch import FrameStream
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sharing.share import Share
 from tsatal.extract.sources import find_videos
-from tsatal.extract.video import VideoError, read_frames
+from tsatal.extract.video import read_frames
 from tsatal.formats.features import FeatureFile, VideoFeatures
 
 from .conftest import VideoWriter

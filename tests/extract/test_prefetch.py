@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tsatal.extract import prefetch
+from tsatal.extract.container import VideoError
 from tsatal.extract.prefetch import DEPTH, FrameStream, first_ready, videos_at_once
 from tsatal.extract.settings import ExtractSettings
-from tsatal.extract.video import VideoError
 
 from .conftest import VideoWriter, read_number
 

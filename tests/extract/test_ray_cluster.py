@@ -16,12 +16,12 @@ from tsatal.errors import InputError
 from tsatal.extract import extractor
 from tsatal.extract import ray_cluster as module
 from tsatal.extract.backbones.weights import Weights, file_sha256
+from tsatal.extract.container import VideoError
 from tsatal.extract.engine import Recipe, prepare
 from tsatal.extract.extractor import extract_videos
 from tsatal.extract.ray_cluster import Cluster, _with_own_weights, connect
 from tsatal.extract.settings import ExtractSettings
 from tsatal.extract.sources import find_videos
-from tsatal.extract.video import VideoError
 from tsatal.formats.features import FeatureFile, VideoFeatures
 
 from .conftest import VideoWriter

@@ -168,9 +168,10 @@ def _run(main: Any, job: dict[str, Any]) -> None:
 
 def _decode(path: str) -> None:
     """Read a video as the extraction does, and exit as it would."""
+    from tsatal.extract.container import VideoError
     from tsatal.extract.prefetch import FrameStream
     from tsatal.extract.settings import ExtractSettings
-    from tsatal.extract.video import VideoError, probe_duration
+    from tsatal.extract.video import probe_duration
 
     probe_duration(path)
     try:

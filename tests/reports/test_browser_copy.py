@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tsatal.errors import InputError
-from tsatal.extract.video import VideoError
+from tsatal.extract.container import VideoError
 from tsatal.reports import browser_copy as preview
 from tsatal.reports.browser_copy import obstacle, write_preview
 
