@@ -59,7 +59,8 @@ def differing_setting(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str
 
     How the features were made (`made_with`) may differ: other versions give the same rows.
     """
-    if "clock" in ours and "clock" not in theirs:
+    same_extractor = ours.get("extractor") == theirs.get("extractor")
+    if same_extractor and "clock" in ours and "clock" not in theirs:
         return (
             "there, an older version took the first picture at or after an instant, here it is "
             "the last one at or before it: extract all of it anew"

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import h5py
 import numpy as np
 import pytest
 from torch import nn
@@ -30,7 +32,7 @@ from tsatal.extract.sources import find_videos
 from tsatal.extract.video import read_frames
 from tsatal.formats.features import FeatureFile, VideoFeatures
 
-from .conftest import VideoWriter
+from .conftest import VideoWriter, numbered_picture, write_raw
 
 NARROW = replace(I3D_R50, width=512)
 SETTINGS = ExtractSettings(weights="random", width=16, device="cpu", context=0)
@@ -413,3 +415,43 @@ def test_rows_that_somebody_removes_meanwhile_are_not_said_to_be_there(
     monkeypatch.undo()
     monkeypatch.setattr(engine, "load_backbones", lambda *a, **k: {"rgb": Averages()})
     assert run(folder, out).done == ["a"] and list(content(out)) == ["a", "b", "c"]
+
+
+def test_what_has_no_clock_waits_for_its_rate_and_stops_nothing(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_raw(folder / "raw.mjpeg", "mjpeg", "mjpeg", "yuvj420p")
+    (folder / "images").mkdir()
+    for n in range(20):
+        cv2.imwrite(str(folder / "images" / f"{n}.png"), numbered_picture(n, 160, 128))
+    out = tmp_path / "out.h5"
+    first = run(folder, out)
+    assert first.done == ["a", "b", "c"] and "--assume-fps" in first.failed["raw"]
+    said = SETTINGS.changed(assume_fps=10.0)
+    videos = find_videos(folder, images=True)
+    with caplog.at_level("INFO"):
+        second = extract_videos(videos, out, said, show_progress=False)
+    assert second.done == ["images", "raw"] and second.already == ["a", "b", "c"]
+    assert "numbered images, read at 10 per second" in caplog.text
+    with FeatureFile(out) as file:
+        assert file.time_axis("images").duration_sec == pytest.approx(2.0)
+        assert "read at 10 pictures per second" in str(file.details("raw")["remarks"])
+    assert extract_videos(videos, out, said, show_progress=False).already == [
+        *"abc",
+        "images",
+        "raw",
+    ]
+    other = SETTINGS.changed(assume_fps=20.0)
+    assert extract_videos(videos, out, other, show_progress=False).done == ["images", "raw"]
+
+
+def test_a_file_of_the_older_picture_rule_is_not_added_to(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    run(folder, out)
+    with h5py.File(out, "r+") as file:
+        said = json.loads(file.attrs["provenance"])
+        del said["clock"]
+        file.attrs["provenance"] = json.dumps(said)
+    with pytest.raises(InputError, match="other settings .*first picture at or after an instant"):
+        run(folder, out)
+    assert run(folder, out, overwrite=True).done == ["a", "b", "c"]

@@ -102,3 +102,25 @@ def test_other_weights_differ() -> None:
         "weights is name=random seed=3 here, name=kinetics sha256=abababababababab there"
     )
     assert "unknown there" in str(differing_setting(theirs, {}))
+
+
+def test_rows_of_the_older_picture_rule_are_told_apart() -> None:
+    old = provenance()
+    del old["clock"]
+    assert "first picture at or after an instant" in str(differing_setting(provenance(), old))
+    with pytest.raises(InputError, match=r"^nowhere.h5: an older version .* train on them"):
+        again(old)
+
+
+def test_where_time_0_is_differs_and_is_made_again() -> None:
+    late = provenance(SETTINGS.changed(time_zero="container"))
+    said = differing_setting(provenance(), late)
+    assert said is not None and "zero=picture here" in said and "zero=container there" in said
+    assert again(late).time_zero == "container"
+
+
+def test_how_a_single_video_is_read_may_differ() -> None:
+    said = SETTINGS.changed(track=1, assume_fps=30.0)
+    assert differing_setting(provenance(), provenance(said)) is None
+    made = again(provenance(said), assume_fps=25.0)
+    assert (made.track, made.assume_fps) == (None, 25.0)

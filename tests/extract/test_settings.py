@@ -44,16 +44,6 @@ def test_changed_settings_are_checked_too() -> None:
         ExtractSettings().changed(frames=8)
 
 
-def test_the_record_of_a_begun_pca_is_found_by_its_old_name() -> None:
-    """Their text names the file of a PCA that was fitted before an interruption."""
-    assert repr(ExtractSettings(weights="random", projection="pca")) == (
-        "ExtractSettings(fps=10.0, resize=128, crop=112, segment=None, context=18, "
-        "weights='random', weights_sha256=None, projection='pca', flow=False, flow_method='dis', "
-        "flow_weights=None, width=512, seed=0, device='auto', at_once=None, dtype='auto', "
-        "store='float32')"
-    )
-
-
 def test_flow_weights_without_flow_are_refused() -> None:
     with pytest.raises(InputError, match="flow_weights 'random' are of no use without flow"):
         ExtractSettings(flow_weights="random")

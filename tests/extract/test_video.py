@@ -24,7 +24,7 @@ from tsatal.extract.container import (
 from tsatal.extract.video import probe_duration, read_frames
 
 from ..conftest import SHARED
-from .conftest import VideoWriter, numbered_picture, read_number
+from .conftest import VideoWriter, numbered_picture, read_number, write_raw, write_tracks
 
 
 def numbers(path: Path, **kwargs: object) -> list[int]:
@@ -373,17 +373,6 @@ def test_sparse_pictures_are_no_damage(write_video: VideoWriter) -> None:
     assert not report.partial and not report.remarks
 
 
-def write_raw(path: Path, codec: str, kind: str, pix_fmt: str = "yuv420p") -> Path:
-    with av.open(str(path), "w", format=kind) as container:
-        stream: Any = container.add_stream(codec, rate=30)
-        stream.width, stream.height, stream.pix_fmt = 160, 128, pix_fmt
-        for number in range(60):
-            image = av.VideoFrame.from_ndarray(numbered_picture(number, 160, 128), format="rgb24")
-            container.mux(stream.encode(image.reformat(format=pix_fmt)))
-        container.mux(stream.encode())
-    return path
-
-
 @pytest.mark.parametrize(
     ("codec", "kind"), [("libx264", "h264"), ("mpeg4", "m4v"), ("mpeg2video", "mpeg2video")]
 )
@@ -400,34 +389,6 @@ def test_a_raw_stream_that_states_no_rate_asks(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="does not state its rate; .*--assume-fps"):
         list(read_frames(path))
     assert numbers(path, reading=Reading(assume_fps=10.0)) == list(range(60))
-
-
-def write_tracks(path: Path, *tracks: tuple[int, int, bool], late_sec: float = 0.0) -> Path:
-    """A video of several picture tracks (width, height, default), each of its own number."""
-    with av.open(str(path), "w") as container:
-        streams: list[Any] = []
-        for width, height, default in tracks:
-            stream: Any = container.add_stream("mpeg4", rate=10)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
-            stream.disposition = av.stream.Disposition(int(default))
-            streams.append(stream)
-        sound: Any = container.add_stream("aac", rate=16000) if late_sec else None
-        for n in range(10):
-            for number, stream in enumerate(streams):
-                image = numbered_picture(number + 1, stream.width, stream.height)
-                picture = av.VideoFrame.from_ndarray(image, format="rgb24")
-                picture = picture.reformat(format="yuv420p")
-                picture.pts, picture.time_base = int(1000 * late_sec) + 100 * n, Fraction(1, 1000)
-                container.mux(stream.encode(picture))
-        if sound:
-            samples = np.zeros((1, 32000), np.float32)
-            heard = av.AudioFrame.from_ndarray(samples, "fltp", "mono")
-            heard.rate, heard.pts = 16000, 0
-            container.mux([*sound.encode(heard), *sound.encode()])
-        for stream in streams:
-            container.mux(stream.encode())
-    return path
 
 
 def test_the_best_picture_track_is_taken(tmp_path: Path) -> None:

@@ -6,13 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from tsatal.errors import InputError
+from tsatal.extract.clock import Reading
 from tsatal.extract.container import VideoError
 from tsatal.reports import browser_copy as preview
 from tsatal.reports.browser_copy import obstacle, write_preview
+
+from ..extract.conftest import write_tracks
 
 WriteVideo = Callable[..., Path]
 UNEVEN = [0.0, 0.04, 0.08, 0.5, 0.54, 1.9, 2.0, 2.04]
@@ -130,3 +134,21 @@ def test_without_an_encoder_it_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(preview, "ENCODERS", {"nonesuch": (".mp4", {})})
     with pytest.raises(InputError, match="this PyAV has none of the encoders nonesuch"):
         write_preview(tmp_path / "v.avi", tmp_path / "copy", smaller=True)
+
+
+def test_a_folder_of_images_gets_a_copy(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    for n in range(10):
+        cv2.imwrite(str(tmp_path / "clip" / f"{n}.png"), np.full((64, 64, 3), 20 * n, np.uint8))
+    assert "images" in obstacle(tmp_path / "clip")
+    copy = write_preview(tmp_path / "clip", tmp_path / "copy", reading=Reading(assume_fps=5.0))
+    assert seconds_of(copy) == pytest.approx([n / 5 for n in range(10)])
+    assert levels_of(copy) == pytest.approx([20 * n for n in range(10)], abs=16)  # grey has a range
+
+
+def test_a_copy_may_count_from_the_start_of_the_file(tmp_path: Path) -> None:
+    video = write_tracks(tmp_path / "v.mkv", (160, 128, True), late_sec=1.0)
+    copy = write_preview(video, tmp_path / "first")
+    assert seconds_of(copy) == pytest.approx([n / 10 for n in range(10)], abs=0.001)
+    copy = write_preview(video, tmp_path / "start", reading=Reading(zero="container"))
+    assert seconds_of(copy)[:2] == pytest.approx([0.0, 1.1], abs=0.001)

@@ -275,7 +275,7 @@ def test_a_video_that_a_browser_gives_up_on_leaves_the_rest_working(
     show: Callable[..., Page], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "a.mp4").write_text("no video")
-    monkeypatch.setattr(viewer, "obstacle", lambda _video: "")
+    monkeypatch.setattr(viewer, "obstacle", lambda *_: "")
     page = show(video=tmp_path / "a.mp4")
     page.locator("#no-picture").wait_for()
     assert "This browser cannot play the video" in page.locator("#no-picture").inner_text()
