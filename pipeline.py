@@ -21,6 +21,7 @@ from .config import Config, EvalConfig, load_config
 from .errors import InputError
 from .evaluation.average_precision import evaluate as measure_detections
 from .evaluation.matching import Measure
+from .evaluation.video_scores import with_video_scores
 from .extract.backbones.device import choose_device
 from .extract.clock import BY_ITSELF
 from .extract.engine import ThisProcess
@@ -32,6 +33,7 @@ from .extract.sources import assign_ids, find_videos, id_of
 from .formats.annotations import (
     AnnotatedVideo,
     Detection,
+    class_labels,
     load_annotations,
     load_predictions,
     predictions_json,
@@ -39,6 +41,7 @@ from .formats.annotations import (
 from .formats.atomic import write_text
 from .formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
 from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
+from .formats.video_scores import load_video_scores
 from .head.checkpoint import LAST
 from .head.detector import load_detector
 from .head.parallel import barrier, broadcast, process_group, rank
@@ -222,6 +225,7 @@ def evaluate(
     device: str = "auto",
     changes: Sequence[str] = (),
     defaults: EvalConfig | None = None,
+    video_scores: Pathlike | None = None,
     **measure: Unpack[HowToMeasure],
 ) -> Report:
     """Detect in a subset with a run's head, measure, and write predictions, metrics and pictures.
@@ -237,6 +241,8 @@ def evaluate(
         device: `auto`, `cpu` or `cuda`.
         changes: see `head.run.load_run_description`.
         defaults: how to measure what `measure` leaves open; the run's own settings if not given.
+        video_scores: class scores of whole videos, see `formats.video_scores`; detections are
+            multiplied by them.
         measure: see `HowToMeasure`.
     Raises:
         InputError: no such run, subset or video; features of another width or extraction.
@@ -256,6 +262,8 @@ def evaluate(
         videos = videos_in_subset(file, truth, subset)
         detected = {video_id: detector.in_file(file, video_id) for video_id in videos}
     found = {video_id: d.detections for video_id, d in detected.items()}
+    if video_scores:
+        found = with_video_scores(found, load_video_scores(video_scores), data.labels)
     curves = {video_id: d.actionness for video_id, d in detected.items()}
     out = Path(out or run)
     out.mkdir(parents=True, exist_ok=True)
@@ -294,6 +302,7 @@ def evaluate_predictions(
     subset: str | None = None,
     timelines: int | None = 8,
     out: Pathlike | None = None,
+    video_scores: Pathlike | None = None,
     **measure: Unpack[HowToMeasure],
 ) -> Report:
     """Measure a file of detections in the ActivityNet format.
@@ -303,6 +312,7 @@ def evaluate_predictions(
         subset: found by its name where not given.
         timelines: how many videos to draw; None writes the page alone, without pictures.
         out: the folder for figures, pictures and the page; nothing is written where not given.
+        video_scores: see `evaluate`.
         measure: see `HowToMeasure`.
     Raises:
         InputError: a file is not of its format, or there is no such subset.
@@ -311,7 +321,11 @@ def evaluate_predictions(
     subset = subset or subset_to_test(truth)
     found = load_predictions(predictions)
     how = Measure().changed(**measure)
-    evaluation = measure_detections(truth.subset(subset), found, how, subset=subset)
+    videos = truth.subset(subset)
+    if video_scores:
+        labels = class_labels(videos.values())
+        found = with_video_scores(found, load_video_scores(video_scores), labels)
+    evaluation = measure_detections(videos, found, how, subset=subset)
     if out is None:
         return Report(evaluation)
     name = Path(predictions).stem
@@ -382,6 +396,7 @@ def detect(
     flow_weights: str | None = None,
     track: int | None = None,
     assume_fps: float | None = None,
+    video_scores: Pathlike | None = None,
     checkpoint: str = "last",
     device: str = "auto",
     changes: Sequence[str] = (),
@@ -402,6 +417,7 @@ def detect(
         annotations: ground truth to draw above the detections.
         features: where the run's feature file is now; needed if that holds the projection.
         weights, flow_weights: checkpoints of the extraction, see `extract.provenance.settings_of`.
+        video_scores: see `evaluate`.
         track, assume_fps: how raw videos are read, see `extract.settings.ExtractSettings`.
         checkpoint: "last" or "best".
         device: `auto`, `cpu` or `cuda`.
@@ -432,14 +448,19 @@ def detect(
     ]
     paths, _ = assign_ids(raw)
     streams, detected = detector.data.streams, dict[str, DetectedVideo]()
+    labels = detector.data.labels
+    scores = load_video_scores(video_scores) if video_scores else None
 
     def detect_in(video_id: str, rows: np.ndarray, axis: TimeAxis) -> None:
         if video_id in detected:
             raise InputError(f"two videos have the id {video_id!r}; detect in one after the other")
         found = detector(rows, axis)
-        kept = [d for d in found.detections if d.score >= min_score][:top]
+        detections = found.detections
+        if scores:
+            detections = with_video_scores({video_id: detections}, scores, labels)[video_id]
+        kept = [d for d in detections if d.score >= min_score][:top]
         detected[video_id] = DetectedVideo(
-            video_id, axis.duration_sec, kept, found.actionness, detector.data.labels,
+            video_id, axis.duration_sec, kept, found.actionness, labels,
             paths.get(video_id),
         )  # fmt: skip
         on_video(detected[video_id])

@@ -9,7 +9,7 @@ import click
 
 from ..extract.settings import ExtractSettings
 from .extract import finish
-from .options import ANY, DECODING, DEVICE, FILE, FOLDER, settings_options
+from .options import ANY, DECODING, DEVICE, FILE, FOLDER, VIDEO_SCORES, settings_options
 
 
 @click.command("detect")
@@ -31,6 +31,7 @@ from .options import ANY, DECODING, DEVICE, FILE, FOLDER, settings_options
 @click.option(
     "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True
 )
+@VIDEO_SCORES
 @DECODING
 @DEVICE
 def command(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..formats.atomic import write_text
-from .options import DECODING, DEVICE, FILE, FOLDER, TIOUS
+from .options import DECODING, DEVICE, FILE, FOLDER, TIOUS, VIDEO_SCORES
 
 
 @click.command("evaluate")
@@ -33,6 +33,7 @@ from .options import DECODING, DEVICE, FILE, FOLDER, TIOUS
     "--timelines", type=click.IntRange(min=0), default=8, show_default=True, help="Videos to draw."
 )
 @click.option("--out", type=FOLDER, help="Folder for files and pictures.  [default: the run's]")
+@VIDEO_SCORES
 @DECODING
 @DEVICE
 def command(

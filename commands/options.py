@@ -38,6 +38,13 @@ DECODING = click.option(
 )
 
 
+VIDEO_SCORES = click.option(
+    "--video-scores",
+    type=FILE,
+    help="Class scores of whole videos (JSON), by which detections are multiplied.",
+)
+
+
 def settings_options(
     model: type[BaseModel], *, exclude: Collection[str] = (), only: Collection[str] = ()
 ) -> Callable[[Command], Command]:

@@ -244,3 +244,20 @@ def test_training_says_how_much_is_normalised_within_each_video(
         features = write_toy(tmp_path / f"{places}.h5", places=places)
         pipeline.train(features, config, run=tmp_path / f"run-{places}")
         assert f": {own} of 16 channels are normalised within each video" in caplog.text
+
+
+def test_detections_are_multiplied_by_scores_of_whole_videos(
+    features: Path, tmp_path: Path
+) -> None:
+    run = train(features, tmp_path / "run")
+    pipeline.evaluate(run, device="cpu")
+    before = load_predictions(run / "predictions.json")
+    scores = tmp_path / "scores.json"
+    scores.write_text(json.dumps({v: {"jump": 0.0, "run": 0.5} for v in before}))
+    pipeline.evaluate(run, device="cpu", video_scores=scores, out=tmp_path / "out")
+    after = load_predictions(tmp_path / "out" / "predictions.json")
+    for video_id, detections in after.items():
+        assert len(detections) == len(before[video_id])
+        assert all(d.score == 0 for d in detections if d.label == "jump")
+        kept = sorted(d.score for d in before[video_id] if d.label == "run")
+        assert [2 * d.score for d in detections if d.label == "run"] == pytest.approx(kept[::-1])
