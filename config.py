@@ -85,7 +85,15 @@ class DataConfig(_Section):
     validation_subset: str = setting("", "Subset to validate on; empty to find it by name.")
     test_subset: str = setting("", "Subset to evaluate on; empty to find it by name.")
     window_steps: int = setting(100, "Rows of features in a training window.", ge=2, le=1_000_000)
-    windows_per_video: int = setting(12, "Windows of a video in an epoch.", ge=1, le=100_000)
+    windows_per_video: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = setting(
+        12, "Windows of a video in an epoch; auto covers it once, and makes least_steps."
+    )
+    least_steps: int = setting(
+        200, "Least steps of a training whose windows are auto.", ge=1, le=10_000_000
+    )
+    background_share: _BelowOne = setting(
+        0.0, "Share of the windows that hold no action, as far as there is background for them."
+    )
     min_instance_share: _AboveZero = setting(
         0.75, "Least share of an action inside the window drawn for it."
     )

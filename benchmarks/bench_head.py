@@ -39,13 +39,14 @@ from tsatal.errors import InputError
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import videos_in_subset
 from tsatal.head import dataset, decode, nms
-from tsatal.head.dataset import Batch, LabelledVideo
+from tsatal.head.dataset import Batch
 from tsatal.head.detector import Detector
 from tsatal.head.fused_norm import freeze_norms
 from tsatal.head.loop import averaged, make_optimizer, seed_everything
 from tsatal.head.losses import HeadLoss
 from tsatal.head.model import TSATAL
 from tsatal.head.run import RunData, build_head, describe
+from tsatal.head.windows import LabelledVideo, alike_together, draw_windows, plan_windows
 
 if TYPE_CHECKING:  # the name by which mypy knows it
     from benchmarks.actionformer_peer import (
@@ -109,9 +110,10 @@ def draw_batches(
 ) -> Iterator[Batch]:
     """Yield one pass over the videos; `alike`: windows of like length meet, as in training."""
     rng = np.random.default_rng(0)
-    windows = dataset.draw_windows(videos, sampling, rng=rng)
+    plan = plan_windows(videos, sampling, epochs=1, batch_size=size)
+    windows = draw_windows(videos, plan, sampling, rng=rng)
     if alike:
-        windows = dataset.alike_together(windows, size, rng=rng)
+        windows = alike_together(windows, size, rng=rng)
     streams = bench.data.streams
     return dataset.batches(bench.file, windows, sampling, streams=streams, batch_size=size)
 

@@ -19,10 +19,11 @@ from torch import nn
 
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import find_annotations, videos_in_subset
-from tsatal.head.dataset import LabelledVideo, label_videos
+from tsatal.head.dataset import label_videos
 from tsatal.head.detector import Detector, load_detector
 from tsatal.head.losses import HeadLoss
 from tsatal.head.training import epoch_batches
+from tsatal.head.windows import LabelledVideo, plan_windows
 
 EPOCHS = 4
 
@@ -40,9 +41,10 @@ def class_loss(
             module.train(by_batch)
             module.momentum = 0.0  # running statistics stay
     losses = []
+    plan = plan_windows(videos, detector.config.data, epochs=EPOCHS, batch_size=1)
     for epoch in range(EPOCHS):
         for batch in epoch_batches(
-            file, videos, detector.config, detector.data.streams, epoch=epoch
+            file, videos, plan, detector.config, detector.data.streams, epoch=epoch
         ):
             output = detector.head(batch.features, batch.valid)
             _, parts = criterion(output, batch.truth, num_steps=batch.features.shape[1])

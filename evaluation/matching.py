@@ -119,8 +119,8 @@ class Matches:
     detections: of these labels in these videos, best score first; equals keep their order.
     score: of every detection, (N,) float.
     match: number of the instance that a detection hit, -1 where it hit none, (K, N) int.
-    neutral: detections that count neither way (`thumos14`: no hit, and overlapping an
-        `Ambiguous` stretch), (K, N) bool.
+    neutral: detections that count neither way: no hit, and half or more in stretches that the
+        annotations ignore, or (`thumos14`) overlapping an `Ambiguous` one, (K, N) bool.
     notes: a line each: what was left out, and what a reader of the figures should know.
     """
 
@@ -217,6 +217,7 @@ def match(videos: Videos, predictions: Predictions, measure: Measure, *, subset:
     if measure.protocol == THUMOS14:
         for n, m in pairs(detections, ambiguous):
             touched[n[overlap(detections.segment[n], ambiguous.segment[m]) > 0]] = True
+    covered = _covered(detections, kept)
     return Matches(
         videos=kept,
         predictions=predictions,
@@ -227,9 +228,20 @@ def match(videos: Videos, predictions: Predictions, measure: Measure, *, subset:
         detections=detections,
         score=score[ranked],
         match=matched,
-        neutral=(matched < 0) & touched,
+        neutral=(matched < 0) & (touched | covered),
         notes=tuple(notes),
     )
+
+
+def _covered(detections: Entries, videos: Videos) -> np.ndarray:
+    """Return whether half or more of a detection lies in ignored stretches, (N,) bool."""
+    stretches = {k: [Instance(AMBIGUOUS, *s) for s in v.ignored] for k, v in videos.items()}
+    ignored = _entries(stretches, videos, [AMBIGUOUS])
+    seconds = np.zeros(len(detections))
+    if len(ignored):
+        for n, m in pairs(detections, ignored):
+            np.add.at(seconds, n, overlap(detections.segment[n], ignored.segment[m]))
+    return (seconds > 0) & (2 * seconds >= np.diff(detections.segment, axis=1)[:, 0])
 
 
 def pairs(

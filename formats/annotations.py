@@ -3,7 +3,8 @@
 Only this module knows the keys of our annotation and prediction files:
 
     {"database": {ID: {"subset": S, "duration": SEC,
-                       "annotations": [{"label": L, "segment": [START, END]}]}}}
+                       "annotations": [{"label": L, "segment": [START, END]}],
+                       "annotated": [[START, END]], "ignore": [[START, END]]}}}   (ours, optional)
     {"results": {ID: [{"label": L, "segment": [START, END], "score": P}]},
      "actionness": {ID: {"start_sec": S, "step_sec": S, "values": [...]}}}   (ours, optional)
 """
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 from ..errors import InputError, shown
 from .names import is_text
 
+FOREVER_SEC = 1e9  # the end of a stretch that goes on to the end of the video
 AMBIGUOUS = "Ambiguous"  # THUMOS14's mark for stretches nobody could label; never a class
 
 Record = TypeVar("Record")
@@ -66,12 +68,17 @@ class VideoDetections:
 
 @dataclass(frozen=True)
 class AnnotatedVideo:
-    """One video's ground truth; `duration_sec` is None where the file does not say."""
+    """One video's ground truth; `duration_sec` is None where the file does not say.
+
+    ignored: stretches that count neither way, (start, end) in seconds: what the file says to
+        ignore, and what lies outside of what it says was annotated.
+    """
 
     video_id: str
     subset: str
     duration_sec: float | None
     instances: tuple[Instance, ...]
+    ignored: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -251,6 +258,7 @@ def annotations_json(videos: Iterable[AnnotatedVideo]) -> str:
         video.video_id: {
             "subset": video.subset,
             **({} if video.duration_sec is None else {"duration": video.duration_sec}),
+            **({"ignore": [list(s) for s in video.ignored]} if video.ignored else {}),
             "annotations": [
                 {"label": i.label, "segment": [i.start_sec, i.end_sec]} for i in video.instances
             ],
@@ -308,7 +316,32 @@ def _video(video_id: str, raw: Any, problems: list[Problem]) -> AnnotatedVideo:
     instances = _records(
         annotations or [], lambda entry: Instance(*_labelled_segment(entry)), video_id, problems
     )
-    return AnnotatedVideo(video_id, subset, duration, tuple(instances))
+    ignored = _ignored(raw, video_id, problems)
+    return AnnotatedVideo(video_id, subset, duration, tuple(instances), ignored)
+
+
+def _ignored(raw: Any, video_id: str, problems: list[Problem]) -> tuple[tuple[float, float], ...]:
+    """Return the stretches of a video that count neither way."""
+    if not isinstance(raw, dict):
+        return ()
+    ignored = _records(raw.get("ignore") or [], _stretch, video_id, problems)
+    if raw.get("annotated") is not None:
+        before = 0.0
+        for start, end in sorted(_records(raw["annotated"], _stretch, video_id, problems)):
+            if start > before:
+                ignored.append((before, start))
+            before = max(before, end)
+        ignored.append((before, FOREVER_SEC))
+    return tuple(ignored)
+
+
+def _stretch(raw: Any) -> tuple[float, float]:
+    if not isinstance(raw, list) or len(raw) != 2:
+        raise InputError(f"[start, end] in seconds is needed, not {shown(raw)}")
+    start, end = _number(raw[0], "start"), _number(raw[1], "end")
+    if end < start:
+        raise InputError(f"the stretch ends ({end} s) before it starts ({start} s)")
+    return start, end
 
 
 def _records(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..formats.features import FeatureFile
-from .dataset import LabelledVideo
+from .windows import LabelledVideo
 
 ENOUGH_VIDEOS = 200  # that are read for the statistics
 

@@ -19,10 +19,11 @@ from torch.optim.swa_utils import AveragedModel
 from ..config import OptimConfig
 from ..errors import InputError
 from .checkpoint import LAST, Progress, TrainingState
-from .dataset import Batch, Window
+from .dataset import Batch
 from .fused_norm import freeze_norms
 from .log import TrainingLog, Validation
 from .parallel import all_gather, all_reduce, rank, world_size
+from .windows import Window
 
 logger = logging.getLogger(__name__)
 

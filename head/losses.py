@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -112,6 +114,9 @@ class HeadLoss(nn.Module):
                 centre_radius=loss.centre_radius if stage == "final" else None,
                 reach_overlap=loss.reach_overlap if stage == "final" else 1.0,
             )
+            # An action counts wherever it is; else, what nobody has labelled does not.
+            counted = truth.counts(prediction.points.position) | targets.inside
+            prediction = replace(prediction, valid=prediction.valid & counted)
             sums = stage_losses(prediction, targets, gamma=loss.focal_gamma, alpha=loss.focal_alpha)
             positives = all_reduce((targets.inside & prediction.valid).sum().float())
             old = self.positives[number]  # the first batch has none before it

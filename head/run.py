@@ -27,9 +27,10 @@ from ..formats.atomic import write_text
 from ..formats.features import FeatureFile
 from ..formats.subsets import Subsets, choose_subsets, videos_in_subset, videos_with_features
 from .checkpoint import LAST
-from .dataset import LabelledVideo, label_videos
+from .dataset import label_videos
 from .feature_stats import FeatureStats, measure_features
 from .model import TSATAL
+from .windows import LabelledVideo
 
 # Provenance that must agree between the features a head was trained on and those it is used on.
 EXTRACTION_KEYS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,10 +16,17 @@ class Truth:
 
     segments: (start, end) in steps, may lie partly outside the sequence, (B, N, 2) float.
     labels: (B, N) integer; -1 is padding.
+    ignored: stretches that count neither way, (B, M, 2) float, in steps; inf is padding.
     """
 
     segments: Tensor
     labels: Tensor
+    ignored: Tensor = field(default_factory=lambda: torch.zeros(1, 0, 2))
+
+    def counts(self, position: Tensor) -> Tensor:
+        """Return whether instants, (P,) in steps, lie in no ignored stretch, (1 or B, P) bool."""
+        start, end = self.ignored[..., :1], self.ignored[..., 1:]
+        return ~((start <= position) & (position <= end)).any(1)
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,18 @@ from ..evaluation.matching import ANET, Measure
 from ..formats.annotations import AnnotatedVideo, Annotations, Detection
 from ..formats.features import FeatureFile
 from ..formats.subsets import videos_in_subset
-from .dataset import Batch, LabelledVideo, alike_together, batches, draw_windows
+from .dataset import Batch, batches
 from .detector import Detector
 from .log import Validation
 from .loop import fit, seed_everything
 from .losses import HeadLoss
 from .parallel import all_gather, rank, world_size
 from .run import RunData, TrainingVideos, build_head
+from .windows import LabelledVideo, WindowPlan, alike_together, draw_windows, plan_windows
 
 logger = logging.getLogger(__name__)
 
+FEW_STEPS = 100  # in a whole training; below, a warning
 PICTURES = 3  # validation videos whose time lines are drawn
 
 # From a video, its duration in seconds, its detections and all labels to (H, W, 3) uint8.
@@ -55,13 +57,27 @@ def train_head(
     """
     half = config.optim.half and device.type == "cuda"
     optim = config.optim.model_copy(update={"half": half})
-    labelled = [v for v in videos.labelled if v.labels.size]  # no window without an action
+    labelled = videos.labelled
+    plan = plan_windows(labelled, config.data, epochs=optim.epochs, batch_size=optim.batch_size)
+    steps = -(-len(plan) // optim.batch_size)
     validation = videos_in_subset(file, truth, data.subsets.validation)
     logger.info(
-        "training on %d %s videos (%d actions, %d classes), watching %d %s videos; run %s",
-        len(labelled), data.subsets.train, sum(v.labels.size for v in labelled),
-        len(data.labels), len(validation), data.subsets.validation, run_dir,
+        "training on %d %s videos (%d without actions; %d actions, %d classes), watching %d %s "
+        "videos; run %s",
+        len(labelled), data.subsets.train, sum(not v.labels.size for v in labelled),
+        sum(v.labels.size for v in labelled), len(data.labels), len(validation),
+        data.subsets.validation, run_dir,
     )  # fmt: skip
+    logger.info(
+        "an epoch has %d steps: %d windows around actions, %d of background; %d steps in all",
+        steps, sum(plan.around), plan.background, steps * optim.epochs,
+    )  # fmt: skip
+    if steps * optim.epochs < FEW_STEPS:
+        logger.warning(
+            "%d steps are little to learn from; raise optim.epochs, or let "
+            "data.windows_per_video=auto choose",
+            steps * optim.epochs,
+        )
     seed_everything(optim.seed)
     head = build_head(config, data)
     if config.model.instance_norm:
@@ -75,8 +91,10 @@ def train_head(
     head.divide_features_by(videos.stats.scale)
     fit(
         model=head.to(device),
-        batches_of=lambda epoch: epoch_batches(file, labelled, config, data.streams, epoch=epoch),
-        steps_per_epoch=-(-len(labelled) * config.data.windows_per_video // optim.batch_size),
+        batches_of=lambda epoch: epoch_batches(
+            file, labelled, plan, config, data.streams, epoch=epoch
+        ),
+        steps_per_epoch=steps,
         criterion=HeadLoss(config.loss).to(device),
         validate=partial(validate, file, validation, config, data, draw=draw, device=device),
         run_dir=run_dir,
@@ -89,6 +107,7 @@ def train_head(
 def epoch_batches(
     file: FeatureFile,
     videos: Sequence[LabelledVideo],
+    plan: WindowPlan,
     config: Config,
     streams: Sequence[str],
     *,
@@ -97,7 +116,7 @@ def epoch_batches(
     """Return this process's share of the batches of an epoch, a function of seed and epoch."""
     size = config.optim.batch_size
     rng = np.random.default_rng([config.optim.seed, epoch])
-    windows = alike_together(draw_windows(videos, config.data, rng=rng), size, rng=rng)
+    windows = alike_together(draw_windows(videos, plan, config.data, rng=rng), size, rng=rng)
     return batches(file, windows, config.data, streams=streams, batch_size=size)
 
 

@@ -15,7 +15,7 @@ from tsatal.errors import InputError
 from tsatal.formats.annotations import load_predictions
 from tsatal.head import run as runs
 from tsatal.head.checkpoint import load_checkpoint
-from tsatal.head.dataset import draw_windows
+from tsatal.head.windows import draw_windows
 
 WriteToy = Callable[..., Path]
 

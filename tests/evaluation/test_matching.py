@@ -156,3 +156,15 @@ def test_evaluation_needs_no_torch() -> None:
         [sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["False"], done.stderr
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_where_nobody_has_labelled_a_detection_counts_neither_way(protocol: str) -> None:
+    instances = (Instance("A", 0, 10),)
+    ignored = ((20.0, 30.0), (50.0, 1e9))
+    videos = {"v": AnnotatedVideo("v", "test", None, instances, ignored)}
+    spans = [(21, 25), (15, 25), (15, 24), (45, 70), (40, 45), (0, 10)]
+    found = {"v": [Detection("A", s, e, -n) for n, (s, e) in enumerate(spans)]}
+    matches = match(videos, found, Measure(protocol, (0.5,)), subset="test")
+    assert matches.neutral[0].tolist() == [True, True, False, True, False, False]
+    assert matches.hit[0].tolist() == [False] * 5 + [True]

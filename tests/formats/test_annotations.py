@@ -291,3 +291,27 @@ def test_annotations_are_written_as_they_are_read() -> None:
     ]
     read = parse_annotations(annotations_json(videos), source="written")
     assert list(read.videos.values()) == videos
+
+
+def test_stretches_that_count_neither_way() -> None:
+    entry = {"subset": "training", "annotations": []}
+    raw = {"database": {
+        "a": {**entry, "annotated": [[30, 40], [10, 20], [15, 25]], "ignore": [[12, 13]]},
+        "b": {**entry, "annotated": []},
+        "c": {**entry, "annotated": [[0, 5]]},
+        "d": entry,
+    }}  # fmt: skip
+    read = parse_annotations(json.dumps(raw), source="x.json").videos
+    assert read["a"].ignored == ((12, 13), (0, 10), (25, 30), (40, 1e9))
+    assert read["b"].ignored == ((0, 1e9),) and read["c"].ignored == ((5, 1e9),)
+    assert read["d"].ignored == ()
+    again = parse_annotations(annotations_json(read.values()), source="x.json").videos
+    assert again == read
+
+
+@pytest.mark.parametrize("wrong", [[[2, 1]], [[1]], [["a", "b"]], "all", [[0, float("inf")]]])
+@pytest.mark.parametrize("key", ["annotated", "ignore"])
+def test_broken_stretches_are_named(key: str, wrong: Any) -> None:
+    raw = {"database": {"a": {"subset": "training", "annotations": [], key: wrong}}}
+    with pytest.raises(InputError, match="^x.json: a: "):
+        parse_annotations(json.dumps(raw), source="x.json")

@@ -1,5 +1,6 @@
-"""Random windows in closed form, and the batches they give."""
+"""Annotated videos in steps, and the batches that windows of them give."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,45 +11,7 @@ from tsatal.config import DataConfig
 from tsatal.formats.annotations import AnnotatedVideo, Instance
 from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
 from tsatal.head import dataset
-
-
-@pytest.mark.parametrize("segment", [(0.0, 3.0), (3.2, 4.1), (90.0, 110.0), (196.0, 199.5)])
-@pytest.mark.parametrize("length", [10, 30])
-def test_windows_hold_the_share_and_are_uniform_over_all_starts_that_do(
-    segment: tuple[float, float], length: int
-) -> None:
-    steps, share = 200, 0.75
-    held = [min(segment[1], w + length) - max(segment[0], w) for w in range(steps - length + 1)]
-    need = min(share * (segment[1] - segment[0]), length)
-    allowed = {w for w, h in enumerate(held) if h >= need - 1e-9}
-    rng = np.random.default_rng(0)
-    drawn = [
-        dataset.window_start(
-            np.array(segment), window_steps=length, num_steps=steps, min_share=share, rng=rng
-        )
-        for _ in range(100 * len(allowed))
-    ]
-    counts = np.array([drawn.count(w) for w in sorted(allowed)])
-    assert set(drawn) == allowed
-    assert counts.min() > 50 and counts.max() < 150  # 100 expected; 5 standard deviations
-
-
-def test_a_window_of_an_action_longer_than_itself_lies_inside() -> None:
-    rng = np.random.default_rng(0)
-    starts = [
-        dataset.window_start(
-            np.array([20.0, 180.0]), window_steps=50, num_steps=200, min_share=0.75, rng=rng
-        )
-        for _ in range(200)
-    ]
-    assert min(starts) >= 20 and max(starts) <= 130
-
-
-def test_a_video_shorter_than_the_window_starts_at_zero() -> None:
-    rng = np.random.default_rng(0)
-    assert dataset.window_start(
-        np.array([0.0, 3.0]), window_steps=100, num_steps=7, min_share=0.75, rng=rng
-    ) == 0  # fmt: skip
+from tsatal.head.windows import Window
 
 
 @pytest.fixture
@@ -75,6 +38,15 @@ def test_seconds_become_rows(file: FeatureFile) -> None:
     assert video.labels.tolist() == [0, 1]
 
 
+def test_what_nobody_has_labelled_becomes_rows_to_ignore(file: FeatureFile) -> None:
+    truth = annotated(("a", 2.1, 4.1), ("Ambiguous", 0.1, 0.5))
+    truth["long"] = replace(truth["long"], ignored=((10.1, 1e9),))
+    [video] = dataset.label_videos(file, truth, ["a"])
+    np.testing.assert_allclose(video.ignored, np.array([[0, 2], [50, (1e9 - 0.1) / 0.2]]))
+    [batch] = batches_of(file, [Window(video, 45, 20)])
+    assert batch.truth.counts(torch.arange(20.0)).tolist() == [[True] * 5 + [False] * 15]
+
+
 def test_actions_without_rows_or_length_are_left_out_and_counted(
     file: FeatureFile, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -84,94 +56,12 @@ def test_actions_without_rows_or_length_are_left_out_and_counted(
     assert "2 actions" in caplog.text
 
 
-def test_one_pass_draws_every_action_equally_often(file: FeatureFile) -> None:
-    truth = annotated(*[("a", 10.0 * n, 10.0 * n + 0.4) for n in range(6)])
-    windows = dataset.draw_windows(
-        dataset.label_videos(file, truth, ["a"]),
-        DataConfig(window_steps=3, windows_per_video=12),
-        rng=np.random.default_rng(0),
-    )
-    nearest = [round(w.start * 0.2 / 10) for w in windows]
-    assert sorted(nearest) == sorted(list(range(6)) * 2)
-
-
-def test_videos_without_actions_give_no_windows(file: FeatureFile) -> None:
-    videos = dataset.label_videos(file, annotated(), ["a"])
-    assert draw(videos, window_steps=3, min_crop=1.0) == []
-
-
-def draw(
-    videos: list[dataset.LabelledVideo], *, window_steps: int, min_crop: float, seed: int = 0
-) -> list[dataset.Window]:
-    data = DataConfig(window_steps=window_steps, windows_per_video=50, min_crop=min_crop)
-    return dataset.draw_windows(videos, data, rng=np.random.default_rng(seed))
-
-
-@pytest.mark.parametrize("name, steps", [("long", 300), ("short", 7)])
-@pytest.mark.parametrize("window_steps", [2, 5, 100])
-@pytest.mark.parametrize("min_crop", [0.3, 1.0])
-def test_windows_lie_in_their_video_and_are_as_long_as_asked(
-    file: FeatureFile, name: str, steps: int, window_steps: int, min_crop: float
-) -> None:
-    videos = dataset.label_videos(file, annotated(("a", 0.1, 1.0), name=name), ["a"])
-    windows = draw(videos, window_steps=window_steps, min_crop=min_crop)
-    longest = min(window_steps, steps)
-    assert len(windows) == 50
-    for w in windows:
-        assert w.start >= 0 and w.start + w.steps <= steps
-        assert max(1, round(min_crop * longest)) <= w.steps <= longest
-
-
-def test_crops_are_of_all_lengths_and_still_hold_their_action(file: FeatureFile) -> None:
-    videos = dataset.label_videos(file, annotated(("a", 20.0, 22.0)), ["a"])
-    [(start, end)] = videos[0].segments
-    windows = draw(videos, window_steps=100, min_crop=0.5)
-    assert len({w.steps for w in windows}) > 20
-    for w in windows:
-        held = min(end, w.start + w.steps) - max(start, w.start)
-        assert held >= 0.75 * (end - start) - 1e-9
-
-
-def test_windows_are_a_function_of_the_seed(file: FeatureFile) -> None:
-    videos = dataset.label_videos(file, annotated(("a", 20.0, 22.0), ("a", 3.0, 9.0)), ["a"])
-    drawn = [draw(videos, window_steps=60, min_crop=0.5, seed=s) for s in (0, 0, 1)]
-    where = [[(w.start, w.steps) for w in windows] for windows in drawn]
-    assert where[0] == where[1] != where[2]
-
-
-def windows_of(file: FeatureFile, *steps: int) -> list[dataset.Window]:
+def windows_of(file: FeatureFile, *steps: int) -> list[Window]:
     [video] = dataset.label_videos(file, annotated(("a", 1.0, 2.0)), ["a"])
-    return [dataset.Window(video, n, length) for n, length in enumerate(steps)]
+    return [Window(video, n, length) for n, length in enumerate(steps)]
 
 
-@pytest.mark.parametrize("count", [0, 1, 4, 5, 32, 70])
-def test_windows_of_like_length_meet_and_none_is_lost(file: FeatureFile, count: int) -> None:
-    rng = np.random.default_rng(0)
-    windows = windows_of(file, *rng.integers(1, 100, count).tolist())
-    ordered = dataset.alike_together(windows, 4, rng=rng)
-    assert sorted(w.start for w in ordered) == list(range(count))
-
-    def padding(some: list[dataset.Window]) -> int:
-        batches = [some[n : n + 4] for n in range(0, count, 4)]
-        return sum(max(w.steps for w in b) * len(b) - sum(w.steps for w in b) for b in batches)
-
-    assert padding(ordered) <= padding(windows)
-    if count >= 32:
-        assert padding(ordered) < padding(windows) / 3
-
-
-def test_what_meets_in_a_batch_differs_where_lengths_do_not(file: FeatureFile) -> None:
-    windows = windows_of(file, *[10] * 70)
-    orders = [
-        [w.start for w in dataset.alike_together(windows, 4, rng=np.random.default_rng(seed))]
-        for seed in (0, 0, 1)
-    ]
-    assert orders[0] == orders[1] != orders[2]
-
-
-def batches_of(
-    file: FeatureFile, windows: list[dataset.Window], **changes: int
-) -> list[dataset.Batch]:
+def batches_of(file: FeatureFile, windows: list[Window], **changes: int) -> list[dataset.Batch]:
     return list(
         dataset.batches(
             file,
@@ -190,7 +80,7 @@ def test_batches_hold_the_rows_of_their_windows_and_the_truth_moves_along(
     [short] = dataset.label_videos(
         file, annotated(("b", 0.1, 0.5), ("a", 0.5, 0.9), name="short"), ["a", "b"]
     )
-    [batch] = batches_of(file, [dataset.Window(video, 15, 20), dataset.Window(short, 0, 7)])
+    [batch] = batches_of(file, [Window(video, 15, 20), Window(short, 0, 7)])
     assert batch.features.shape == (2, 20, 8)
     assert batch.features[0, 0].tolist() == [15.0] * 4 + [15.5] * 4
     assert batch.valid.sum(1).tolist() == [20, 7]
@@ -240,10 +130,10 @@ def test_processes_share_every_batch_and_make_as_many(
             assert (part.truth.labels[~part.valid.any(1)] == -1).all()
 
 
-def window_at(file: FeatureFile, start: int, steps: int) -> dataset.Window:
+def window_at(file: FeatureFile, start: int, steps: int) -> Window:
     # rows 10 to 20 and 30 to 70
     [video] = dataset.label_videos(file, annotated(("a", 2.1, 4.1), ("b", 6.1, 14.1)), ["a", "b"])
-    return dataset.Window(video, start, steps)
+    return Window(video, start, steps)
 
 
 @pytest.mark.parametrize(
@@ -287,13 +177,17 @@ def test_truth_is_padded_behind_with_labels_of_minus_one() -> None:
             (np.array([[1.0, 2.5]]), np.array([4])),
             (np.zeros((0, 2)), np.zeros(0, np.int64)),
             (np.array([[3.0, 4.0], [0.0, 9.0]]), np.array([0, 2])),
-        ]
+        ],
+        [np.zeros((0, 2)), np.array([[2.0, 3.0]]), np.zeros((0, 2))],
     )
+    assert truth.ignored[1].tolist() == [[2, 3]] and truth.ignored[0].isinf().all()
     assert truth.labels.tolist() == [[4, -1], [-1, -1], [0, 2]]
     assert truth.segments[0, 0].tolist() == [1, 2.5]
     assert truth.segments[2].tolist() == [[3, 4], [0, 9]]
 
 
 def test_truth_of_windows_without_actions_is_empty() -> None:
-    truth = dataset.collate_truth([(np.zeros((0, 2)), np.zeros(0, np.int64))] * 2)
+    truth = dataset.collate_truth(
+        [(np.zeros((0, 2)), np.zeros(0, np.int64))] * 2, [np.zeros((0, 2))] * 2
+    )
     assert truth.segments.shape == (2, 0, 2) and truth.labels.shape == (2, 0)

@@ -9,8 +9,8 @@ import pytest
 
 from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
 from tsatal.head import feature_stats
-from tsatal.head.dataset import LabelledVideo
 from tsatal.head.feature_stats import FeatureStats, classes_told, measure_features, time_shares
+from tsatal.head.windows import LabelledVideo
 
 Rows = dict[str, np.ndarray]
 

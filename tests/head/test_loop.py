@@ -17,11 +17,12 @@ from tsatal.errors import InputError
 from tsatal.formats.features import TimeAxis
 from tsatal.head import loop
 from tsatal.head.checkpoint import BEST, LAST, Progress, load_checkpoint
-from tsatal.head.dataset import Batch, LabelledVideo, Window
+from tsatal.head.dataset import Batch
 from tsatal.head.log import Validation, read_log
 from tsatal.head.losses import HeadLoss
 from tsatal.head.model import TSATAL
 from tsatal.head.targets import Truth
+from tsatal.head.windows import LabelledVideo, Window
 
 
 def test_learning_rate_warms_up_and_follows_half_a_cosine() -> None:

@@ -259,3 +259,35 @@ def test_running_mean_is_part_of_the_state() -> None:
     assert not torch.equal(
         a, head_loss(positives_momentum=0.9)(example(), action_of(2), num_steps=6)[0]
     )
+
+
+def test_what_nobody_has_labelled_counts_neither_way() -> None:
+    """The loss on a sequence whose second half is ignored is the loss on its first half."""
+    torch.manual_seed(0)
+    first, second = torch.randn(1, 8, 3), torch.randn(1, 8, 3)
+    actionness, distances = torch.randn(1, 16), torch.rand(1, 16, 2) + 0.5
+
+    def loss(steps: int, ignored: Tensor) -> dict[str, Tensor]:
+        prediction = Prediction(
+            points=level_points(steps),
+            valid=torch.ones(1, steps, dtype=torch.bool),
+            class_logits=torch.cat([first, second], 1)[:, :steps],
+            exclusive=True,
+            distances=distances[:, :steps],
+            actionness_logits=actionness[:, :steps],
+        )
+        truth = Truth(torch.tensor([[[1.5, 4.5]]]), torch.tensor([[1]]), ignored)
+        output = HeadOutput(prediction, prediction, prediction)
+        return losses.HeadLoss(LossConfig())(output, truth, num_steps=steps)[1]
+
+    half = loss(8, torch.zeros(1, 0, 2))
+    ignoring = loss(16, torch.tensor([[[7.5, 1e9], [torch.inf, torch.inf]]]))
+    for name, value in half.items():
+        torch.testing.assert_close(ignoring[name], value)
+    assert loss(16, torch.zeros(1, 0, 2))["final_classes"] != half["final_classes"]
+
+
+def test_an_action_counts_where_others_are_not_labelled() -> None:
+    points = level_points(8)
+    truth = Truth(torch.zeros(1, 0, 2), torch.zeros(1, 0).long(), torch.tensor([[[2.0, 4.5]]]))
+    assert truth.counts(points.position).tolist() == [[True] * 2 + [False] * 3 + [True] * 3]
