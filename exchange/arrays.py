@@ -111,7 +111,7 @@ def datasets_in(path: Path, *, key: str | None = None) -> Iterator[list[Entry]]:
         InputError: not such a file.
     """
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)  # some filesystems have no locks
     except OSError as e:
         raise InputError(f"{path}: not an HDF5 file, or cut short ({_first_line(e)})") from None
     with file:

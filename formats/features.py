@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,10 @@ DAMAGE = (
     OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError,
     MemoryError,
 )  # fmt: skip
+
+
+class DamagedFile(InputError):
+    """A feature file whose content is not what was written: cut short, or with bytes changed."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
     """A feature file opened for reading; use it in a `with` statement.
 
     Raises:
-        InputError: missing, not HDF5, not of this format or version, or in use by a writer.
+        InputError: missing, not HDF5, not of this format or version, or cannot be opened.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -240,7 +245,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
             raise
         except DAMAGE as e:
             said = " ".join(str(e).split()) or type(e).__name__
-            raise InputError(f"{self.path}: {what}: damaged ({said:.200})") from None
+            raise DamagedFile(f"{self.path}: {what}: damaged ({said:.200})") from None
 
 
 def looks_like_features(path: Path) -> bool:
@@ -307,13 +312,27 @@ def _open(path: Path) -> h5py.File:
             "--features names one elsewhere"
         )
     try:
-        return h5py.File(path, "r")
-    except BlockingIOError:
-        raise InputError(f"{path}: in use by a program that is writing it") from None
+        # No lock: our files only ever appear by renaming, and some filesystems have none.
+        return h5py.File(path, "r", locking=False)
     except (OSError, RuntimeError, ValueError) as e:
-        if not h5py.is_hdf5(path):
-            raise InputError(f"{path}: not an HDF5 file, or cut short; copy it again") from None
-        raise InputError(f"{path}: cannot be opened ({e})") from None
+        why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)
+        if "truncated file" in why or not _has_signature(path):
+            raise DamagedFile(f"{path}: not an HDF5 file, or cut short; copy it again") from None
+        raise InputError(f"{path}: cannot be opened ({why})") from None
+
+
+def _has_signature(path: Path) -> bool:
+    """Return whether a file begins as HDF5 does.
+
+    Raises:
+        InputError: the system does not let it be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            stream.read(1)
+    except OSError as e:
+        raise InputError(f"{path}: cannot be opened ({e.strerror or e})") from None
+    return h5py.is_hdf5(path)
 
 
 def _check_format(file: h5py.File, path: Path) -> None:
@@ -322,7 +341,7 @@ def _check_format(file: h5py.File, path: Path) -> None:
         ours = isinstance(form, str) and form == FORMAT
         ours = ours and isinstance(file.get("videos"), h5py.Group)
     except DAMAGE as e:
-        raise InputError(f"{path}: damaged ({e})") from None
+        raise DamagedFile(f"{path}: damaged ({e})") from None
     if not ours:
         raise InputError(
             f"{path}: HDF5, but not a {FORMAT} file (see docs/feature_file.md)"
