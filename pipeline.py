@@ -37,6 +37,7 @@ from .formats.annotations import (
 )
 from .formats.atomic import write_text
 from .formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
+from .formats.names import nfc
 from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
 from .head.checkpoint import LAST
 from .head.detector import load_detector
@@ -112,7 +113,7 @@ def extract(
     truth = load_annotations(annotations) if annotations else None
     paths = find_videos(videos)
     if truth:
-        report_unmatched({p.stem for p in paths}, truth)
+        report_unmatched(set(assign_ids(paths)[0]), truth)
     with connect(ray) if ray else nullcontext(ThisProcess()) as engine:
         return extract_videos(
             paths,
@@ -261,7 +262,7 @@ def evaluate(
     write_text(out / PREDICTIONS, predictions_json(found, curves))
     defaults = defaults or config.eval
     # What the settings leave out is left out where it is; what a user names must be there.
-    configured = tuple(v for v in defaults.exclude if v in videos)
+    configured = tuple(v for v in map(nfc, defaults.exclude) if v in videos)
     how = Measure(defaults.protocol, defaults.tious, configured).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset)
     if checkpoint == "best" and subset == data.subsets.validation:
@@ -359,7 +360,7 @@ def report(
     how = Measure(
         earlier.get("protocol") or config.eval.protocol,
         tuple(earlier.get("tious") or config.eval.tious),
-        tuple(earlier.get("excluded", [v for v in config.eval.exclude if v in videos])),
+        tuple(earlier.get("excluded", [v for v in map(nfc, config.eval.exclude) if v in videos])),
     ).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..formats.names import id_problem, is_text
+from ..formats.names import SPELT, id_problem, is_text, nfc
 from .video import VideoError
 
 # fmt: off
@@ -43,7 +44,8 @@ def find_videos(path: str | Path) -> list[Path]:
             raise InputError(
                 f"{path}: not a text file in UTF-8; one path per line is needed"
             ) from None
-        found = [path.parent / line for line in lines if line and not line.startswith("#")]
+        listed = [path.parent / line for line in lines if line and not line.startswith("#")]
+        found = [_as_on_disk(video) for video in listed]
         needed = "one path per line"
     else:
         return [path]
@@ -53,7 +55,7 @@ def find_videos(path: str | Path) -> list[Path]:
 
 
 def assign_ids(videos: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return paths by video id, the file's stem; and by file name, why others have no id.
+    """Return paths by video id, the file's stem in NFC; and by file name, why others have no id.
 
     Two files with one stem would be one video in the feature file, so the first keeps the id. The
     same path twice counts once.
@@ -65,9 +67,10 @@ def assign_ids(videos: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]
             refused[ascii(str(video))] = f"{video!a}: its id {problem}; rename it"
         elif not is_text(str(video)):
             refused[ascii(str(video))] = f"{video!a}: its folder's name is not valid text"
-        elif (first := ids.setdefault(video.stem, video)) != video:
+        elif (first := ids.setdefault(video_id := nfc(video.stem), video)) != video:
+            how = "" if first.stem == video.stem else f", {SPELT}"
             refused[str(video)] = (
-                f"{video}: has the id {video.stem!r} of {first}; rename one of them"
+                f"{video}: has the id {video_id!r} of {first}{how}; rename one of them"
             )
     return ids, refused
 
@@ -83,6 +86,15 @@ def fingerprint(path: Path) -> str:
     except OSError as e:
         raise VideoError(f"{path}: cannot be opened ({e.strerror})") from None
     return json.dumps({"size": stat.st_size, "mtime_ns": stat.st_mtime_ns})
+
+
+def _as_on_disk(path: Path) -> Path:
+    """Return the path of a file whose name may be encoded in the other form in a list."""
+    with contextlib.suppress(OSError):
+        if not path.exists() and not path.name.isascii():
+            wanted = nfc(path.name)
+            return next((p for p in path.parent.iterdir() if nfc(p.name) == wanted), path)
+    return path
 
 
 def _is_video(path: Path, root: Path) -> bool:

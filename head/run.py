@@ -18,13 +18,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from ..config import Config, dump_config, load_config
 from ..errors import InputError
 from ..formats.annotations import Annotations, class_labels
 from ..formats.atomic import write_text
 from ..formats.features import FeatureFile
+from ..formats.names import nfc
 from ..formats.subsets import Subsets, choose_subsets, videos_in_subset, videos_with_features
 from .checkpoint import LAST
 from .dataset import LabelledVideo, label_videos
@@ -42,6 +50,7 @@ CLASSES_TOLD = 0.5  # half-way from chance to certainty
 RUNS = Path("runs")
 CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
 
+_Composed = Annotated[str, AfterValidator(nfc)]  # as annotations are read
 _Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 
 
@@ -58,7 +67,7 @@ class RunData:
 
     features: _Name
     streams: Annotated[tuple[_Name, ...], Field(min_length=1)]
-    labels: Annotated[tuple[str, ...], Field(min_length=1, max_length=100_000)]
+    labels: Annotated[tuple[_Composed, ...], Field(min_length=1, max_length=100_000)]
     subsets: Subsets
     width: Annotated[int, Field(ge=1, le=100_000)]
     reach_steps: Annotated[float, Field(ge=0.5, le=1e9, allow_inf_nan=False)]
