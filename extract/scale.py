@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
+
+from .opencv import cv2
 
 
 def scaled_centre(image: np.ndarray, resize: int, crop: int) -> np.ndarray:

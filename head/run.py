@@ -178,7 +178,12 @@ def newest_run(*, root: Path = RUNS, needs: str = LAST) -> Path:
 
 def save_run_description(run_dir: Path, config: Config, data: RunData) -> None:
     """Write the settings and the description of the data into the run's folder."""
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(
+            f"{run_dir}: the folder of the run cannot be made ({e.strerror}); choose one with --out"
+        ) from None
     (run_dir / DATA_FILE).unlink(missing_ok=True)  # the two files belong together: this comes last
     write_text(run_dir / CONFIG_FILE, dump_config(config))
     write_text(run_dir / DATA_FILE, json.dumps(asdict(data), indent=1))
