@@ -1,5 +1,6 @@
 """The root of the repository is the package: guards against what that makes easy to break."""
 
+import ast
 import configparser
 import shutil
 import subprocess
@@ -31,6 +32,33 @@ def test_packages_are_the_folders_of_the_tree() -> None:
         for p in (ROOT / "__init__.py", *PACKAGES)
     }
     assert declared == found
+
+
+def test_every_file_can_be_read_by_the_oldest_python() -> None:
+    """mypy looks at the standard library for that version, see setup.cfg."""
+    oldest = setup_cfg()["options"]["python_requires"].removeprefix(">=")
+    assert setup_cfg()["mypy"]["python_version"] == oldest
+    version = (int(oldest.split(".")[0]), int(oldest.split(".")[1]))
+    files = [p for p in ROOT.rglob("*.py") if not p.relative_to(ROOT).parts[0].startswith(".")]
+    assert len(files) > 100
+    for path in files:
+        ast.parse(path.read_text("utf-8"), str(path), feature_version=version)
+
+
+def test_constraints_pin_one_version_for_each_python() -> None:
+    """A package has one line, or one up to a Python and one from it on."""
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins: dict[str, list[str]] = {}
+    for line in lines:
+        if line and not line.startswith("#"):
+            pin, _, marker = line.partition("; ")
+            pins.setdefault(pin.split("==")[0], []).append(marker)
+    older, newer = 'python_version < "3.11"', 'python_version >= "3.11"'
+    assert {tuple(sorted(m)) for m in pins.values()} == {
+        ("",),
+        (older,),
+        tuple(sorted([older, newer])),
+    }
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
