@@ -6,8 +6,6 @@ import math
 
 import numpy as np
 
-from .opencv import cv2
-
 
 def scaled_centre(image: np.ndarray, resize: int, crop: int) -> np.ndarray:
     """Return the centre of an image scaled to `resize` on its shorter side, (crop, crop, 3).
@@ -19,6 +17,8 @@ def scaled_centre(image: np.ndarray, resize: int, crop: int) -> np.ndarray:
         image: (H, W, 3) uint8.
         resize, crop: in pixels, see `video.read_frames`.
     """
+    from .opencv import cv2  # here, so that what only names videos needs no OpenCV
+
     height, width = image.shape[:2]
     scale = resize / min(height, width)
     size = (round(height * scale), round(width * scale))

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import (
@@ -34,10 +34,11 @@ from ..formats.atomic import write_text
 from ..formats.features import FeatureFile
 from ..formats.names import nfc
 from ..formats.subsets import Subsets, choose_subsets, videos_in_subset, videos_with_features
-from .checkpoint import LAST
-from .dataset import LabelledVideo, label_videos
-from .feature_stats import FeatureStats, measure_features
-from .model import TSATAL
+
+if TYPE_CHECKING:  # they load torch, which takes seconds, and a run can be described without
+    from .dataset import LabelledVideo
+    from .feature_stats import FeatureStats
+    from .model import TSATAL
 
 # Provenance that must agree between the features a head was trained on and those it is used on.
 EXTRACTION_KEYS = (
@@ -49,6 +50,7 @@ MUCH_BETWEEN = 0.1  # share of the features' variance
 CLASSES_TOLD = 0.5  # half-way from chance to certainty
 RUNS = Path("runs")
 CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
+LAST, BEST = "last.pt", "best.pt"  # checkpoints
 
 _Composed = Annotated[str, AfterValidator(nfc)]  # as annotations are read
 _Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
@@ -112,6 +114,9 @@ def training_videos(
         InputError: no such subset or stream, or a subset without actions.
     """
     videos = videos_in_subset(file, truth, subset)
+    from .dataset import label_videos
+    from .feature_stats import measure_features
+
     labelled = label_videos(file, videos, labels)
     if not any(v.labels.size for v in labelled):
         raise InputError(
@@ -215,6 +220,8 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
 
 def build_head(config: Config, data: RunData) -> TSATAL:
     """Return the untrained head that the settings and the data ask for."""
+    from .model import TSATAL
+
     within = data.between_videos >= MUCH_BETWEEN and data.classes_told < CLASSES_TOLD
     return TSATAL(
         config.model,

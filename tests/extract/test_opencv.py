@@ -37,3 +37,14 @@ def test_an_extraction_without_libgl_says_what_to_install(
     done = without_opencv("extract", "v.mp4", "out.h5", "--weights", "random")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert MISSING in done.stderr and "pip install opencv-python-headless" in done.stderr
+
+
+def test_what_reads_no_video_needs_no_opencv(
+    without_opencv: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    write_toy: Callable[..., Path],
+) -> None:
+    write_toy(tmp_path / "f.h5")
+    small = ("--set", "model.width=16", "--set", "data.window_steps=20", "--set", "optim.epochs=1")
+    done = without_opencv("-q", "train", "--features", "f.h5", "--out", "run", *small)
+    assert done.returncode == 0, done.stderr
