@@ -21,7 +21,7 @@ from .errors import InputError, is_out_of_memory, one_line
 # In the order of a newcomer's way.
 COMMANDS = (
     "demo", "extract", "train", "evaluate", "detect", "view", "report", "check", "info", "configs",
-    "import", "export", "export-onnx",
+    "import", "export", "export-onnx", "docs",
 )  # fmt: skip
 
 
@@ -72,6 +72,6 @@ def main(debug: bool, quiet: bool) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     quiet = quiet or not is_first_process()
-    logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO, format="%(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    # What libraries say below a warning is not for users.
+    logging.getLogger(__package__).setLevel(logging.WARNING if quiet else logging.INFO)

@@ -2,6 +2,9 @@
 
 This module alone wires the stages together: the command line and `import tsatal` call its
 functions, and no stage calls another. Every path may be a string.
+
+Each function looks at the files that it is given first, and only then imports its stages: torch
+takes seconds to load, and a mistyped path should be told at once.
 """
 
 from __future__ import annotations
@@ -13,40 +16,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import numpy as np
-import torch
-
-from .checks.check import warnings_for_training
 from .config import Config, EvalConfig, load_config
 from .errors import InputError
-from .evaluation.average_precision import evaluate as measure_detections
-from .evaluation.matching import Measure
 from .evaluation.video_scores import with_video_scores
-from .extract.backbones.device import choose_device
 from .extract.clock import BY_ITSELF
-from .extract.engine import ThisProcess
-from .extract.extractor import Summary, extract_videos
-from .extract.provenance import settings_of
-from .extract.ray_cluster import connect
-from .extract.settings import ExtractSettings
-from .extract.sources import assign_ids, find_videos, id_of
+from .extract.settings import ExtractSettings, check_files
+from .extract.sources import assign_ids, find_videos
 from .formats.annotations import (
-    AnnotatedVideo,
-    Detection,
     class_labels,
     load_annotations,
     load_predictions,
     predictions_json,
+    read_text,
 )
 from .formats.atomic import write_text
-from .formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
+from .formats.features import FEATURE_SUFFIXES, FeatureFile
+from .formats.names import nfc
 from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
 from .formats.video_scores import load_video_scores
-from .head.checkpoint import LAST
-from .head.detector import load_detector
-from .head.parallel import barrier, broadcast, process_group, rank
 from .head.run import (
     DATA_FILE,
+    LAST,
     check_same_extraction,
     describe,
     load_run_description,
@@ -55,20 +45,16 @@ from .head.run import (
     save_run_description,
     training_videos,
 )
-from .head.training import train_head
-from .reports.detections import DetectedVideo, DetectedVideos, write_detections
-from .reports.pictures import timeline
-from .reports.report import (
-    METRICS,
-    PREDICTIONS,
-    Report,
-    load_metrics,
-    warn_of_other_annotations,
-    write_report,
-)
 
 if TYPE_CHECKING:
+    import numpy as np
     from typing_extensions import Unpack
+
+    from .extract.extractor import Summary
+    from .formats.annotations import AnnotatedVideo, Detection
+    from .formats.features import TimeAxis
+    from .reports.detections import DetectedVideo, DetectedVideos
+    from .reports.report import Report
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +102,15 @@ def extract(
     truth = load_annotations(annotations) if annotations else None
     paths = find_videos(videos, images=chosen.assume_fps is not None)
     if truth:
-        report_unmatched({id_of(p) for p in paths}, truth)
+        report_unmatched(set(assign_ids(paths)[0]), truth)
+    check_files(chosen)
+    if not overwrite:
+        _look_at(out if Path(out).exists() else None)
+
+    from .extract.engine import ThisProcess
+    from .extract.extractor import extract_videos
+    from .extract.ray_cluster import connect
+
     with connect(ray) if ray else nullcontext(ThisProcess()) as engine:
         return extract_videos(
             paths,
@@ -159,6 +153,15 @@ def train(
         name = "run"
     else:
         name, config = config, load_config(config, overrides)
+    _look_at(features, annotations)
+
+    import torch
+
+    from .checks.check import warnings_for_training
+    from .extract.backbones.device import choose_device
+    from .head.parallel import barrier, broadcast, process_group, rank
+    from .head.training import train_head
+
     on = torch.device(choose_device(device))
     with process_group(on) as on, FeatureFile(features) as file:
         run = broadcast(Path(run) if run else new_run_dir(name))
@@ -198,6 +201,14 @@ def resume(
     """
     run = Path(run) if run else newest_run(needs=DATA_FILE)
     config, data = load_run_description(run)
+    _look_at(features or data.features, annotations)
+
+    import torch
+
+    from .extract.backbones.device import choose_device
+    from .head.parallel import barrier, process_group
+    from .head.training import train_head
+
     on = torch.device(choose_device(device))
     with process_group(on) as on, FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
@@ -251,6 +262,15 @@ def evaluate(
         >>> tsatal.evaluate("runs/first").evaluation.average_map  # doctest: +SKIP
     """
     run = Path(run) if run else newest_run()
+    _, data = load_run_description(run, changes)
+    _look_at(features or data.features, annotations)
+
+    from .evaluation.average_precision import evaluate as measure_detections
+    from .evaluation.matching import Measure
+    from .extract.backbones.device import choose_device
+    from .head.detector import load_detector
+    from .reports.report import PREDICTIONS, Report, write_report
+
     detector = load_detector(
         run, checkpoint=checkpoint, device=choose_device(device), changes=changes
     )
@@ -270,7 +290,7 @@ def evaluate(
     write_text(out / PREDICTIONS, predictions_json(found, curves))
     defaults = defaults or config.eval
     # What the settings leave out is left out where it is; what a user names must be there.
-    configured = tuple(v for v in defaults.exclude if v in videos)
+    configured = tuple(v for v in map(nfc, defaults.exclude) if v in videos)
     how = Measure(defaults.protocol, defaults.tious, configured).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset)
     if checkpoint == "best" and subset == data.subsets.validation:
@@ -317,6 +337,10 @@ def evaluate_predictions(
     Raises:
         InputError: a file is not of its format, or there is no such subset.
     """
+    from .evaluation.average_precision import evaluate as measure_detections
+    from .evaluation.matching import Measure
+    from .reports.report import Report, write_report
+
     truth = load_annotations(annotations)
     subset = subset or subset_to_test(truth)
     found = load_predictions(predictions)
@@ -352,6 +376,17 @@ def report(
     Raises:
         InputError: no such run, it was not evaluated, or not on that subset.
     """
+    from .evaluation.average_precision import evaluate as measure_detections
+    from .evaluation.matching import Measure
+    from .reports.report import (
+        METRICS,
+        PREDICTIONS,
+        Report,
+        load_metrics,
+        warn_of_other_annotations,
+        write_report,
+    )
+
     run = Path(run) if run else newest_run()
     config, data = load_run_description(run)
     if not (run / PREDICTIONS).is_file():
@@ -374,7 +409,7 @@ def report(
     how = Measure(
         earlier.get("protocol") or config.eval.protocol,
         tuple(earlier.get("tious") or config.eval.tious),
-        tuple(earlier.get("excluded", [v for v in config.eval.exclude if v in videos])),
+        tuple(earlier.get("excluded", [v for v in map(nfc, config.eval.exclude) if v in videos])),
     ).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
@@ -433,8 +468,7 @@ def detect(
         >>> tsatal.detect("new.mp4", run="runs/first")["new"].detections  # doctest: +SKIP
     """
     run = Path(run) if run else newest_run()
-    device = choose_device(device)
-    detector = load_detector(run, checkpoint=checkpoint, device=device, changes=changes)
+    load_run_description(run, changes)
     truth = load_annotations(annotations).videos if annotations else {}
     out = Path(out or run / "detections")
     # A feature file is detected in as it is; everything else stands for raw videos.
@@ -447,6 +481,17 @@ def detect(
         for v in find_videos(path, images=assume_fps is not None)
     ]
     paths, _ = assign_ids(raw)
+    for path in feature_files:
+        _look_at(path)
+
+    from .extract.backbones.device import choose_device
+    from .extract.extractor import extract_videos
+    from .extract.provenance import settings_of
+    from .head.detector import load_detector
+    from .reports.detections import DetectedVideo, DetectedVideos, write_detections
+
+    device = choose_device(device)
+    detector = load_detector(run, checkpoint=checkpoint, device=device, changes=changes)
     streams, detected = detector.data.streams, dict[str, DetectedVideo]()
     labels = detector.data.labels
     scores = load_video_scores(video_scores) if video_scores else None
@@ -505,6 +550,18 @@ def detect(
     return DetectedVideos(detected, tuple(written), extraction)
 
 
+def _look_at(features: Pathlike | None = None, annotations: Pathlike | None = None) -> None:
+    """Open and close files that are needed later.
+
+    Raises:
+        InputError: one is not there, cannot be opened, or is no feature file.
+    """
+    if annotations:
+        read_text(annotations)
+    if features:
+        FeatureFile(features).close()
+
+
 def _draw(
     video: AnnotatedVideo,
     duration_sec: float,
@@ -512,6 +569,8 @@ def _draw(
     labels: Sequence[str],
 ) -> np.ndarray:
     """Return the time line of a video as an image, for a training's TensorBoard."""
+    from .reports.pictures import timeline
+
     return timeline(
         video_id=video.video_id,
         duration_sec=duration_sec,

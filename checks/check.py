@@ -13,6 +13,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..formats.annotations import Annotations, class_labels, read_text
 from ..formats.features import FeatureFile, TimeAxis, looks_like_features
+from ..formats.names import nfc
 from ..formats.subsets import Subsets, videos_with_features
 from .findings import NOTE, Case, Finding, Report, collect
 from .rows import check_ids, check_rows, check_times, usable_axes
@@ -38,7 +39,7 @@ def check_file(
     Raises:
         InputError: the file is neither, or cannot be opened.
     """
-    named = named or Subsets("", "", "")
+    named, exclude = named or Subsets("", "", ""), set(map(nfc, exclude))
     if looks_like_features(path):
         with FeatureFile(path) as file:
             streams = ", ".join(file.streams()) or "no stream"
@@ -71,6 +72,7 @@ def warnings_for_training(
         subsets: the roles that the training gives to subsets.
         exclude: ids of videos that are left out of the evaluation.
     """
+    exclude = set(map(nfc, exclude))
     axes, cases = usable_axes(file)
     cases += _cases_of_both(file, axes, _without(truth, exclude), named=subsets)
     return [

@@ -94,7 +94,7 @@ def _encode(
     duration_sec: float,
     rng: np.random.Generator,
 ) -> None:
-    import cv2  # here, so that `tsatal --help` need not load it
+    from ..extract.opencv import cv2  # here, so that `tsatal --help` need not load it
 
     ground = _texture(rng)
     colour = tuple(int(c) for c in rng.integers(120, 256, size=3))
@@ -116,7 +116,7 @@ def _encode(
 
 def _texture(rng: np.random.Generator) -> np.ndarray:
     """Return a smooth random ground, (SIZE, SIZE, 3) float in [30, 110]."""
-    import cv2
+    from ..extract.opencv import cv2
 
     coarse = rng.uniform(30, 110, size=(9, 9, 3)).astype(np.float32)
     return cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)

@@ -24,6 +24,9 @@ def command(run: Path, out: Path, steps: int | None, checkpoint: str) -> None:
     It takes features (1, STEPS, D) and which rows are valid (1, STEPS), and gives scores,
     intervals in steps, which points are valid, and actionness; see docs/api.md.
     """
+    from ..head.run import load_run_description
+
+    load_run_description(run)  # a wrong folder is told before torch is loaded
     from ..head.export import export_head
 
     click.echo(export_head(run, out, steps=steps, checkpoint=checkpoint))

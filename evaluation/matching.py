@@ -25,6 +25,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, Detection, Instance, class_labels
+from ..formats.names import nfc
 from ..segments import overlap, tiou
 
 ANET = "anet"
@@ -68,7 +69,7 @@ class Measure:
         if len(set(map(threshold_name, tious))) != len(tious):
             raise InputError(f"the same tIoU threshold twice: {list(self.tious)}")
         object.__setattr__(self, "tious", tious)
-        object.__setattr__(self, "exclude", tuple(self.exclude))
+        object.__setattr__(self, "exclude", tuple(map(nfc, self.exclude)))
 
     def changed(
         self, protocol: str | None = None, tious: Sequence[float] = (), exclude: Sequence[str] = ()

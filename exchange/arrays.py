@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.features import FORMAT
-from ..formats.names import id_problem
+from ..formats.names import id_problem, nfc
 from .layouts import C3D_KEY, ImportSettings
 
 COMMON_PREFIX = "v_"  # ActivityNet's files have it, its annotations do not
@@ -111,7 +111,7 @@ def datasets_in(path: Path, *, key: str | None = None) -> Iterator[list[Entry]]:
         InputError: not such a file.
     """
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)  # some filesystems have no locks
     except OSError as e:
         raise InputError(f"{path}: not an HDF5 file, or cut short ({_first_line(e)})") from None
     with file:
@@ -163,7 +163,7 @@ def video_id_of(stem: str, settings: ImportSettings, known: Collection[str]) -> 
 
     Without a prefix in the settings, `v_` is taken off or put on where that gives a known id.
     """
-    before, after = settings.prefix or "", settings.suffix
+    stem, before, after = nfc(stem), nfc(settings.prefix or ""), nfc(settings.suffix)
     if not (stem.startswith(before) and stem[len(before) :].endswith(after)):
         return None
     core = stem[len(before) : len(stem) - len(after)]

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..formats.annotations import Annotations
+from ..formats.names import nfc
 
 # What others call these; `rfps` (frames by seconds) stands beside a rounded `fps` in BSN's table.
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -73,8 +74,8 @@ class FactBook:
         self.annotated = set(truth.videos) if truth else set()
         self._where = truth.source if truth else str(table)
         self._for_all = {key: raw[key] for name in FOR_ALL for key in KEYS[name] if key in raw}
-        self._entries: Mapping[str, Any] = raw.get("database", {})
-        self._table = _read_table(table) if table else {}
+        self._entries = _by_id(raw.get("database", {}))
+        self._table = _by_id(_read_table(table)) if table else {}
         self.streams = raw.get("streams")  # widths by name, side by side in one array
 
     def of(self, video_id: str) -> VideoFacts:
@@ -92,6 +93,10 @@ class FactBook:
                     at = f"{self._where}: {video_id}: {key!r}"
                     known[name] = _number(source[key], at, zero=name in MAY_BE_ZERO)
         return VideoFacts(**known)
+
+
+def _by_id(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {nfc(video): entry for video, entry in entries.items()}
 
 
 def _number(value: Any, at: str, *, zero: bool) -> float:

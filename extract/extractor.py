@@ -229,7 +229,18 @@ def _put_together(
             parts.assemble(
                 annotations_text=annotations_text, projections=recipe.projections, fresh=fresh
             )
+        _confirm(share, summary)
         write_failures(out, summary.failed)
+
+
+def _confirm(share: Share, summary: Summary) -> None:
+    """Take down as failed what should be in the feature file now, and is not."""
+    there = share.in_file() if summary.done or summary.already or summary.elsewhere else {}
+    for kind in (summary.done, summary.already, summary.elsewhere):
+        for video_id in [v for v in kind if v not in there]:
+            kind.remove(video_id)
+            reason = f"is not in {summary.out} after all; run the same command again"
+            summary.fail(video_id, f"{video_id}: {reason}")
 
 
 @contextlib.contextmanager

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import cv2
 import numpy as np
 
 from ..errors import InputError
+from .opencv import cv2
 
 LIMIT = 20.0  # pixels; faster motion counts as this
 STILL = 128  # the 8-bit value of no motion

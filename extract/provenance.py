@@ -6,6 +6,7 @@ video is extracted as the features were that a head was trained on.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -21,6 +22,10 @@ from .settings import ExtractSettings
 from .stitch import PAPER_SEGMENT
 
 PICTURE_RULE = "last at or before its tick"  # in files of older versions: the first at or after it
+OPENCV = (  # all of them are `cv2`
+    "opencv-python", "opencv-python-headless", "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)  # fmt: skip
 CHOSEN = ("fps", "resize", "crop", "context", "width", "store")  # settings that are written down
 
 
@@ -49,7 +54,8 @@ def make_provenance(
             "device": device,
             "python": platform.python_version(),
             "torch": torch.__version__,
-            **{p: _version(p) for p in ("tsatal", "pytorchvideo", "av", "opencv-python", "numpy")},
+            **{p: _version(p) for p in ("tsatal", "pytorchvideo", "av", "numpy")},
+            "opencv-python": _version(*OPENCV),
         },
     }
 
@@ -154,8 +160,9 @@ def _plain(value: Any) -> str:
     return "unknown" if value is None else str(value)
 
 
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
+def _version(*packages: str) -> str:
+    """The version of the first of these packages that is installed."""
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(package)
+    return "unknown"

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 from av.sidedata.sidedata import Type
 
@@ -83,6 +82,8 @@ def scaled_centre(
         resize, crop: in pixels, see `video.read_frames`.
         pixel_aspect: width of a pixel over its height.
     """
+    from .opencv import cv2  # here, so that what only names videos needs no OpenCV
+
     height, width = image.shape[:2]
     scale = resize / min(height, width * pixel_aspect)
     size = (round(height * scale), round(width * pixel_aspect * scale))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import model_validator
@@ -113,3 +114,17 @@ class ExtractSettings(Settings):
     def step_sec(self) -> float:
         """The time between rows, seconds."""
         return I3D_R50.stride_frames / self.fps
+
+
+def check_files(settings: ExtractSettings) -> None:
+    """Tell of a file in the settings that is not there, before anything heavy is loaded.
+
+    Only what looks like a path: words such as `random` are known where they are used.
+
+    Raises:
+        InputError: it is not there.
+    """
+    for option in ("weights", "flow_weights", "projection"):
+        path = Path(getattr(settings, option) or "")
+        if (path.suffix or len(path.parts) > 1) and not path.exists():
+            raise InputError(f"{option.replace('_', '-')} {str(path)!r}: no such file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..formats.names import id_problem, is_text
+from ..formats.names import SPELT, id_problem, is_text, nfc
 from .clock import BY_ITSELF, Reading
 from .container import VideoError
 from .images import is_image_folder, numbered_images
@@ -66,7 +67,8 @@ def find_videos(path: str | Path, *, images: bool = False) -> list[Path]:
             raise InputError(
                 f"{path}: not a text file in UTF-8; one path per line is needed"
             ) from None
-        found = [path.parent / line for line in lines if line and not line.startswith("#")]
+        listed = [path.parent / line for line in lines if line and not line.startswith("#")]
+        found = [_as_on_disk(video) for video in listed]
         needed = "one path per line would be taken"
     else:
         return [path]
@@ -111,11 +113,11 @@ def _counted(left_out: Counter[str]) -> str:
 
 def id_of(path: Path) -> str:
     """The id of a video: its file's name without the ending; the name of a folder of images."""
-    return path.resolve().name if path.is_dir() else path.stem
+    return nfc(path.resolve().name if path.is_dir() else path.stem)
 
 
 def assign_ids(videos: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return paths by video id, the file's stem; and by file name, why others have no id.
+    """Return paths by video id, the file's stem in NFC; and by file name, why others have no id.
 
     Two files with one stem would be one video in the feature file, so the first keeps the id. The
     same path twice counts once.
@@ -129,7 +131,9 @@ def assign_ids(videos: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]
         elif not is_text(str(video)):
             refused[ascii(str(video))] = f"{video!a}: its folder's name is not valid text"
         elif (first := ids.setdefault(name, video)) != video:
-            refused[str(video)] = f"{video}: has the id {name!r} of {first}; rename one of them"
+            how = "" if first.stem == video.stem else f", {SPELT}"
+            says = f"has the id {name!r} of {first}{how}; rename one of them"
+            refused[str(video)] = f"{video}: {says}"
     return ids, refused
 
 
@@ -156,3 +160,12 @@ def fingerprint(path: Path, reading: Reading = BY_ITSELF) -> str:
     if reading.assume_fps and (path.is_dir() or path.suffix.lower() in RAW_EXTENSIONS):
         said["assume_fps"] = reading.assume_fps
     return json.dumps(said)
+
+
+def _as_on_disk(path: Path) -> Path:
+    """Return the path of a file whose name may be encoded in the other form in a list."""
+    with contextlib.suppress(OSError):
+        if not path.exists() and not path.name.isascii():
+            wanted = nfc(path.name)
+            return next((p for p in path.parent.iterdir() if nfc(p.name) == wanted), path)
+    return path

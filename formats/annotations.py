@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import InputError, shown
-from .names import is_text
+from .names import SPELT, is_text, nfc
 
 FOREVER_SEC = 1e9  # the end of a stretch that goes on to the end of the video
 AMBIGUOUS = "Ambiguous"  # THUMOS14's mark for stretches nobody could label; never a class
@@ -99,7 +99,7 @@ class Annotations:
         Raises:
             InputError: no video is in that subset; the message lists the subsets there are.
         """
-        chosen = {k: v for k, v in self.videos.items() if v.subset == name}
+        chosen = {k: v for k, v in self.videos.items() if v.subset == nfc(name)}
         if not chosen:
             there = ", ".join(f"{s} ({n} videos)" for s, n in self.subset_counts().items())
             raise InputError(
@@ -300,7 +300,13 @@ def _by_video(raw: Any, key: str, source: str, problems: list[Problem]) -> dict[
     except InputError as e:
         raise InputError(f"{source}: {e}") from None
     problems += [Problem("", f"{v!a:.80} is not valid text") for v in entries if not is_text(v)]
-    return {video_id: entry for video_id, entry in entries.items() if is_text(video_id)}
+    by_id: dict[str, Any] = {}
+    for name, entry in entries.items():
+        if (video_id := nfc(name)) in by_id:
+            problems.append(Problem(video_id, f"stands twice, {SPELT}; keep one of them"))
+        elif is_text(name):
+            by_id[video_id] = entry
+    return by_id
 
 
 def _video(video_id: str, raw: Any, problems: list[Problem]) -> AnnotatedVideo:
@@ -383,7 +389,7 @@ def _member(raw: Any, key: str, kind: type) -> Any:
         raise InputError(f"{key!r} must be a {kind.__name__}, is {shown(raw[key])}")
     if kind is str and not is_text(raw[key]):  # half a surrogate pair: no file or terminal takes it
         raise InputError(f"{raw[key]!a:.80} is not valid text")
-    return raw[key]
+    return nfc(raw[key]) if kind is str else raw[key]
 
 
 def _number(value: Any, name: str) -> float:

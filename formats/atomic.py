@@ -1,16 +1,19 @@
 """Files that are written whole or not at all, whatever stops the writing.
 
-New content is written aside, to `.NAME.PID.tmp`, synced, and renamed onto NAME: a reader sees the
-old file or the new one. A killed process leaves its file aside; the next one that writes NAME
-removes it.
+New content is written aside, to `.NAME.HOST-PID.tmp`, synced, and renamed onto NAME: a reader sees
+the old file or the new one. A killed process leaves its file aside; the next one of the same host
+that writes NAME removes it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import io
 import os
 import shutil
+import socket
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,7 +35,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if real.exists() and not stat.S_ISREG(real.stat().st_mode):
             yield path
             return
-        aside = real.with_name(f".{real.name}.{os.getpid()}.tmp")
+        aside = real.with_name(f".{real.name}.{_host_mark()}-{os.getpid()}.tmp")
         with contextlib.suppress(OSError):  # what killed processes have left is removed
             for entry in os.scandir(real.parent):
                 if entry.name.startswith(f".{real.name}.") and _abandoned(entry.name):
@@ -46,7 +49,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):  # the folder may be gone
                 aside.unlink()
     except OSError as e:
-        raise OSError(e.errno, e.strerror or str(e), str(path)) from None
+        raise _naming(e, path) from None
 
 
 @contextlib.contextmanager
@@ -86,7 +89,7 @@ def filling(folder: Path, names: Sequence[str]) -> Iterator[Path | None]:
             if not there:
                 folder.rmdir()
         if isinstance(e, OSError):
-            raise OSError(e.errno, e.strerror or str(e), str(folder)) from None
+            raise _naming(e, folder) from None
         raise
 
 
@@ -140,6 +143,13 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def _naming(error: OSError, path: Path) -> OSError:
+    """Return an error of the same kind that names `path`; HDF5's own may have no number."""
+    if error.errno is None:
+        return OSError(f"{error}: {str(path)!r}")
+    return OSError(error.errno, error.strerror or str(error), str(path))
+
+
 def _sync_folder(folder: Path) -> None:
     with contextlib.suppress(OSError):  # a filesystem that cannot sync folders
         sync(folder)
@@ -153,9 +163,25 @@ def _remove(paths: Iterable[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
+@functools.cache
+def this_host() -> str:
+    """The names of host, boot and container: a process number means the same only within them."""
+    marks = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        marks.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        marks.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(marks)
+
+
+def _host_mark() -> str:
+    """Return eight hexadecimal digits that stand for this host in the names of files."""
+    return hashlib.sha256(this_host().encode()).hexdigest()[:8]
+
+
 def _abandoned(name: str) -> bool:
-    """Return whether a name is `.NAME.PID.tmp` of a process that no longer runs."""
+    """Return whether a name ends as that of a process of this host that no longer runs."""
     pid, ending = name.split(".")[-2:]
+    pid = pid.removeprefix(f"{_host_mark()}-")
     if ending != "tmp" or not pid.isdecimal():
         return False
     try:

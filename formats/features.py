@@ -13,7 +13,9 @@ frame rate or a stride. The format is described for users in docs/feature_file.m
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +27,7 @@ import numpy as np
 from ..errors import InputError, shown
 from .annotations import Annotations, parse_annotations
 from .atomic import ErrorKeeper, replacing
-from .names import id_problem
+from .names import SPELT, id_problem, nfc
 
 FORMAT = "tsatal-features"
 VERSION = 1
@@ -39,6 +41,10 @@ DAMAGE = (
     OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError,
     MemoryError,
 )  # fmt: skip
+
+
+class DamagedFile(InputError):
+    """A feature file whose content is not what was written: cut short, or with bytes changed."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
     """A feature file opened for reading; use it in a `with` statement.
 
     Raises:
-        InputError: missing, not HDF5, not of this format or version, or in use by a writer.
+        InputError: missing, not HDF5, not of this format or version, or cannot be opened.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -105,14 +111,24 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
     @property
     def video_ids(self) -> list[str]:
         """Return the ids of all videos, sorted."""
-        with self._reading("its list of videos"):
-            ids = sorted(
-                name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
-                for name in self._file["videos"]  # h5py gives bytes where they are no UTF-8
-            )
+        ids = sorted(self._stored)
         if wrong := [v for v in ids if id_problem(v)]:
             raise InputError(f"{self.path}: the video id {wrong[0]!a} {id_problem(wrong[0])}")
         return ids
+
+    @functools.cached_property
+    def _stored(self) -> dict[str, str]:
+        """The names of the videos' groups, by id."""
+        with self._reading("its list of videos"):
+            names = [
+                name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+                for name in self._file["videos"]  # h5py gives bytes where they are no UTF-8
+            ]
+        stored: dict[str, str] = {}
+        for name in names:
+            if stored.setdefault(nfc(name), name) != name:
+                raise InputError(f"{self.path}: {nfc(name)!r} stands twice, {SPELT}")
+        return stored
 
     def annotations(self) -> Annotations | None:
         """Return the embedded annotations, or None where the file has none."""
@@ -210,13 +226,16 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
         with self._reading(video_id):
             streams = {name: self._stream(video_id, name)[()] for name in self._group(video_id)}
         times = (axis.start_sec, axis.step_sec, axis.duration_sec)
-        return VideoFeatures(video_id, streams, *times, self.details(video_id))
+        return VideoFeatures(nfc(video_id), streams, *times, self.details(video_id))
 
     def _group(self, video_id: str) -> h5py.Group:
         with self._reading(video_id):
-            if video_id not in self._file["videos"]:
+            name = nfc(video_id)
+            if name not in self._file["videos"]:  # another writer may have left it decomposed
+                name = self._stored.get(name, name)
+            if name not in self._file["videos"]:
                 raise InputError(f"{self.path}: has no video {video_id!r}")
-            group = self._file["videos"][video_id]
+            group = self._file["videos"][name]
         if not isinstance(group, h5py.Group):
             raise InputError(f"{self.path}: {video_id}: is no group with streams in it")
         return group
@@ -240,7 +259,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
             raise
         except DAMAGE as e:
             said = " ".join(str(e).split()) or type(e).__name__
-            raise InputError(f"{self.path}: {what}: damaged ({said:.200})") from None
+            raise DamagedFile(f"{self.path}: {what}: damaged ({said:.200})") from None
 
 
 def looks_like_features(path: Path) -> bool:
@@ -284,12 +303,13 @@ def write_feature_file(
 def _write_video(videos: h5py.Group, video: VideoFeatures) -> None:
     if problem := id_problem(video.video_id):
         raise InputError(f"the video id {video.video_id!a} {problem}; rename the video")
-    if video.video_id in videos:
-        raise InputError(f"two videos have the id {video.video_id!r}")
+    video_id = nfc(video.video_id)
+    if video_id in videos:
+        raise InputError(f"two videos have the id {video_id!r}")
     lengths = {name: len(rows) for name, rows in video.streams.items()}
     if len(set(lengths.values())) != 1:
         raise InputError(f"{video.video_id}: streams differ in their number of rows: {lengths}")
-    group = videos.create_group(video.video_id)
+    group = videos.create_group(video_id)
     for name, rows in video.streams.items():
         group[name] = rows
     group.attrs.update(
@@ -307,13 +327,27 @@ def _open(path: Path) -> h5py.File:
             "--features names one elsewhere"
         )
     try:
-        return h5py.File(path, "r")
-    except BlockingIOError:
-        raise InputError(f"{path}: in use by a program that is writing it") from None
+        # No lock: our files only ever appear by renaming, and some filesystems have none.
+        return h5py.File(path, "r", locking=False)
     except (OSError, RuntimeError, ValueError) as e:
-        if not h5py.is_hdf5(path):
-            raise InputError(f"{path}: not an HDF5 file, or cut short; copy it again") from None
-        raise InputError(f"{path}: cannot be opened ({e})") from None
+        why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)
+        if "truncated file" in why or not _has_signature(path):
+            raise DamagedFile(f"{path}: not an HDF5 file, or cut short; copy it again") from None
+        raise InputError(f"{path}: cannot be opened ({why})") from None
+
+
+def _has_signature(path: Path) -> bool:
+    """Return whether a file begins as HDF5 does.
+
+    Raises:
+        InputError: the system does not let it be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            stream.read(1)
+    except OSError as e:
+        raise InputError(f"{path}: cannot be opened ({e.strerror or e})") from None
+    return h5py.is_hdf5(path)
 
 
 def _check_format(file: h5py.File, path: Path) -> None:
@@ -322,7 +356,7 @@ def _check_format(file: h5py.File, path: Path) -> None:
         ours = isinstance(form, str) and form == FORMAT
         ours = ours and isinstance(file.get("videos"), h5py.Group)
     except DAMAGE as e:
-        raise InputError(f"{path}: damaged ({e})") from None
+        raise DamagedFile(f"{path}: damaged ({e})") from None
     if not ours:
         raise InputError(
             f"{path}: HDF5, but not a {FORMAT} file (see docs/feature_file.md)"

@@ -16,7 +16,18 @@ from collections.abc import Iterable
 MAX_BYTES = 200  # of a file's name, so that there is room for what is put around it
 DIGEST = 12  # hexadecimal digits
 DIGESTED = re.compile(rf"-[0-9a-fA-F]{{{DIGEST}}}$")  # what looks as if it had a digest already
+SPELT = "in names that differ only in how their accents are encoded (NFC, NFD)"
 UNSAFE = re.compile(r"[^\w .,;@#%&+=~!()\[\]{}\'^$-]")  # "/", "\", ":", control characters, ...
+
+
+def nfc(name: str) -> str:
+    """Return a name in Unicode's composed form, in which two spellings of it are one.
+
+    Files from a Mac have decomposed names ("e" and an accent), most annotations composed ones
+    ("é"). Whatever names a video, a label or a subset is brought into this form where it comes in;
+    a file is opened by its name as it is.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def is_text(name: str) -> bool:
@@ -73,7 +84,7 @@ def file_name(video_id: str, ending: str, *, digest: bool = False) -> str:
         ending: with its dot.
         digest: whether a safe id gets one, too.
     """
-    clean = UNSAFE.sub("_", unicodedata.normalize("NFC", video_id)).strip(" ").rstrip(".")
+    clean = UNSAFE.sub("_", nfc(video_id)).strip(" ").rstrip(".")
     clean = re.sub(r"^\.", "_", clean)
     safe = clean == video_id != "" and len(clean.encode()) <= MAX_BYTES
     if safe and not digest and not DIGESTED.search(video_id):

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..errors import InputError
 from .annotations import AnnotatedVideo, Annotations, load_annotations
 from .features import FeatureFile
+from .names import nfc
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ def choose_subsets(
         InputError: a named subset has no such video, or a role cannot be told by name; the
             message lists what there is.
     """
+    train, validation, test = nfc(train), nfc(validation), nfc(test)
     there = ", ".join(f"{name!r} ({n} videos)" for name, n in annotated.items()) or "none"
     for name in filter(None, (train, validation, test)):
         if not annotated.get(name):

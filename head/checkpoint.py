@@ -19,8 +19,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..errors import InputError
 from ..formats.atomic import replacing
+from .run import BEST as BEST
+from .run import LAST as LAST
 
-LAST, BEST = "last.pt", "best.pt"
 # Errors of torch on a state of another form than the module's.
 MISFITS = (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 

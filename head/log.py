@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
 
 from ..errors import InputError
 from ..formats.atomic import write_text
@@ -49,6 +48,8 @@ class TrainingLog:
         except InputError as e:
             logger.warning("%s; it is begun anew", e)
         self._save()
+        from torch.utils.tensorboard import SummaryWriter  # it takes a second of a processor
+
         others = set(threading.enumerate())
         self._board = SummaryWriter(str(run_dir), purge_step=from_step + 1 if from_step else None)
         _leave_errors_to_the_caller(set(threading.enumerate()) - others)

@@ -15,22 +15,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from ..config import Config, dump_config, load_config
 from ..errors import InputError
 from ..formats.annotations import Annotations, class_labels
 from ..formats.atomic import write_text
 from ..formats.features import FeatureFile
+from ..formats.names import nfc
 from ..formats.subsets import Subsets, choose_subsets, videos_in_subset, videos_with_features
-from .checkpoint import LAST
-from .dataset import label_videos
-from .feature_stats import FeatureStats, measure_features
-from .model import TSATAL
-from .windows import LabelledVideo
+
+if TYPE_CHECKING:  # they load torch, which takes seconds, and a run can be described without
+    from .feature_stats import FeatureStats
+    from .model import TSATAL
+    from .windows import LabelledVideo
 
 # Provenance that must agree between the features a head was trained on and those it is used on.
 EXTRACTION_KEYS = (
@@ -42,7 +50,9 @@ MUCH_BETWEEN = 0.1  # share of the features' variance
 CLASSES_TOLD = 0.5  # half-way from chance to certainty
 RUNS = Path("runs")
 CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
+LAST, BEST = "last.pt", "best.pt"  # checkpoints
 
+_Composed = Annotated[str, AfterValidator(nfc)]  # as annotations are read
 _Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 
 
@@ -59,7 +69,7 @@ class RunData:
 
     features: _Name
     streams: Annotated[tuple[_Name, ...], Field(min_length=1)]
-    labels: Annotated[tuple[str, ...], Field(min_length=1, max_length=100_000)]
+    labels: Annotated[tuple[_Composed, ...], Field(min_length=1, max_length=100_000)]
     subsets: Subsets
     width: Annotated[int, Field(ge=1, le=100_000)]
     reach_steps: Annotated[float, Field(ge=0.5, le=1e9, allow_inf_nan=False)]
@@ -104,6 +114,9 @@ def training_videos(
         InputError: no such subset or stream, or a subset without actions.
     """
     videos = videos_in_subset(file, truth, subset)
+    from .dataset import label_videos
+    from .feature_stats import measure_features
+
     labelled = label_videos(file, videos, labels)
     if not any(v.labels.size for v in labelled):
         raise InputError(
@@ -170,7 +183,12 @@ def newest_run(*, root: Path = RUNS, needs: str = LAST) -> Path:
 
 def save_run_description(run_dir: Path, config: Config, data: RunData) -> None:
     """Write the settings and the description of the data into the run's folder."""
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(
+            f"{run_dir}: the folder of the run cannot be made ({e.strerror}); choose one with --out"
+        ) from None
     (run_dir / DATA_FILE).unlink(missing_ok=True)  # the two files belong together: this comes last
     write_text(run_dir / CONFIG_FILE, dump_config(config))
     write_text(run_dir / DATA_FILE, json.dumps(asdict(data), indent=1))
@@ -202,6 +220,8 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
 
 def build_head(config: Config, data: RunData) -> TSATAL:
     """Return the untrained head that the settings and the data ask for."""
+    from .model import TSATAL
+
     within = data.between_videos >= MUCH_BETWEEN and data.classes_told < CLASSES_TOLD
     return TSATAL(
         config.model,

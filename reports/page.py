@@ -48,4 +48,4 @@ def page(*, title: str, name: str, data: Any, scripts: Sequence[str] = ()) -> st
 
 
 def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+    return (resources.files(__package__) / "assets" / name).read_text(encoding="utf-8")

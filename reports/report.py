@@ -19,8 +19,6 @@ from ..evaluation.diagnosis import diagnose
 from ..evaluation.matching import Matches
 from ..formats.atomic import write_text
 from ..formats.names import file_names
-from .pictures import per_class_ap_figure, precision_recall_figure, timeline
-from .report_page import report_page
 from .tables import Rows, evaluation_table
 
 logger = logging.getLogger(__name__)
@@ -82,6 +80,9 @@ def write_report(
             writes the page alone, without `metrics.json` and pictures.
         name: what was measured, for the page's title.
     """
+    from .pictures import per_class_ap_figure, precision_recall_figure
+    from .report_page import report_page
+
     out.mkdir(parents=True, exist_ok=True)
     excluded = sorted(evaluation.matches.measure.exclude)
     written = []
@@ -103,6 +104,8 @@ def write_report(
 
 def _write_timelines(matches: Matches, folder: Path, *, number: int) -> list[Path]:
     """Draw `number` videos and return the folder, or nothing where there is none to draw."""
+    from .pictures import timeline
+
     shown = [v for v in matches.videos.values() if v.instances]
     shown = shown[:: max(1, -(-len(shown) // number))] if number else []
     folder.mkdir(exist_ok=True)

@@ -31,6 +31,7 @@ from ..formats.annotations import (
     load_predictions,
 )
 from ..formats.atomic import write_text
+from ..formats.names import nfc
 from .browser_copy import TYPES, obstacle, write_preview
 from .page import page
 from .pictures import present_colours
@@ -184,7 +185,7 @@ def view_predictions(
     inputs = [p.resolve() for p in (video, predictions, annotations) if p]
     if out.resolve() in inputs:
         raise InputError(f"{out}: is one of the files to show; choose another --out")
-    video_id = video_id or video.stem
+    video_id = nfc(video_id or video.stem)
     found = load_predictions(predictions)
     _check_known(video_id, found, predictions)
     truth = load_annotations(annotations).videos if annotations else {}

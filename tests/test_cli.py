@@ -156,3 +156,62 @@ def test_configs_prints_every_setting() -> None:
     lines = run("configs", "activitynet").output.splitlines()
     where = lines.index("  min_instance_share: 0.75")
     assert lines[where - 1] == "  # Least share of an action inside the window drawn for it."
+
+
+MISTAKES = (
+    "extract nothing.mp4 out.h5",
+    "extract f.h5 out.h5 --weights no.pt",
+    "extract f.h5 out.h5 --annotations no.json",
+    "extract f.h5 out.h5 --projection no.npy",
+    "extract f.h5 other.txt --weights random",
+    "train --features no.h5",
+    "train --features f.h5 --config nosuch",
+    "train --features f.h5 --set no.such=1",
+    "train --features f.h5 --annotations no.json",
+    "train --resume --out nowhere",
+    "evaluate",
+    "evaluate nowhere",
+    "evaluate --predictions no.json --annotations no.json",
+    "detect f.h5 --run nowhere",
+    "view no.mp4 no.json",
+    "report nowhere",
+    "check no.h5",
+    "info no",
+    "export no.h5 out",
+    "export-onnx nowhere o.onnx",
+    "import nowhere out.h5 --format npy --fps 10 --stride-frames 4 --window-frames 16",
+    "configs nosuch",
+)
+
+
+def test_a_wrong_path_is_told_before_torch_is_loaded(
+    tmp_path: Path, write_toy: Callable[..., Path]
+) -> None:
+    """Loading it takes seconds of a processor; everything else together is a few tenths."""
+    write_toy(tmp_path / "f.h5")
+    (tmp_path / "other.txt").write_text("other")
+    program = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from tsatal.cli import main\n"
+        f"for line in {MISTAKES!r}:\n"
+        "    result = CliRunner().invoke(main, line.split())\n"
+        "    print(line, result.exit_code, 'torch' in sys.modules, 'cv2' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [f"{line} 1 False False" for line in MISTAKES]
+
+
+def test_detections_are_measured_without_torch_and_pictures(tmp_path: Path) -> None:
+    entry = {"label": "a", "segment": [1, 2]}
+    truth = {"v": {"subset": "test", "duration": 9, "annotations": [entry]}}
+    (tmp_path / "a.json").write_text(json.dumps({"database": truth}))
+    (tmp_path / "p.json").write_text(json.dumps({"results": {"v": [{**entry, "score": 1}]}}))
+    program = (
+        "import sys, tsatal\n"
+        "print(tsatal.evaluate_predictions('p.json', 'a.json'))\n"
+        "sys.exit(bool({'torch', 'matplotlib', 'cv2'} & set(sys.modules)))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)

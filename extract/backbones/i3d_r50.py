@@ -7,7 +7,6 @@ stands at the instant between frames `2k` and `2k + 1`.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import sys
 import types
@@ -17,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...errors import one_line
 from ..flow import SCALE, STILL
+from . import resnet
 from .family import I3D_R50
 from .folded import Carried, FoldedResNet
 from .transfer import Transfer
@@ -138,8 +139,9 @@ def build_i3d(channels: int = 3, *, width: int = 64) -> nn.Module:
         channels: 3 for RGB, 2 for optical flow.
         width: channels after the stem; 64 is I3D-R50, less is for tests.
     """
-    with _without_torchvision():
-        from pytorchvideo.models.resnet import create_resnet
+    create_resnet = _stock_create_resnet()
+    if create_resnet is None:
+        return resnet.build(channels, width=width)
     return create_resnet(
         input_channel=channels,
         stem_dim_out=width,
@@ -153,6 +155,18 @@ def build_i3d(channels: int = 3, *, width: int = 64) -> nn.Module:
         ),
         head=None,
     )
+
+
+def _stock_create_resnet() -> Callable[..., nn.Module] | None:
+    """pytorchvideo's function, or None where it cannot be imported."""
+    try:
+        with _without_torchvision():
+            from pytorchvideo.models.resnet import create_resnet
+    except Exception as e:  # whatever an old package may meet in newer ones
+        log.info("pytorchvideo cannot be imported (%s); its network is built here", one_line(e))
+        return None
+    stock: Callable[..., nn.Module] = create_resnet
+    return stock
 
 
 def random_i3d(seed: int = 0, *, channels: int = 3, width: int = 64) -> nn.Module:
@@ -197,9 +211,14 @@ def _without_torchvision() -> Iterator[None]:
     """Let pytorchvideo be imported where torchvision is not installed.
 
     It imports `torchvision.ops.RoIAlign` for detection heads that are not used here; an empty
-    stand-in takes the place of a missing torchvision during the import.
+    stand-in takes the place, during the import, of a torchvision that is missing or does not fit
+    the installed torch.
     """
-    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision"):
+    try:
+        import torchvision.ops  # noqa: F401
+    except Exception as e:  # RuntimeError and AttributeError among them, by torch's version
+        log.debug("torchvision: %s", e)
+    else:
         yield
         return
     package, ops = types.ModuleType("torchvision"), types.ModuleType("torchvision.ops")
@@ -208,4 +227,5 @@ def _without_torchvision() -> Iterator[None]:
     try:
         yield
     finally:
-        del sys.modules["torchvision"], sys.modules["torchvision.ops"]
+        for name in ("torchvision", "torchvision.ops"):
+            sys.modules.pop(name, None)

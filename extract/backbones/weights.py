@@ -76,18 +76,30 @@ def fetch_checkpoint(url: str, folder: Path | None = None) -> tuple[Path, str]:
     Args:
         folder: of the cache; by default that of torch.hub, which `TORCH_HOME` moves.
     Raises:
-        InputError: it cannot be downloaded, came incomplete, or was altered since.
+        InputError: it cannot be downloaded or kept, came incomplete, or was altered since.
     """
     folder = folder or Path(torch.hub.get_dir()) / "checkpoints"
+    if folder.parts[0].startswith("~"):
+        raise InputError(f"{folder}: there is no home folder (HOME is not set); set TORCH_HOME")
     path = folder / url.rsplit("/", 1)[-1]
     record = path.with_name(path.name + ".sha256")
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _download(url, path)
-    digest = file_sha256(path)
+    try:
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _download(url, path)
+        digest = file_sha256(path)
+    except OSError as e:
+        raise InputError(
+            f"{folder}: the weights cannot be kept there ({e.strerror or e}); set TORCH_HOME to a "
+            "folder that can be written, or give a file with --weights"
+        ) from None
     if not record.exists():
+        try:
+            write_text(record, digest + "\n")
+        except OSError as e:  # a cache that others fill, and that is only read here
+            log.warning("%s: its sha256 cannot be remembered (%s)", path, e.strerror or e)
+            return path, digest
         log.info("%s: sha256 %s, remembered in %s", path, digest, record.name)
-        write_text(record, digest + "\n")
     if digest != record.read_text().strip():
         raise InputError(
             f"{path}: altered since it was downloaded (sha256 {digest}, was "

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import json
 import logging
 import os
-import socket
 import threading
 import time
 import uuid
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ...formats.atomic import this_host
 
 LIMIT_SEC = 60.0  # a claim of another host that stands still for so long: its process is dead
 BEATS = 6  # how often a claim is touched within that time
@@ -211,16 +210,6 @@ class Claims(contextlib.AbstractContextManager["Claims"]):
             for name in list(self._held):
                 with contextlib.suppress(OSError):
                     os.utime(self._path(name))
-
-
-@functools.cache
-def this_host() -> str:
-    """The names of host, boot and container: a process number means the same only within them."""
-    marks = [socket.gethostname()]
-    with contextlib.suppress(OSError):
-        marks.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        marks.append(os.readlink("/proc/self/ns/pid"))
-    return " ".join(marks)
 
 
 def started(pid: int) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import glob
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,8 +21,10 @@ import numpy as np
 
 from ...errors import InputError
 from ...formats.atomic import write_text
-from ...formats.features import FeatureFile, VideoFeatures, write_feature_file
+from ...formats.features import DamagedFile, FeatureFile, VideoFeatures, write_feature_file
 from ..provenance import differing_setting
+
+log = logging.getLogger(__name__)
 
 _KEPT = "finished videos are kept, and the same command goes on from there"
 
@@ -32,6 +35,7 @@ class Parts:
     def __init__(self, out: Path, provenance: Mapping[str, Any]) -> None:
         self.out, self.provenance = out, provenance
         self.folder = out.with_name(out.name + ".parts")
+        self._damaged: set[Path] = set()  # parts that were named as such
 
     def write(self, video: VideoFeatures) -> None:
         """Keep a finished video; it survives whatever happens once this returns.
@@ -59,9 +63,22 @@ class Parts:
         return self._read(self.path(video_id)).get(video_id)
 
     def _read(self, path: Path) -> dict[str, str]:
-        with contextlib.suppress(InputError), FeatureFile(path) as file:
-            if differing_setting(self.provenance, file.provenance) is None:
-                return fingerprints(file)
+        """Return the source fingerprint of the video in a part; empty without one that counts.
+
+        Raises:
+            InputError: the part is there, but cannot be opened: what is in it may not be lost.
+        """
+        try:
+            with FeatureFile(path) as file:
+                if differing_setting(self.provenance, file.provenance) is None:
+                    return fingerprints(file)
+        except DamagedFile as e:
+            if path not in self._damaged:
+                self._damaged.add(path)
+                log.warning("%s; the video of this part is extracted again", e)
+        except InputError:
+            if path.exists():  # else another process has just moved it into the feature file
+                raise
         return {}
 
     def assemble(

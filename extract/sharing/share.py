@@ -48,7 +48,7 @@ class Share:
             InputError: the feature file was made with other settings.
         """
         parts = {video_id: source for video_id, (_, source) in self.parts.find().items()}
-        return {**self._in_file(), **parts}  # in this order: an assembly moves parts to the file
+        return {**self.in_file(), **parts}  # in this order: an assembly moves parts to the file
 
     def claim(
         self, left: Left, settle: Callable[[str, str | None], None]
@@ -71,7 +71,7 @@ class Share:
             del left[video_id]
             # Another may have finished it before this process took the claim. The part is looked
             # for first, because an assembly moves it to the file.
-            if source in (self.parts.source(video_id), self._in_file().get(video_id)):
+            if source in (self.parts.source(video_id), self.in_file().get(video_id)):
                 self.claims.release(name)
                 settle(video_id, None)
             else:
@@ -84,7 +84,7 @@ class Share:
 
     def kept(self, video_id: str) -> bool:
         """Whether a finished video's rows are still there: nobody may remove them."""
-        return self.parts.path(video_id).exists() or video_id in self._in_file()
+        return self.parts.path(video_id).exists() or video_id in self.in_file()
 
     def fail(self, video_id: str, reason: str) -> None:
         """Tell the others that a claimed video has failed, for as long as this process runs."""
@@ -110,8 +110,11 @@ class Share:
             yield
             self.claims.sweep()
 
-    def _in_file(self) -> Mapping[str, str]:
-        """The fingerprints in the feature file, read again only when it was replaced."""
+    def in_file(self) -> Mapping[str, str]:
+        """Return the fingerprint of every video in the feature file; a file to replace has none.
+
+        It is read again only when it was replaced.
+        """
         identity = file_identity(self.parts.out)
         if self._existing is None or self._existing[0] != identity:
             old = self.replaces == identity

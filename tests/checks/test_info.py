@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,15 +204,6 @@ def test_what_is_not_ours_is_one_line(
         describe(tmp_path / name)
     result = run("info", tmp_path / name)
     assert result.exit_code == 1 and len(result.output.splitlines()) == 1
-
-
-def test_a_feature_file_that_is_being_written_says_so(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tsatal", "info", str(tmp_path / "f.h5")]
-    with h5py.File(tmp_path / "f.h5", "w") as file:
-        file.flush()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
-    assert "in use by a program that is writing it" in done.stderr
 
 
 def test_text_is_aligned_and_json_holds_the_same(features: Path, tmp_path: Path) -> None:

@@ -37,11 +37,15 @@ def test_an_error_names_the_file_and_not_what_lies_aside(tmp_path: Path) -> None
 
 
 def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    for name in (f".a.txt.{GONE}.tmp", f".b.txt.{GONE}.tmp", ".a.txt.1.tmp", ".a.txt.x.tmp"):
+    with replacing(tmp_path / "a.txt") as aside:
+        aside.touch()
+        mine = aside.name.removesuffix(f"-{os.getpid()}.tmp")
+    # A process of another host may well have a number that none has here.
+    kept = {f".b.txt.{GONE}.tmp", ".a.txt.1.tmp", ".a.txt.x.tmp", f".a.txt.0123abcd-{GONE}.tmp"}
+    for name in (*kept, f".a.txt.{GONE}.tmp", f"{mine}-{GONE}.tmp"):
         (tmp_path / name).touch()
     write_text(tmp_path / "a.txt", "")
-    left = {p.name for p in tmp_path.iterdir()}
-    assert left == {"a.txt", f".b.txt.{GONE}.tmp", ".a.txt.1.tmp", ".a.txt.x.tmp"}
+    assert {p.name for p in tmp_path.iterdir()} == {"a.txt", *kept}
 
 
 def test_a_link_is_followed_and_stays_a_link(tmp_path: Path) -> None:

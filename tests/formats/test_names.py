@@ -1,12 +1,22 @@
 """What a video may be called; and its files: one name each, none of which leads elsewhere."""
 
+import json
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tsatal.formats.names import MAX_BYTES, file_name, file_names, id_problem, is_text
+from tsatal.errors import InputError
+from tsatal.evaluation.matching import Measure
+from tsatal.exchange.arrays import video_id_of
+from tsatal.exchange.layouts import ImportSettings
+from tsatal.extract.sources import assign_ids, find_videos
+from tsatal.formats.annotations import load_predictions, parse_annotations
+from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.names import MAX_BYTES, file_name, file_names, id_problem, is_text, nfc
 
 ANYTHING = st.text(st.characters(), max_size=400)  # halves of surrogate pairs too
 
@@ -78,3 +88,65 @@ def test_what_a_feature_file_can_hold(video_id: str, problem: str | None) -> Non
 
 def test_text_is_what_can_be_written() -> None:
     assert is_text("") and is_text("é\n") and not is_text("a\0") and not is_text("\udcff")
+
+
+NFD, NFC = "cafe\u0301", "caf\u00e9"
+
+
+def test_both_forms_of_a_name_are_one_name() -> None:
+    assert NFD != NFC and nfc(NFD) == NFC == nfc(NFC)
+
+
+def test_a_feature_file_is_asked_and_answers_in_one_form(tmp_path: Path) -> None:
+    rows = {"rgb": np.ones((2, 3), np.float32)}
+    path = tmp_path / "f.h5"
+    write_feature_file(path, [VideoFeatures(NFD, rows, 0.0, 0.5, 1.0)], provenance={})
+    with FeatureFile(path) as file:
+        assert file.video_ids == [NFC]
+    with h5py.File(path, "a") as raw:  # as another writer may leave it
+        raw["videos"].move(NFC, NFD)
+    for asked in (NFC, NFD):
+        with FeatureFile(path) as file:
+            assert file.rows(asked, ["rgb"]).shape == (2, 3) and file.video_ids == [NFC]
+            assert file.video(asked).video_id == NFC
+    with h5py.File(path, "a") as raw:
+        raw["videos"].copy(NFD, NFC)
+    with FeatureFile(path) as file, pytest.raises(InputError, match=f"'{NFC}' stands twice, in na"):
+        _ = file.video_ids
+
+
+def test_annotations_and_detections_are_read_in_one_form(tmp_path: Path) -> None:
+    action = {"label": NFD, "segment": [1, 2]}
+    entry = {"subset": NFD, "annotations": [action]}
+    truth = parse_annotations(json.dumps({"database": {NFD: entry}}), source="a.json")
+    assert list(truth.videos) == [NFC] and list(truth.subset(NFD)) == [NFC]
+    assert truth.videos[NFC].instances[0].label == NFC
+    found = tmp_path / "p.json"
+    found.write_text(json.dumps({"results": {NFD: [{**action, "score": 1}]}}))
+    assert load_predictions(found)[NFC][0].label == NFC
+    both = json.dumps({"database": {NFD: entry, NFC: entry}})
+    with pytest.raises(InputError, match=rf"a\.json: {NFC}: stands twice, in names that differ"):
+        parse_annotations(both, source="a.json")
+
+
+def test_videos_of_both_forms_clash_and_say_how(tmp_path: Path) -> None:
+    one, other = tmp_path / f"{NFC}.mp4", tmp_path / f"{NFD}.mp4"
+    ids, refused = assign_ids([one, other])
+    assert ids == {NFC: one} and "in names that differ only in how their accents" in next(
+        iter(refused.values())
+    )
+    assert assign_ids([other]) == ({NFC: other}, {})  # opened by its name as it is
+
+
+def test_a_list_may_name_a_file_in_the_other_form(tmp_path: Path) -> None:
+    (tmp_path / f"{NFD}.mp4").touch()
+    (tmp_path / "l.txt").write_text(f"{NFC}.mp4\ngone.mp4\n")
+    names = [p.name for p in find_videos(tmp_path / "l.txt")]
+    assert names in ([f"{NFD}.mp4", "gone.mp4"], [f"{NFC}.mp4", "gone.mp4"])  # a Mac takes both
+    assert (tmp_path / names[0]).exists()
+
+
+def test_excluded_and_imported_ids_are_brought_into_one_form() -> None:
+    assert Measure(exclude=(NFD,)).exclude == (NFC,)
+    settings = ImportSettings(format="npy", suffix=f"_{NFC}")
+    assert video_id_of(f"{NFD}_{NFD}", settings, {NFC}) == NFC

@@ -201,3 +201,30 @@ def test_kinetics_lives_in_the_cache_of_torch_hub(
     cached.write_bytes(b"as if downloaded by torch.hub")
     found = resolve_weights("kinetics")
     assert found.path == cached and found.identity()["sha256"] == file_sha256(cached)
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "file" / "hub"))
+    line = r"file/hub/checkpoints: the weights cannot be kept there .*; set TORCH_HOME"
+    with pytest.raises(InputError, match=line):
+        fetch_checkpoint("http://127.0.0.1:9/w.pyth")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "~/.cache/torch/hub")
+    with pytest.raises(InputError, match="no home folder .HOME is not set.; set TORCH_HOME"):
+        fetch_checkpoint("http://127.0.0.1:9/w.pyth")
+
+
+def test_a_cache_that_is_only_read_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "w.pyth").write_bytes(b"weights")
+
+    def read_only(path: Path, text: str) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(module, "write_text", read_only)
+    path, digest = fetch_checkpoint("http://127.0.0.1:9/w.pyth", tmp_path)
+    assert path == tmp_path / "w.pyth" and digest == file_sha256(path)
+    assert "cannot be remembered (Read-only file system)" in caplog.text

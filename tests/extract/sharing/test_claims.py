@@ -13,7 +13,8 @@ import pytest
 
 from tsatal.errors import InputError
 from tsatal.extract.sharing import claims as module
-from tsatal.extract.sharing.claims import Claims, started, this_host
+from tsatal.extract.sharing.claims import Claims, started
+from tsatal.formats.atomic import this_host
 
 TAKE_AND_DIE = """
 import os, sys
