@@ -7,6 +7,7 @@ functions, and no stage calls another. Every path may be a string.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -18,7 +19,7 @@ import torch
 
 from .checks.check import warnings_for_training
 from .config import Config, EvalConfig, load_config
-from .errors import InputError
+from .errors import InputError, shown
 from .evaluation.average_precision import evaluate as measure_detections
 from .evaluation.matching import Measure
 from .extract.backbones.device import choose_device
@@ -35,7 +36,7 @@ from .formats.annotations import (
     load_predictions,
     predictions_json,
 )
-from .formats.atomic import write_text
+from .formats.atomic import check_place, write_text
 from .formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
 from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
 from .head.checkpoint import LAST
@@ -107,6 +108,7 @@ def extract(
         >>> tsatal.extract("videos", "out.h5", weights="random")  # doctest: +SKIP
     """
     chosen, videos = ExtractSettings(**settings), Path(videos)
+    check_place(out)
     if annotations is None and (videos / "annotations.json").is_file():
         annotations = videos / "annotations.json"
     truth = load_annotations(annotations) if annotations else None
@@ -158,12 +160,13 @@ def train(
     on = torch.device(choose_device(device))
     with process_group(on) as on, FeatureFile(features) as file:
         run = broadcast(Path(run) if run else new_run_dir(name))
+        check_place(run, folder=True)
         if (run / LAST).exists():
             raise InputError(f"{run}: already holds a run; add --resume, or choose another --out")
         truth = find_annotations(file, annotations)
         data, videos = describe(file, truth, config)
         if annotations:
-            data = replace(data, annotations=str(Path(annotations).resolve()))
+            data = replace(data, annotations=os.path.realpath(annotations))
         for finding in warnings_for_training(
             file, truth, data.subsets, exclude=config.eval.exclude
         ):
@@ -244,6 +247,8 @@ def evaluate(
         >>> tsatal.evaluate("runs/first").evaluation.average_map  # doctest: +SKIP
     """
     run = Path(run) if run else newest_run()
+    out = Path(out or run)
+    check_place(out, folder=True)
     detector = load_detector(
         run, checkpoint=checkpoint, device=choose_device(device), changes=changes
     )
@@ -256,7 +261,6 @@ def evaluate(
         detected = {video_id: detector.in_file(file, video_id) for video_id in videos}
     found = {video_id: d.detections for video_id, d in detected.items()}
     curves = {video_id: d.actionness for video_id, d in detected.items()}
-    out = Path(out or run)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / PREDICTIONS, predictions_json(found, curves))
     defaults = defaults or config.eval
@@ -268,7 +272,7 @@ def evaluate(
         logger.warning(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
         )
-    name = out.resolve().name
+    name = Path(os.path.realpath(out)).name
     written = write_report(evaluation, out, timelines=timelines, name=name)
     return Report(evaluation, (out / PREDICTIONS, *written), config)
 
@@ -306,6 +310,8 @@ def evaluate_predictions(
     Raises:
         InputError: a file is not of its format, or there is no such subset.
     """
+    if out is not None:
+        check_place(out, folder=True)
     truth = load_annotations(annotations)
     subset = subset or subset_to_test(truth)
     found = load_predictions(predictions)
@@ -338,8 +344,9 @@ def report(
         InputError: no such run, it was not evaluated, or not on that subset.
     """
     run = Path(run) if run else newest_run()
+    check_place(out or run, folder=True)
     config, data = load_run_description(run)
-    if not (run / PREDICTIONS).is_file():
+    if not os.path.lexists(run / PREDICTIONS):
         raise InputError(
             f"{run}: has no {PREDICTIONS} to explain; write it with: tsatal evaluate {run}"
         )
@@ -363,7 +370,7 @@ def report(
     ).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
-    name = run.resolve().name
+    name = Path(os.path.realpath(run)).name
     written = write_report(evaluation, Path(out or run), timelines=None, name=name)
     return Report(evaluation, written, config)
 
@@ -413,10 +420,11 @@ def detect(
         >>> tsatal.detect("new.mp4", run="runs/first")["new"].detections  # doctest: +SKIP
     """
     run = Path(run) if run else newest_run()
+    out = Path(out or run / "detections")
+    check_place(out, folder=True)
     device = choose_device(device)
     detector = load_detector(run, checkpoint=checkpoint, device=device, changes=changes)
     truth = load_annotations(annotations).videos if annotations else {}
-    out = Path(out or run / "detections")
     # A feature file is detected in as it is; everything else stands for raw videos.
     given = [Path(v) for v in ([videos] if isinstance(videos, Pathlike) else videos)]
     feature_files = [path for path in given if path.suffix.lower() in FEATURE_SUFFIXES]
@@ -426,7 +434,9 @@ def detect(
 
     def detect_in(video_id: str, rows: np.ndarray, axis: TimeAxis) -> None:
         if video_id in detected:
-            raise InputError(f"two videos have the id {video_id!r}; detect in one after the other")
+            raise InputError(
+                f"two videos have the id {shown(video_id)}; detect in one after the other"
+            )
         found = detector(rows, axis)
         kept = [d for d in found.detections if d.score >= min_score][:top]
         detected[video_id] = DetectedVideo(

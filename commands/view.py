@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import FILE
+from .options import FILE, WHOLE, say, when_stopped
 
 
 @click.command("view")
@@ -33,10 +33,11 @@ def command(
     Open it in any browser; it needs no network. A video that browsers do not play is copied into
     one that they do.
     """
+    when_stopped(WHOLE)
     from ..reports.viewer import view_predictions
 
     out = out or Path(f"{video.stem}.html")
     where = view_predictions(
         video, predictions, out, annotations=annotations, video_id=video_id, embed=embed
     )
-    click.echo(f"{out}: {where}")
+    say(f"{out}: {where}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from ..formats.limits import kind_of, read_text
 from ..formats.names import id_problem, is_text
 from .video import VideoError
 
@@ -31,18 +32,12 @@ def find_videos(path: str | Path) -> list[Path]:
             video is found out when it is extracted, so that one bad line stops nothing.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    if path.is_dir():
+    if kind_of(path) == "a folder":
         found = sorted(p for p in path.rglob("*") if _is_video(p, path))
         needed = f"files named {' '.join(sorted(VIDEO_EXTENSIONS))}"
     elif path.suffix.lower() == ".txt":
-        try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        except UnicodeDecodeError:
-            raise InputError(
-                f"{path}: not a text file in UTF-8; one path per line is needed"
-            ) from None
+        text = read_text(path, needs="a list with one path per line")
+        lines = [line.strip() for line in text.splitlines()]
         found = [path.parent / line for line in lines if line and not line.startswith("#")]
         needed = "one path per line"
     else:
