@@ -196,13 +196,13 @@ class DecodeConfig(_Section):
     )
     min_score: _Share = setting(0.001, "Least score of a candidate.")
     max_candidates: int = setting(
-        2000, "Most candidates of a video that go into soft-NMS.", ge=1, le=100_000
+        2000, "Most candidates of a video that go into soft-NMS.", ge=1, le=20_000
     )
     nms_sigma: float = setting(0.5, "Width of soft-NMS; less suppresses more.", ge=1e-6, le=1e6)
     voting_tiou: _AboveZero | None = setting(
         None, "Detections become averages with candidates of at least this tIoU; null for none."
     )
-    max_detections: int = setting(200, "Most detections of a video.", ge=1, le=100_000)
+    max_detections: int = setting(200, "Most detections of a video.", ge=1, le=20_000)
 
 
 class EvalConfig(_Section):

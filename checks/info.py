@@ -24,7 +24,7 @@ from ..formats.annotations import (
     parse_json,
 )
 from ..formats.features import FeatureFile, looks_like_features
-from ..formats.limits import TooLarge, read_text, regular_file
+from ..formats.limits import TooLarge, kind_of, read_text, regular_file
 from .rows import usable_axes
 from .truth import actions, read_leniently
 
@@ -46,7 +46,8 @@ def describe(path: Path) -> dict[str, Any]:
     """
     if path.is_dir():
         return _run(path)
-    regular_file(path, needs="a file or a folder of a run")
+    if kind_of(path) != "a file":
+        regular_file(path, needs="a file or the folder of a run")
     if looks_like_features(path):
         with FeatureFile(path) as features:
             return _features(features)

@@ -25,6 +25,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, Detection, Instance, class_labels
+from ..formats.limits import check_size
 from ..segments import overlap, tiou
 
 ANET = "anet"
@@ -38,6 +39,7 @@ Predictions = Mapping[str, Sequence[Detection]]
 
 MAX_LABELS_NAMED = 5  # in a note; the rest are counted
 FAR = 1e12  # seconds; instants beyond are not told apart where pairs are looked for
+PAIR_BYTES = 120  # of memory for each pair that is kept, sorted and matched
 MAX_PAIRS = 1_000_000  # whose tIoUs are computed at once: 8 MB an array
 
 
@@ -276,11 +278,17 @@ def _match_classes(detections: Entries, instances: Entries, measure: Measure) ->
     One after another, choosers take what they overlap most among what is still free, the first of
     equals, if that tIoU is enough; for each threshold on its own.
     """
-    near = []
+    near, kept = [], 0
     for n, m in pairs(detections, instances, same_label=True):
         tious = tiou(detections.segment[n], instances.segment[m])
         enough = tious >= min(measure.tious)
         near.append((n[enough], m[enough], tious[enough]))
+        kept += len(near[-1][0])
+        check_size(
+            PAIR_BYTES * kept,
+            f"{kept:,} pairs of a detection and an instance that overlap",
+            instead="fewer detections",
+        )
     n, m, tious = map(np.concatenate, zip(*near, strict=True))
 
     choosers, choices = (m, n) if measure.protocol == THUMOS14 else (n, m)

@@ -20,7 +20,8 @@ import h5py
 import numpy as np
 
 from ..errors import InputError, listed, shown
-from ..formats.features import FORMAT, own_member, stored_here
+from ..formats.features import FORMAT
+from ..formats.hdf5 import own_member, stored_here
 from ..formats.limits import check_archive, check_size, kind_of, read_npy, read_text, regular_file
 from ..formats.names import id_problem
 from .layouts import C3D_KEY, ImportSettings
@@ -206,7 +207,7 @@ def _read_npy(path: Path, key: str | None) -> np.ndarray:
 def _read_npz(path: Path, key: str | None) -> np.ndarray:
     check_archive(path)
     if not zipfile.is_zipfile(path):  # an .npy under another name
-        raise InputError(f"{path}: not an .npz file; download it again")
+        raise InputError(f"{path}: cannot be read: not an .npz file; download it again")
     with zipfile.ZipFile(path) as archive:
         members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
         chosen = _choose(members, key, str(path))

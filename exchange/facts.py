@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import InputError, shown
 from ..formats.annotations import Annotations, parse_json
-from ..formats.limits import read_text
+from ..formats.limits import TooLarge, read_text, regular_file
 
 # What others call these; `rfps` (frames by seconds) stands beside a rounded `fps` in BSN's table.
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -105,8 +105,9 @@ def _number(value: Any, at: str, *, zero: bool) -> float:
 
 
 def _read_table(path: Path) -> Mapping[str, Any]:
+    regular_file(path, needs="a .csv or .json file")
     try:
-        text = read_text(path, needs="a .csv or .json file")
+        text = read_text(path)
         if path.suffix.lower() == ".json":
             found = parse_json(text, str(path))
             found = found.get("database", found)
@@ -114,7 +115,7 @@ def _read_table(path: Path) -> Mapping[str, Any]:
             found = {row["video"]: row for row in csv.DictReader(text.splitlines())}
         if not found or not all(isinstance(entry, dict) for entry in found.values()):
             raise ValueError("no videos in it")
-    except InputError:
+    except TooLarge:
         raise
     except (AttributeError, KeyError, ValueError, csv.Error) as e:
         raise InputError(

@@ -27,6 +27,7 @@ import numpy as np
 from ..errors import InputError, listed, shown
 from .annotations import Annotations, parse_annotations, parse_json
 from .atomic import ErrorKeeper, replacing
+from .hdf5 import DAMAGE, attribute, number, own_member, scalar, stored_here
 from .limits import check_size, regular_file
 from .names import id_problem
 
@@ -35,15 +36,8 @@ VERSION = 1
 STREAMS = ("rgb", "flow")
 FEATURE_SUFFIXES = (".h5", ".hdf5")
 TIMES = ("start_sec", "step_sec", "duration_sec")  # attributes that every video has
-LEAST_STEP_SEC, MOST_SEC = 1e-6, 1e9  # beyond which lies no video, but overflow
-MAX_PARTS = 16  # of the path of a link
-MAX_ATTRIBUTE = 2**20  # bytes
 MOST_PACKED = 200  # bytes of rows that come out of a stored one; no compression packs rows so well
-# What h5py and NumPy raise on damage, or on a type that is not what it should be.
-DAMAGE = (
-    OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError,
-    MemoryError,
-)  # fmt: skip
+LEAST_STEP_SEC, MOST_SEC = 1e-6, 1e9  # beyond which lies no video, but overflow
 
 
 @dataclass(frozen=True)
@@ -105,9 +99,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
     def provenance(self) -> dict[str, Any]:
         """Return the extractor's words on how the rows were made."""
         with self._reading("its provenance"):
-            text = (
-                _attribute(self._file, "provenance") if "provenance" in self._file.attrs else "{}"
-            )
+            text = attribute(self._file, "provenance") if "provenance" in self._file.attrs else "{}"
             return dict(parse_json(text, str(self.path)).items())
 
     @property
@@ -169,7 +161,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
             for name in TIMES:
                 if name not in group.attrs:
                     raise InputError(f"{at}: an attribute is missing ({name})")
-            start, step, duration = (_number(_attribute(group, name)) for name in TIMES)
+            start, step, duration = (number(attribute(group, name)) for name in TIMES)
         known = all(abs(t) <= MOST_SEC for t in (start, step, duration))  # NaN is not
         if not known or step < LEAST_STEP_SEC:
             raise InputError(
@@ -230,7 +222,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
         """Return the attributes of one video other than its place in time."""
         group = self._group(video_id)
         with self._reading(video_id):
-            return {k: _scalar(_attribute(group, k)) for k in group.attrs if k not in TIMES}
+            return {k: scalar(attribute(group, k)) for k in group.attrs if k not in TIMES}
 
     def video(self, video_id: str) -> VideoFeatures:
         """Return everything about one video, as it is stored."""
@@ -369,7 +361,7 @@ def _open(path: Path) -> h5py.File:
 def _check_format(file: h5py.File, path: Path) -> None:
     try:
         form, version = (
-            _attribute(file, name) if name in file.attrs else None for name in ("format", "version")
+            attribute(file, name) if name in file.attrs else None for name in ("format", "version")
         )
         ours = isinstance(form, str) and form == FORMAT
         ours = ours and isinstance(own_member(file, "videos", f"{path}: videos"), h5py.Group)
@@ -384,59 +376,9 @@ def _check_format(file: h5py.File, path: Path) -> None:
         )
     if not isinstance(version, (int, np.integer)) or version != VERSION:
         raise InputError(
-            f"{path}: format version {shown(_scalar(version))}; this program reads {VERSION}"
+            f"{path}: format version {shown(scalar(version))}; this program reads {VERSION}"
             "; extract it again"
         )
-
-
-def own_member(group: h5py.Group, name: str, at: str, *, hops: int = 3) -> Any:
-    """Return a member of a group, or None; links inside the file are followed, others are not.
-
-    What lies in another file could be anything, a device or a pipe too.
-
-    Args:
-        at: its place, for messages.
-        hops: the most links to follow.
-    Raises:
-        InputError: it lies in another file, or links lead on and on.
-    """
-    link = group.get(name, getlink=True)
-    if link is None or isinstance(link, h5py.HardLink):
-        return None if link is None else group[name]
-    if not isinstance(link, h5py.SoftLink):
-        raise InputError(f"{at}: lies in another file, which is not opened; copy it into this one")
-    parts = [part for part in link.path.split("/") if part]
-    if hops == 0 or len(parts) > MAX_PARTS:
-        raise InputError(f"{at}: a link that leads on and on")
-    found: Any = group.file if link.path.startswith("/") else group
-    for part in parts:
-        found = (
-            own_member(found, part, at, hops=hops - 1) if isinstance(found, h5py.Group) else None
-        )
-    return found
-
-
-def stored_here(table: h5py.Dataset, at: object) -> h5py.Dataset:
-    """Return a dataset whose values lie in its own file.
-
-    Raises:
-        InputError: they lie in others, or it speaks of far more values than the file has bytes.
-    """
-    if table.is_virtual or table.external:
-        raise InputError(
-            f"{at}: its values lie in other files, which are not opened; copy them into this one"
-        )
-    if table.nbytes > MOST_PACKED * table.id.get_storage_size():
-        number = len(table) if table.ndim else 1
-        raise InputError(f"{at}: damaged (holds fewer rows than the {number:,} it speaks of)")
-    return table
-
-
-def _attribute(place: Any, name: str) -> Any:
-    """Return an attribute; raise TypeError where it is too large for one."""
-    if place.attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE:
-        raise TypeError(f"the attribute {name} is too large")
-    return place.attrs[name]
 
 
 def _plausible(found: Any, at: object) -> h5py.Dataset:
@@ -448,16 +390,6 @@ def _plausible(found: Any, at: object) -> h5py.Dataset:
     table = isinstance(found, h5py.Dataset) and found.ndim == 2 and found.dtype.kind in "fiu"
     if not table or found.shape[1] == 0:
         raise InputError(f"{at}: a table (T, D) of numbers is needed")
+    if found.nbytes > MOST_PACKED * found.id.get_storage_size():
+        raise InputError(f"{at}: damaged (holds fewer rows than the {len(found):,} it speaks of)")
     return stored_here(found, at)
-
-
-def _number(value: Any) -> float:
-    """Return an attribute as a number; raise TypeError where it is none, or several."""
-    found = np.asarray(value)
-    if found.size != 1 or found.dtype.kind not in "fiu":
-        raise TypeError(f"{shown(value)} is no number")
-    return float(found.item())
-
-
-def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

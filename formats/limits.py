@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import errno
 import os
+import re
 import stat
 import sys
 import zipfile
@@ -30,6 +31,7 @@ JSON_COST = {"{": 232, "[": 88, ",": 40, ":": 60, '"': 26}
 MAX_MEMBERS = 200_000  # files in an archive
 MAX_DIRECTORY = 2**26  # bytes of an archive's table of contents
 MAX_HEADER = 10_000  # bytes of an .npy file before its numbers, as NumPy's own limit
+LONG = re.compile(r"\b(\d+)L\b")
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -86,27 +88,29 @@ def _in_words(size: float) -> str:
     return f"{size / GIB:,.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:.3g} MiB"
 
 
-def kind_of(path: str | Path) -> str:
+def kind_of(path: str | Path, *, missing: str = "no such file or folder") -> str:
     """What is at a path, in words: "a file", "a folder", "a pipe", ...
 
+    Args:
+        missing: what is said where nothing is there.
     Raises:
         InputError: nothing is there, or it cannot be looked at.
     """
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as e:  # the latter where there is a NUL in it
-        raise InputError(f"{path}: {_why_not_there(path, e)}") from None
+        raise InputError(f"{path}: {_why_not_there(path, e, missing)}") from None
     return next((words for is_kind, words in KINDS if is_kind(mode)), "a file")
 
 
-def _why_not_there(path: str | Path, error: OSError | ValueError) -> str:
+def _why_not_there(path: str | Path, error: OSError | ValueError, missing: str) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ELOOP:
         return "a link that leads back to itself"
     if number == errno.ENOENT:
-        return "a link to nothing" if os.path.islink(path) else "no such file"
+        return "a link to nothing" if os.path.islink(path) else missing
     if number == errno.ENOTDIR:
-        return "no such file: what stands before the last / is no folder"
+        return f"{missing}: what stands before the last / is no folder"
     said = error.strerror if isinstance(error, OSError) else str(error)
     return f"cannot be opened ({said})"
 
@@ -121,7 +125,7 @@ def regular_file(path: str | Path, *, needs: str = "a file") -> Path:
     Raises:
         InputError: nothing is there, or something else.
     """
-    kind = kind_of(path)
+    kind = kind_of(path, missing="no such file")
     if kind != "a file":
         raise InputError(f"{path}: {kind}, where {needs} is needed")
     return Path(path)
@@ -215,20 +219,20 @@ def read_npy(file: IO[bytes], size: int, at: str) -> np.ndarray:
     """
     shape, fortran, dtype = _npy_header(file, at)
     if dtype.hasobject or dtype.itemsize == 0 or any(n < 0 for n in shape):
-        raise InputError(f"{at}: an array of numbers is needed, not of {shown(dtype.name)}")
+        raise InputError(f"{at}: cannot be read: numbers are needed, not {shown(dtype.name)}")
     count = 1
     for n in shape:
         count *= n
     needed = count * dtype.itemsize
     if needed > size - file.tell():
         raise InputError(
-            f"{at}: cut short: {_shape(shape)} values of {dtype} are said to be in it"
+            f"{at}: cannot be read: cut short, it should have {_shape(shape)} values of {dtype}"
             "; copy it again"
         )
     check_size(2 * needed, f"{at}: with {_shape(shape)} values of {dtype} it")
     content = bytearray(needed)
     if file.readinto(content) != needed:  # type: ignore[attr-defined]
-        raise InputError(f"{at}: cut short; copy it again")
+        raise InputError(f"{at}: cannot be read: cut short; copy it again")
     found = np.frombuffer(content, dtype)
     return found.reshape(shape[::-1]).T if fortran else found.reshape(shape)
 
@@ -246,7 +250,8 @@ def _npy_header(file: IO[bytes], at: str) -> tuple[tuple[int, ...], bool, np.dty
         header = file.read(length)
         if len(header) != length:
             raise ValueError("its header breaks off")
-        told = ast.literal_eval(header.decode("latin1").strip())
+        # Python 2 wrote whole numbers with an L.
+        told = ast.literal_eval(LONG.sub(r"\1", header.decode("latin1")).strip())
         shape, fortran, dtype = told["shape"], told["fortran_order"], np.dtype(told["descr"])
         if not isinstance(shape, tuple) or not all(type(n) is int for n in shape):
             raise ValueError("its shape is not of whole numbers")
@@ -254,7 +259,9 @@ def _npy_header(file: IO[bytes], at: str) -> tuple[tuple[int, ...], bool, np.dty
         raise
     except Exception as e:  # a header is Python, so it can be wrong in any way
         said = " ".join(str(e).split()) or type(e).__name__
-        raise InputError(f"{at}: no .npy file of numbers ({said:.80}); write it again") from None
+        raise InputError(
+            f"{at}: cannot be read: no .npy file of numbers ({said:.80}); write it again"
+        ) from None
     return shape, bool(fortran), dtype
 
 

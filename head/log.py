@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ..errors import InputError
 from ..formats.atomic import write_text
-from ..formats.limits import read_text
+from ..formats.limits import TooLarge, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,12 @@ def read_log(path: Path) -> list[dict[str, str]]:
     """
     if not os.path.lexists(path):
         return []
-    text = read_text(path)
+    try:
+        text = read_text(path)
+    except TooLarge:
+        raise
+    except InputError as e:
+        raise InputError(f"{path}: damaged ({e})") from None
     try:
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
         if all(None not in row and row["step"].isdecimal() for row in rows):

@@ -179,7 +179,6 @@ def view_predictions(
     Raises:
         InputError: a file is missing, is of another form, or does not hold the video.
     """
-    regular_file(video, needs="a video")
     inputs = [os.path.realpath(p) for p in (video, predictions, annotations) if p]
     if os.path.realpath(out) in inputs:
         raise InputError(f"{out}: is one of the files to show; choose another --out")
