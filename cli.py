@@ -22,7 +22,7 @@ import click
 
 from . import __version__
 from .commands.options import Number, exit_status, is_first_process, kept
-from .errors import InputError, Terminated, is_out_of_memory, one_line, printable, shortened
+from .errors import InputError, Terminated, is_out_of_memory, one_line, shortened
 from .formats.limits import MEMORY_GIB, MOST_GIB, allow
 
 # In the order of a newcomer's way.
@@ -135,12 +135,12 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-class _Printable(logging.Formatter):
-    """Lines of the log, without what a terminal would act on: names may hold anything."""
+class _Short(logging.Formatter):
+    """Lines of the log, as `options.say` prints lines: names may hold anything."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        return "\n".join(map(printable, super().format(record).split("\n")))
+        return "\n".join(map(shortened, super().format(record).split("\n")))
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -169,5 +169,5 @@ def main(debug: bool, quiet: bool, memory: float) -> None:
             stream.reconfigure(errors="backslashreplace")
     quiet = quiet or not is_first_process()
     handler: logging.StreamHandler[IO[str]] = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Printable("%(message)s"))
+    handler.setFormatter(_Short("%(message)s"))
     logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..errors import printable
+from ..errors import shortened
 from .extract import finish
 from .options import (
     ANY,
@@ -72,7 +72,7 @@ def command(
         run,
         out=out,
         pages=view,
-        on_video=lambda v: tqdm.write(printable(str(v))),
+        on_video=lambda v: tqdm.write(shortened(str(v))),
         **settings,
     )
     say(*detected.written)

@@ -14,7 +14,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ..errors import Terminated, listed, printable
+from ..errors import Terminated, listed, shortened
 from ..formats.atomic import check_place, write_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -166,9 +166,9 @@ JSON = click.option(
 
 
 def say(*texts: object, err: bool = False) -> None:
-    """Print texts, a line or more each, without what a terminal would act on."""
+    """Print texts, without what a terminal would act on, and no line longer than a screen."""
     for text in texts:
-        click.echo("\n".join(map(printable, str(text).split("\n"))), err=err)
+        click.echo("\n".join(map(shortened, str(text).split("\n"))), err=err)
 
 
 def tell(text: str, values: dict[str, Any], json_path: str | None) -> None:

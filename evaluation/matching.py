@@ -23,7 +23,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, listed, shown
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, Detection, Instance, class_labels
 from ..formats.limits import check_size
 from ..segments import overlap, tiou
@@ -65,10 +65,9 @@ class Measure:
             raise InputError(f"no protocol {self.protocol!r}; there are: {', '.join(PROTOCOLS)}")
         tious = tuple(round(float(t), 10) for t in self.tious)
         if not tious or not all(0 < t <= 1 for t in tious):
-            given = list(self.tious) or "none"
-            raise InputError(f"tIoU thresholds in (0, 1] are needed, not {given}")
+            raise InputError(f"tIoU thresholds in (0, 1] are needed, not {listed(self.tious)}")
         if len(set(map(threshold_name, tious))) != len(tious):
-            raise InputError(f"the same tIoU threshold twice: {list(self.tious)}")
+            raise InputError(f"the same tIoU threshold twice: {listed(self.tious, most=20)}")
         object.__setattr__(self, "tious", tious)
         object.__setattr__(self, "exclude", tuple(self.exclude))
 
@@ -284,11 +283,8 @@ def _match_classes(detections: Entries, instances: Entries, measure: Measure) ->
         enough = tious >= min(measure.tious)
         near.append((n[enough], m[enough], tious[enough]))
         kept += len(near[-1][0])
-        check_size(
-            PAIR_BYTES * kept,
-            f"{kept:,} pairs of a detection and an instance that overlap",
-            instead="fewer detections",
-        )
+        overlapping = f"{kept:,} pairs of a detection and an instance that overlap"
+        check_size(PAIR_BYTES * kept, overlapping, instead="fewer detections")
     n, m, tious = map(np.concatenate, zip(*near, strict=True))
 
     choosers, choices = (m, n) if measure.protocol == THUMOS14 else (n, m)
@@ -367,8 +363,8 @@ def _check_excluded(excluded: set[str], videos: Collection[str], subset: str) ->
     for wrong in sorted(excluded.difference(videos)):
         alike = difflib.get_close_matches(wrong, videos, cutoff=0.4)
         near = [k for k in videos if wrong in k] or alike
-        hint = f"; the nearest: {', '.join(near[:3])}" if near else ""
-        raise InputError(f"cannot exclude {wrong!r}: no such video in subset {subset!r}{hint}")
+        hint = f"; the nearest: {listed(near[:3])}" if near else ""
+        raise InputError(f"cannot exclude {shown(wrong)}: no such video in subset {subset!r}{hint}")
 
 
 def _notes(
@@ -376,7 +372,7 @@ def _notes(
     *, nothing: bool,
 ) -> Iterator[str]:  # fmt: skip
     if excluded:
-        yield f"{quantity(len(excluded), 'video')} excluded: {', '.join(sorted(excluded))}"
+        yield f"{quantity(len(excluded), 'video')} excluded: {listed(sorted(excluded))}"
     outside = {k: len(found) for k, found in predictions.items() if found and k not in videos}
     if outside:
         number = quantity(sum(outside.values()), "detection")

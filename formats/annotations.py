@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ..errors import InputError, shown
+from ..errors import InputError, listed, shown
 from .limits import check_json, read_text
 from .names import is_text
 
@@ -96,9 +96,9 @@ class Annotations:
         """
         chosen = {k: v for k, v in self.videos.items() if v.subset == name}
         if not chosen:
-            there = ", ".join(f"{s} ({n} videos)" for s, n in self.subset_counts().items())
+            there = listed(f"{s} ({n} videos)" for s, n in self.subset_counts().items())
             raise InputError(
-                f"{self.source}: no video is in subset {name!r}; there are: {there or 'none'}"
+                f"{self.source}: no video is in subset {shown(name)}; there are: {there}"
             )
         return chosen
 

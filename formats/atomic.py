@@ -36,6 +36,8 @@ def check_place(path: str | Path, *, folder: bool = False, device: bool = False)
     there = kind_of(path) if os.path.lexists(path) and real.exists() else ""
     if not there and os.path.islink(real):
         raise InputError(f"{path}: a link that leads back to itself")
+    if not there and os.path.islink(path) and not real.parent.is_dir():
+        raise InputError(f"{path}: a link into {real.parent}, which is not there")
     if there == "a device" and device:
         return
     if there == "a pipe" and device:

@@ -317,7 +317,12 @@ def _read(path: Path) -> Claim | None:
     with contextlib.suppress(ValueError, TypeError, RecursionError):
         claim = Claim(**json.loads(content))
         typed = all(type(v) is FIELDS[name] for name, v in vars(claim).items())
-        if typed and claim.host.strip() and 0 < claim.pid < MOST_PID and TOKEN.fullmatch(claim.token):
+        if (
+            typed
+            and claim.host.strip()
+            and 0 < claim.pid < MOST_PID
+            and TOKEN.fullmatch(claim.token)
+        ):
             return claim
     return Claim("", 0, "", f"{info.st_ino}-{info.st_mtime_ns}")
 

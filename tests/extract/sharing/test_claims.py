@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from tsatal.extract.sharing.claims import Claims, started, this_host
 TAKE_AND_DIE = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from tsatal.extract.sharing.claims import Claims
 claims = Claims(Path(sys.argv[1]))
 for name in sys.argv[2:]:
@@ -276,7 +278,7 @@ def test_a_damaged_claim_is_one_that_names_nobody(tmp_path: Path, text: str) -> 
             pass
 
 
-STRANGE = {
+STRANGE: dict[str, Any] = {
     "other bytes": b"\xff\xfe\x00claim",
     "a number beyond 64 bits": {"pid": 2**70},
     "a truth value for a number": {"pid": True},
