@@ -17,4 +17,4 @@ def command(name: str | None) -> None:
     when_stopped(READS)
     from ..config import explain_config, load_config, shipped_configs
 
-    say(explain_config(load_config(name)) if name else "\n".join(shipped_configs()))
+    say(explain_config(load_config(name)) if name is not None else "\n".join(shipped_configs()))

@@ -109,6 +109,9 @@ def export_features(features: Path, out: Path, *, annotations: Path | None = Non
             if (off_sec := timing.off_sec(axis)) > NOTICEABLE_SEC:
                 summary.shifted[video_id] = off_sec
             database[video_id] = _entry(videos.get(video_id), axis, timing, labels)
+        if not summary.exported:
+            reason = next(iter(summary.failed.values()))
+            raise InputError(f"{features}: no video can be exported: {reason}")
         whole = {"version": "tsatal", "streams": widths, "database": database}
         write_text(aside / DATASET, _dataset_yaml(out, timing, labels, sum(widths.values())))
         write_text(aside / ANNOTATIONS, json.dumps(whole, indent=1))

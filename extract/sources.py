@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..formats.limits import kind_of, read_text
+from ..formats.limits import kind_of, read_text, regular_file
 from ..formats.names import id_problem, is_text
 from .video import VideoError
 
@@ -32,11 +32,13 @@ def find_videos(path: str | Path) -> list[Path]:
             video is found out when it is extracted, so that one bad line stops nothing.
     """
     path = Path(path)
-    if kind_of(path) == "a folder":
+    if kind_of(path) != "a folder":
+        regular_file(path, needs="a video, a folder or a list of videos")
+    if path.is_dir():
         found = sorted(p for p in path.rglob("*") if _is_video(p, path))
         needed = f"files named {' '.join(sorted(VIDEO_EXTENSIONS))}"
     elif path.suffix.lower() == ".txt":
-        text = read_text(path, needs="a list with one path per line")
+        text = read_text(path)
         lines = [line.strip() for line in text.splitlines()]
         found = [path.parent / line for line in lines if line and not line.startswith("#")]
         needed = "one path per line"

@@ -390,6 +390,7 @@ def _plausible(found: Any, at: object) -> h5py.Dataset:
     table = isinstance(found, h5py.Dataset) and found.ndim == 2 and found.dtype.kind in "fiu"
     if not table or found.shape[1] == 0:
         raise InputError(f"{at}: a table (T, D) of numbers is needed")
+    stored_here(found, at)
     if found.nbytes > MOST_PACKED * found.id.get_storage_size():
         raise InputError(f"{at}: damaged (holds fewer rows than the {len(found):,} it speaks of)")
-    return stored_here(found, at)
+    return found

@@ -64,6 +64,7 @@ def resolve_weights(name: str, *, seed: int = 0, sha256: str | None = None) -> W
         if not os.path.lexists(path):
             raise InputError(f"weights {shown(name)}: no such file; or use kinetics or random")
         regular_file(path, needs="a checkpoint")
+        check_archive(path)
         digest = file_sha256(path)
     if sha256 is not None and digest != sha256.lower():
         raise InputError(f"{path}: its sha256 is {digest}, expected {sha256}")

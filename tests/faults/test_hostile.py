@@ -32,7 +32,8 @@ MORE = GIB + 2**29  # address space: threads and libraries take some that they n
 def refused(ended: Ended, what: object) -> None:
     """Fail unless it ended soon, in one line, and within a GiB."""
     ended.check_clean(1, 2)
-    said = [x for x in ended.output.splitlines() if x.startswith(("Error: ", "failed: "))]
+    marks = ("Error: ", "failed: ", "docs/checking.md")
+    said = [x for x in ended.output.splitlines() if any(mark in x for mark in marks)]
     assert said, f"{what}: {ended.output[-2000:]}"
     assert len(ended.output) < MOST_SAID, f"{what}: {ended.output[:4000]}"
     assert ended.output.isprintable() or all(
@@ -79,6 +80,7 @@ def test_what_is_no_file_is_not_opened(inputs: Inputs, warm: Warm, tmp_path: Pat
     every = [
         (f"{place}: {kind}", partial(_no_file_at, *places[place], kind))
         for place, kind in some([(p, k) for p in places for k in NO_FILES], 30)
+        if (place, kind) != ("extract OUT", "missing")  # that is as it should be
     ]
     all_refused(warm, tmp_path, every)
 
