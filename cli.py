@@ -6,23 +6,39 @@ of `pipeline`, text out.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
+from types import FrameType
+from typing import IO, Any
 
 import click
 
 from . import __version__
-from .commands.options import is_first_process
-from .errors import InputError, is_out_of_memory, one_line
+from .commands.options import Number, exit_status, is_first_process, kept
+from .errors import InputError, Terminated, is_out_of_memory, one_line, shortened
+from .formats.limits import MEMORY_GIB, MOST_GIB, allow
 
 # In the order of a newcomer's way.
 COMMANDS = (
     "demo", "extract", "train", "evaluate", "detect", "view", "report", "check", "info", "configs",
     "import", "export", "export-onnx", "docs",
 )  # fmt: skip
+AGAIN_SEC = 0.05  # after which a signal that a library has swallowed is sent again
+
+
+class _Stopped(click.ClickException):
+    """The end by Ctrl-C or SIGTERM, with what is kept."""
+
+    def __init__(self, stop: KeyboardInterrupt) -> None:
+        super().__init__(shortened(f"stopped; {kept()}"))
+        self.exit_code = exit_status(stop)  # type: ignore[misc]
 
 
 class _Group(click.Group):
@@ -40,9 +56,21 @@ class _Group(click.Group):
         command: click.Command = import_module(f".commands.{module}", __package__).command
         return command
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line; Ctrl-C and SIGTERM end it with one line."""
+        with stoppable():
+            return super().main(*args, **extra)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Return the context of a call; what it refuses is said on one screen."""
+        with _one_screen():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and turn what it raises into one line."""
         try:
-            return super().invoke(ctx)
+            with _one_screen():
+                return super().invoke(ctx)
         except (InputError, OSError) as error:
             if ctx.params.get("debug"):
                 raise
@@ -56,11 +84,78 @@ class _Group(click.Group):
             ) from error
 
 
+@contextlib.contextmanager
+def _one_screen() -> Iterator[None]:
+    """Say in one line what is kept after a signal, and on one screen what click refuses."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise _Stopped(stop) from None
+    except click.UsageError as error:
+        error.message = shortened(error.message)  # type: ignore[misc]
+        raise
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM end what runs as Ctrl-C does; the second of either quits at once.
+
+    Only where signals can be caught: in the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    had, ignored = [signal.getsignal(n) for n in signals], sys.unraisablehook
+    came: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) > 1:
+            os._exit(128 + number)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    def resend(lost: Any) -> None:
+        """Send a signal again whose exception came where Python can only print it."""
+        if not came or not issubclass(lost.exc_type, KeyboardInterrupt):
+            ignored(lost)
+            return
+        timer = threading.Timer(AGAIN_SEC, os.kill, (os.getpid(), came.pop()))
+        timer.daemon = True
+        timer.start()
+
+    for number in signals:
+        signal.signal(number, stop)
+    sys.unraisablehook = resend
+    try:
+        yield
+    finally:
+        sys.unraisablehook = ignored
+        for number, handler in zip(signals, had, strict=True):
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+class _Short(logging.Formatter):
+    """Lines of the log, as `options.say` prints lines: names may hold anything."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return "\n".join(map(shortened, super().format(record).split("\n")))
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tsatal")
 @click.option("--debug", is_flag=True, help="Show where an error came from.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings and results only.")
-def main(debug: bool, quiet: bool) -> None:
+@click.option(
+    "--memory",
+    type=Number(0.01, MOST_GIB),
+    default=MEMORY_GIB,
+    show_default=True,
+    metavar="GIB",
+    help="Refuse a file, a video's rows or a network that would take more memory than this.",
+)
+def main(debug: bool, quiet: bool, memory: float) -> None:
     """Find actions in untrimmed video: label, start, end, score.
 
     \b
@@ -68,10 +163,13 @@ def main(debug: bool, quiet: bool) -> None:
     tsatal train --features out.h5       features to a trained head
     tsatal evaluate                      mAP, detections and pictures of the newest run
     """
+    allow(memory)
     for stream in (sys.stdout, sys.stderr):  # names may hold what a terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     quiet = quiet or not is_first_process()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    handler: logging.StreamHandler[IO[str]] = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Short("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # What libraries say below a warning is not for users.
     logging.getLogger(__package__).setLevel(logging.WARNING if quiet else logging.INFO)

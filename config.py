@@ -8,6 +8,7 @@ take as options.
 from __future__ import annotations
 
 import difflib
+import os
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import MAX_SHOWN, InputError, shown
+from .errors import MAX_SHOWN, InputError, listed, shown
+from .formats.limits import regular_file
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -132,7 +134,9 @@ class ModelConfig(_Section):
         (1, 2, 4), "Dilations of the parallel convolutions of TPP.", max_length=16
     )
     levels: int = setting(1, "Levels of the final heads, each of half the length.", ge=1, le=12)
-    first_reach: float = setting(4.0, "Most steps to an action's end on the first level.", gt=0)
+    first_reach: float = setting(
+        4.0, "Most steps to an action's end on the first level.", gt=0, le=1e6
+    )
     early_depth: int = setting(1, "Layers in the heads before TPP.", ge=0, le=4)
     final_depth: int = setting(1, "Layers in the heads after TPP.", ge=0, le=4)
     final_actionness: bool = setting(True, "Whether final class scores are times an actionness.")
@@ -142,21 +146,27 @@ class ModelConfig(_Section):
 class LossConfig(_Section):
     """Weights in the loss: each term counts by its stage's weight times its own."""
 
-    pre: float = setting(1.0, "Weight of the heads before TSA.", ge=0)
-    refined: float = setting(1.0, "Weight of the heads between TSA and TPP.", ge=0)
-    final: float = setting(1.0, "Weight of the heads after TPP.", ge=0)
-    classes: float = setting(1.0, "Weight of the focal loss (Eq. 5).", ge=0)
-    boundary: float = setting(1.0, "Weight of the DIoU loss (Eq. 6).", ge=0)
-    actionness: float = setting(1.0, "Weight of the actionness loss.", ge=0)
-    focal_gamma: float = setting(2.0, "Focus on hard steps; 0 counts easy steps as much.", ge=0)
+    pre: float = setting(1.0, "Weight of the heads before TSA.", ge=0, le=1e6)
+    refined: float = setting(1.0, "Weight of the heads between TSA and TPP.", ge=0, le=1e6)
+    final: float = setting(1.0, "Weight of the heads after TPP.", ge=0, le=1e6)
+    classes: float = setting(1.0, "Weight of the focal loss (Eq. 5).", ge=0, le=1e6)
+    boundary: float = setting(1.0, "Weight of the DIoU loss (Eq. 6).", ge=0, le=1e6)
+    actionness: float = setting(1.0, "Weight of the actionness loss.", ge=0, le=1e6)
+    focal_gamma: float = setting(
+        2.0, "Focus on hard steps; 0 counts easy steps as much.", ge=0, le=100
+    )
     focal_alpha: float = setting(0.5, "Weight of action against background.", gt=0, lt=1)
     centre_radius: float | None = setting(
-        None, "Most strides from an action's centre to points that learn it; null for any.", ge=1
+        None,
+        "Most strides from an action's centre to points that learn it; null for any.",
+        ge=1,
+        le=1e6,
     )
     reach_overlap: float = setting(
         1.0,
         "Factor on the longest action of each level; above 1, neighbouring levels share actions.",
         ge=1,
+        le=1e6,
     )
     positives_momentum: _BelowOne = setting(
         0.0, "Momentum of the running count of action points that losses are divided by."
@@ -168,18 +178,18 @@ class OptimConfig(_Section):
 
     epochs: int = setting(20, "Passes over the training videos.", ge=1, le=1_000_000)
     batch_size: int = setting(16, "Windows in a step, over all processes.", ge=1, le=65_536)
-    lr: float = setting(1e-3, "Peak learning rate of AdamW.", gt=0)
-    weight_decay: float = setting(1e-2, "Weight decay, of kernels and not biases.", ge=0)
+    lr: float = setting(1e-3, "Peak learning rate of AdamW.", gt=0, le=100)
+    weight_decay: float = setting(1e-2, "Weight decay, of kernels and not biases.", ge=0, le=100)
     warmup_share: _Share = setting(0.1, "Share of the steps in which the learning rate rises.")
-    clip_norm: float = setting(1.0, "Largest norm of the gradient.", gt=0)
+    clip_norm: float = setting(1.0, "Largest norm of the gradient.", gt=0, le=1e9)
     average_decay: _BelowOne = setting(0.99, "Decay of the running average of the weights.")
     freeze_norms_after: _AboveZero = setting(
         1.0, "Share of the epochs after which batch norms are constants."
     )
     half: bool = setting(True, "Whether the head computes in bfloat16 on CUDA.")
     seed: int = setting(0, "Seed of weights, dropout and windows.", ge=0, lt=2**63)
-    log_every: int = setting(20, "Steps between two log lines.", ge=1)
-    validate_every: int = setting(5, "Epochs between two validations.", ge=1)
+    log_every: int = setting(20, "Steps between two log lines.", ge=1, le=1_000_000_000)
+    validate_every: int = setting(5, "Epochs between two validations.", ge=1, le=1_000_000)
 
 
 class DecodeConfig(_Section):
@@ -193,12 +203,14 @@ class DecodeConfig(_Section):
         0.0, "Power of a class's share along a segment, a factor of its score.", ge=0, le=10
     )
     min_score: _Share = setting(0.001, "Least score of a candidate.")
-    max_candidates: int = setting(2000, "Most candidates of a video that go into soft-NMS.", ge=1)
-    nms_sigma: float = setting(0.5, "Width of soft-NMS; less suppresses more.", gt=0)
+    max_candidates: int = setting(
+        2000, "Most candidates of a video that go into soft-NMS.", ge=1, le=20_000
+    )
+    nms_sigma: float = setting(0.5, "Width of soft-NMS; less suppresses more.", ge=1e-6, le=1e6)
     voting_tiou: _AboveZero | None = setting(
         None, "Detections become averages with candidates of at least this tIoU; null for none."
     )
-    max_detections: int = setting(200, "Most detections of a video.", ge=1)
+    max_detections: int = setting(200, "Most detections of a video.", ge=1, le=20_000)
 
 
 class EvalConfig(_Section):
@@ -208,7 +220,7 @@ class EvalConfig(_Section):
         "anet", "Whose rules of measuring; see docs/evaluation.md."
     )
     tious: tuple[_AboveZero, ...] = setting(
-        (0.3, 0.4, 0.5, 0.6, 0.7), "tIoU thresholds of the mAP.", min_length=1
+        (0.3, 0.4, 0.5, 0.6, 0.7), "tIoU thresholds of the mAP.", min_length=1, max_length=1000
     )
     exclude: tuple[str, ...] = setting((), "Ids of videos that are left out.")
 
@@ -246,7 +258,7 @@ def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> Config:
     """
     settings: dict[str, Any] = {}
     source = name_or_path
-    for part in [source] if Path(source).is_file() else source.split("+"):
+    for part in [source] if os.path.exists(source) else source.split("+"):
         _merge(settings, _read(part))
     for override in overrides:
         _override(settings, override)
@@ -308,13 +320,15 @@ def _read(name_or_path: str) -> dict[str, Any]:
     path: Any = Path(name_or_path)
     if name_or_path in shipped:
         path = resources.files(__package__) / "configs" / f"{name_or_path}.yaml"
+    elif os.path.lexists(path):
+        regular_file(path, needs="a YAML file")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError:
         near = difflib.get_close_matches(name_or_path, shipped, n=1, cutoff=0)
         raise InputError(
-            f"{name_or_path}: neither a file nor a shipped configuration "
+            f"{listed([name_or_path])}: neither a file nor a shipped configuration "
             f"({', '.join(shipped)}); did you mean {near[0]!r}?"
         ) from None
     if len(content) > MAX_BYTES:
@@ -346,13 +360,15 @@ def _override(settings: dict[str, Any], override: str) -> None:
     section, dot, name = key.strip().partition(".")
     if not equals or not dot:
         near = _nearest(key.strip(), all_keys())
-        raise InputError(f"--set {override}: write section.key=value{near}")
+        raise InputError(f"--set {listed([override])}: write section.key=value{near}")
     try:
         parsed = _parse_yaml(value, at=key)
     except InputError:
-        raise InputError(f"--set {override}: {value!r} is not a YAML value; quote it") from None
+        raise InputError(
+            f"--set {listed([override])}: {shown(value)} is not a YAML value; quote it"
+        ) from None
     if not isinstance(settings.setdefault(section, {}), dict):
-        raise InputError(f"section {section!r} must hold keys (see `tsatal configs paper`)")
+        raise InputError(f"section {shown(section)} must hold keys (see `tsatal configs paper`)")
     settings[section][name] = parsed
 
 

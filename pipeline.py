@@ -10,6 +10,7 @@ takes seconds to load, and a mistyped path should be told at once.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .config import Config, EvalConfig, load_config
-from .errors import InputError
+from .errors import InputError, shown
 from .evaluation.video_scores import with_video_scores
 from .extract.clock import BY_ITSELF
 from .extract.settings import ExtractSettings, check_files
@@ -27,10 +28,10 @@ from .formats.annotations import (
     load_annotations,
     load_predictions,
     predictions_json,
-    read_text,
 )
-from .formats.atomic import write_text
+from .formats.atomic import check_place, write_text
 from .formats.features import FEATURE_SUFFIXES, FeatureFile
+from .formats.limits import read_text
 from .formats.names import nfc
 from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
 from .formats.video_scores import load_video_scores
@@ -97,6 +98,7 @@ def extract(
         >>> tsatal.extract("videos", "out.h5", weights="random")  # doctest: +SKIP
     """
     chosen, videos = ExtractSettings(**settings), Path(videos)
+    check_place(out)
     if annotations is None and (videos / "annotations.json").is_file():
         annotations = videos / "annotations.json"
     truth = load_annotations(annotations) if annotations else None
@@ -165,12 +167,13 @@ def train(
     on = torch.device(choose_device(device))
     with process_group(on) as on, FeatureFile(features) as file:
         run = broadcast(Path(run) if run else new_run_dir(name))
+        check_place(run, folder=True)
         if (run / LAST).exists():
             raise InputError(f"{run}: already holds a run; add --resume, or choose another --out")
         truth = find_annotations(file, annotations)
         data, videos = describe(file, truth, config)
         if annotations:
-            data = replace(data, annotations=str(Path(annotations).resolve()))
+            data = replace(data, annotations=os.path.realpath(annotations))
         for finding in warnings_for_training(
             file, truth, data.subsets, exclude=config.eval.exclude
         ):
@@ -262,6 +265,8 @@ def evaluate(
         >>> tsatal.evaluate("runs/first").evaluation.average_map  # doctest: +SKIP
     """
     run = Path(run) if run else newest_run()
+    out = Path(out or run)
+    check_place(out, folder=True)
     _, data = load_run_description(run, changes)
     _look_at(features or data.features, annotations)
 
@@ -285,7 +290,6 @@ def evaluate(
     if video_scores:
         found = with_video_scores(found, load_video_scores(video_scores), data.labels)
     curves = {video_id: d.actionness for video_id, d in detected.items()}
-    out = Path(out or run)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / PREDICTIONS, predictions_json(found, curves))
     defaults = defaults or config.eval
@@ -297,7 +301,7 @@ def evaluate(
         logger.warning(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
         )
-    name = out.resolve().name
+    name = Path(os.path.realpath(out)).name
     written = write_report(evaluation, out, timelines=timelines, name=name)
     return Report(evaluation, (out / PREDICTIONS, *written), config)
 
@@ -337,6 +341,9 @@ def evaluate_predictions(
     Raises:
         InputError: a file is not of its format, or there is no such subset.
     """
+    if out is not None:
+        check_place(out, folder=True)
+
     from .evaluation.average_precision import evaluate as measure_detections
     from .evaluation.matching import Measure
     from .reports.report import Report, write_report
@@ -388,8 +395,9 @@ def report(
     )
 
     run = Path(run) if run else newest_run()
+    check_place(out or run, folder=True)
     config, data = load_run_description(run)
-    if not (run / PREDICTIONS).is_file():
+    if not os.path.lexists(run / PREDICTIONS):
         raise InputError(
             f"{run}: has no {PREDICTIONS} to explain; write it with: tsatal evaluate {run}"
         )
@@ -413,7 +421,7 @@ def report(
     ).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
-    name = run.resolve().name
+    name = Path(os.path.realpath(run)).name
     written = write_report(evaluation, Path(out or run), timelines=None, name=name)
     return Report(evaluation, written, config)
 
@@ -468,9 +476,10 @@ def detect(
         >>> tsatal.detect("new.mp4", run="runs/first")["new"].detections  # doctest: +SKIP
     """
     run = Path(run) if run else newest_run()
+    out = Path(out or run / "detections")
+    check_place(out, folder=True)
     load_run_description(run, changes)
     truth = load_annotations(annotations).videos if annotations else {}
-    out = Path(out or run / "detections")
     # A feature file is detected in as it is; everything else stands for raw videos.
     given = [Path(v) for v in ([videos] if isinstance(videos, Pathlike) else videos)]
     feature_files = [path for path in given if path.suffix.lower() in FEATURE_SUFFIXES]
@@ -498,7 +507,9 @@ def detect(
 
     def detect_in(video_id: str, rows: np.ndarray, axis: TimeAxis) -> None:
         if video_id in detected:
-            raise InputError(f"two videos have the id {video_id!r}; detect in one after the other")
+            raise InputError(
+                f"two videos have the id {shown(video_id)}; detect in one after the other"
+            )
         found = detector(rows, axis)
         detections = found.detections
         if scores:

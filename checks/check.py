@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..formats.annotations import Annotations, class_labels, read_text
+from ..formats.annotations import JSON, Annotations, class_labels
 from ..formats.features import FeatureFile, TimeAxis, looks_like_features
+from ..formats.limits import read_text
 from ..formats.names import nfc
 from ..formats.subsets import Subsets, videos_with_features
 from .findings import NOTE, Case, Finding, Report, collect
@@ -44,7 +45,7 @@ def check_file(
         with FeatureFile(path) as file:
             streams = ", ".join(file.streams()) or "no stream"
             checked = f"{len(file.video_ids)} videos with rows of {streams}"
-            text = read_text(annotations) if annotations else file.annotations_text()
+            text = read_text(annotations, needs=JSON) if annotations else file.annotations_text()
             truth, cases = None, [Case("not-annotated", "neither inside nor given")]
             if text is not None:
                 truth, cases = _read(text, str(annotations or path), exclude)
@@ -53,7 +54,7 @@ def check_file(
     elif annotations:
         raise InputError(f"{path}: not a feature file; --annotations goes with one")
     else:
-        truth, cases = _read(read_text(path), str(path), exclude)
+        truth, cases = _read(read_text(path, needs=JSON), str(path), exclude)
         checked, videos = _summary(truth), truth.videos.values()
         cases += [*check_subsets(videos, named), *check_labels(videos, named)]
         cases += check_instances(videos, durations={})

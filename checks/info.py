@@ -6,7 +6,6 @@ content, not by their names. Modules that take long to import are imported where
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -16,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..formats.annotations import (
+    JSON,
     Detection,
     Instance,
     json_kind,
     load_actionness,
     load_predictions,
-    read_text,
+    parse_json,
 )
 from ..formats.features import FeatureFile, looks_like_features
+from ..formats.limits import TooLarge, kind_of, read_text, regular_file
 from .rows import usable_axes
 from .truth import actions, read_leniently
 
@@ -45,8 +46,8 @@ def describe(path: Path) -> dict[str, Any]:
     """
     if path.is_dir():
         return _run(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file or folder")
+    if kind_of(path) != "a file":
+        regular_file(path, needs="a file or the folder of a run")
     if looks_like_features(path):
         with FeatureFile(path) as features:
             return _features(features)
@@ -56,12 +57,18 @@ def describe(path: Path) -> dict[str, Any]:
         return {"file": str(path), "kind": "checkpoint", **_checkpoint(path)}
     try:
         kind = json_kind(path)
+    except TooLarge:
+        raise
     except InputError:
         raise InputError(
             f"{path}: neither a feature file, a checkpoint, annotations, nor detections"
         ) from None
     if kind == "annotations":
-        return {"file": str(path), "kind": kind, **_truth(read_text(path), str(path), None)}
+        return {
+            "file": str(path),
+            "kind": kind,
+            **_truth(read_text(path, needs=JSON), str(path), None),
+        }
     if kind == "detections":
         return _predictions(path)
     raise InputError(
@@ -266,7 +273,7 @@ def _evaluation(metrics: Path) -> dict[str, Any] | str | None:
     if not metrics.is_file():
         return None
     try:
-        raw = json.loads(metrics.read_text(encoding="utf-8"))
+        raw = parse_json(read_text(metrics, needs=JSON), str(metrics))
         kept = ("protocol", "subset", "num_videos", "num_instances", "average_mAP", "mAP")
         return {key: raw[key] for key in kept}
     except (ValueError, TypeError, KeyError):

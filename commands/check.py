@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, JSON, tell
+from .options import FILE, JSON, MOST, READS, tell, when_stopped
 
 
 @click.command("check")
@@ -17,7 +17,7 @@ from .options import FILE, JSON, tell
 @click.option("--exclude", multiple=True, metavar="VIDEO", help="Leave a video out; repeatable.")
 @click.option(
     "--examples",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST),
     default=3,
     show_default=True,
     help="Places to name of each kind; JSON names all.",
@@ -39,6 +39,7 @@ def command(
     The exit status is 0 if there is nothing worse than a note, and 1 otherwise; what each finding
     means stands in docs/checking.md.
     """
+    when_stopped(READS)
     from ..checks.check import check_file
     from ..formats.subsets import Subsets
 

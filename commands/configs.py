@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .options import READS, say, when_stopped
+
 
 @click.command("configs")
 @click.argument("name", required=False)
@@ -12,6 +14,7 @@ def command(name: str | None) -> None:
 
     What is printed can be saved, edited, and given to `train --config FILE`.
     """
+    when_stopped(READS)
     from ..config import explain_config, load_config, shipped_configs
 
-    click.echo(explain_config(load_config(name)) if name else "\n".join(shipped_configs()))
+    say(explain_config(load_config(name)) if name is not None else "\n".join(shipped_configs()))

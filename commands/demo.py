@@ -15,8 +15,8 @@ import click
 import numpy as np
 
 from ..formats.annotations import AnnotatedVideo, Instance, annotations_json
-from ..formats.atomic import write_text
-from .options import DEVICE, FOLDER
+from ..formats.atomic import check_place, write_text
+from .options import DEVICE, FOLDER, MOST, say, when_stopped
 
 logger = logging.getLogger(__name__)
 
@@ -126,13 +126,23 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
 @click.option(
     "--out", type=FOLDER, default="demo", show_default=True, help="Folder for everything it makes."
 )
-@click.option("--seed", default=0, show_default=True, help="Of the videos and the training.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, MOST),
+    help="Of the videos and the training.",
+)
 @DEVICE
 def command(out: Path, seed: int, device: str) -> None:
     """Make small videos, extract, train and evaluate, in a few minutes, with nothing else.
 
     All of it stays in OUT; a second call finds videos and features and trains again.
     """
+    when_stopped(
+        f"the finished videos and features are kept in {out}, and the same command goes on"
+    )
+    check_place(out, folder=True)
     from .. import pipeline
     from ..formats.annotations import load_predictions
     from ..head.run import new_run_dir
@@ -143,7 +153,9 @@ def command(out: Path, seed: int, device: str) -> None:
     if not annotations.exists():
         logger.info("writing videos of moving shapes into %s", videos)
         write_demo_videos(videos, seed=seed)
-    pipeline.extract(videos, features, weights="random", device=device)
+    extraction = pipeline.extract(videos, features, weights="random", device=device)
+    if extraction.stopped_by:
+        raise extraction.stopped_by
     run = pipeline.train(
         features, "demo", overrides=[f"optim.seed={seed}"], device=device,
         run=new_run_dir("demo", root=out / "runs"),
@@ -153,9 +165,7 @@ def command(out: Path, seed: int, device: str) -> None:
     for video_id in load_predictions(predictions):
         video, page = videos / f"{video_id}.mp4", pages / f"{video_id}.html"
         view_predictions(video, predictions, page, annotations=annotations)
-    click.echo(str(report))
-    click.echo(
-        "Features came from a network with random weights: real ones need --weights kinetics."
-    )
+    say(report)
+    say("Features came from a network with random weights: real ones need --weights kinetics.")
     for path in (*report.written, pages):
-        click.echo(path)
+        say(path)

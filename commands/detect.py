@@ -7,9 +7,23 @@ from typing import Any
 
 import click
 
+from ..errors import shortened
 from ..extract.settings import ExtractSettings
 from .extract import finish
-from .options import ANY, DECODING, DEVICE, FILE, FOLDER, VIDEO_SCORES, settings_options
+from .options import (
+    ANY,
+    DECODING,
+    DEVICE,
+    FILE,
+    FOLDER,
+    MOST,
+    VIDEO_SCORES,
+    WEIGHTS,
+    Number,
+    say,
+    settings_options,
+    when_stopped,
+)
 
 
 @click.command("detect")
@@ -18,14 +32,23 @@ from .options import ANY, DECODING, DEVICE, FILE, FOLDER, VIDEO_SCORES, settings
 @click.option(
     "--out", type=FOLDER, help="Folder for what is found.  [default: detections in the run's]"
 )
-@click.option("--min-score", default=0.0, show_default=True, help="Leave out what scores less.")
-@click.option("--top", type=click.IntRange(min=1), help="Keep the best so many of each video.")
+@click.option(
+    "--min-score",
+    type=Number(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Leave out what scores less.",
+)
+@click.option("--top", type=click.IntRange(1, MOST), help="Keep the best so many of each video.")
 @click.option("--annotations", type=FILE, help="Ground truth, drawn above the detections.")
 @click.option("--view", is_flag=True, help="Write a page per video to look at in a browser.")
 @click.option(
-    "--weights", metavar="PATH", help="The backbone's, where they are neither published nor random."
+    "--weights",
+    type=WEIGHTS,
+    metavar="PATH",
+    help="The backbone's, where they are neither published nor random.",
 )
-@click.option("--flow-weights", metavar="PATH", help="Those of the second stream.")
+@click.option("--flow-weights", type=WEIGHTS, metavar="PATH", help="Those of the second stream.")
 @settings_options(ExtractSettings, only=("track", "assume_fps"))
 @click.option("--features", type=FILE, help="Where the run's feature file is now, if it has moved.")
 @click.option(
@@ -42,14 +65,21 @@ def command(
     Raw videos are extracted as the run's features were, once: the rows are kept in
     OUT/features.h5.
     """
+    when_stopped(
+        "the features of finished videos are kept, and the same command goes on with the others"
+    )
     from tqdm import tqdm
 
     from .. import pipeline
 
     detected = pipeline.detect(
-        videos, run, out=out, pages=view, on_video=lambda v: tqdm.write(str(v)), **settings
+        videos,
+        run,
+        out=out,
+        pages=view,
+        on_video=lambda v: tqdm.write(shortened(str(v))),
+        **settings,
     )
-    for path in detected.written:
-        click.echo(path)
+    say(*detected.written)
     if detected.extraction:
         finish(detected.extraction)

@@ -8,8 +8,20 @@ from typing import Any
 
 import click
 
-from ..formats.atomic import write_text
-from .options import DECODING, DEVICE, FILE, FOLDER, TIOUS, VIDEO_SCORES
+from ..formats.atomic import check_place, write_text
+from .options import (
+    DECODING,
+    DEVICE,
+    FILE,
+    FOLDER,
+    JSON,
+    MOST,
+    TIOUS,
+    VIDEO_SCORES,
+    WHOLE,
+    say,
+    when_stopped,
+)
 
 
 @click.command("evaluate")
@@ -20,7 +32,7 @@ from .options import DECODING, DEVICE, FILE, FOLDER, TIOUS, VIDEO_SCORES
 @click.option("--protocol", type=click.Choice(["anet", "thumos14"]), help="See docs/evaluation.md.")
 @TIOUS
 @click.option("--exclude", multiple=True, metavar="VIDEO", help="Leave a video out; repeatable.")
-@click.option("--json", "json_path", metavar="PATH", help="Write the figures there; - prints them.")
+@JSON
 @click.option(
     "--checkpoint",
     type=click.Choice(["last", "best"]),
@@ -30,7 +42,11 @@ from .options import DECODING, DEVICE, FILE, FOLDER, TIOUS, VIDEO_SCORES
 )
 @click.option("--features", type=FILE, help="Other features for the run, made in the same way.")
 @click.option(
-    "--timelines", type=click.IntRange(min=0), default=8, show_default=True, help="Videos to draw."
+    "--timelines",
+    type=click.IntRange(0, MOST),
+    default=8,
+    show_default=True,
+    help="Videos to draw.",
 )
 @click.option("--out", type=FOLDER, help="Folder for files and pictures.  [default: the run's]")
 @VIDEO_SCORES
@@ -52,6 +68,9 @@ def command(
 
     Several RUNS are measured alike and compared in one table.
     """
+    when_stopped(WHOLE)
+    if json_path and json_path != "-":
+        check_place(json_path, device=True)
     from .. import pipeline
     from ..head.run import newest_run
     from ..reports.tables import comparison_table
@@ -79,11 +98,11 @@ def command(
     if others:
         evaluations = {name: report.evaluation for name, report in reports.items()}
         configs = {name: report.config for name, report in reports.items() if report.config}
-        click.echo(comparison_table(evaluations, configs), err=to_stdout)
+        say(comparison_table(evaluations, configs), err=to_stdout)
     else:
-        click.echo(str(first), err=to_stdout)
+        say(first, err=to_stdout)
     for path in (p for report in reports.values() for p in report.written):
-        click.echo(path, err=to_stdout)
+        say(path, err=to_stdout)
     if json_path:
         figures = {name: report.evaluation.to_json() for name, report in reports.items()}
         text = json.dumps(figures if others else first.evaluation.to_json(), indent=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, FOLDER, named
+from .options import FILE, FOLDER, named, say, when_stopped
 
 
 @click.command("export")
@@ -15,6 +15,7 @@ from .options import FILE, FOLDER, named
 @click.option("--annotations", type=FILE, help="Instead of those inside the feature file.")
 def command(features: Path, out: Path, annotations: Path | None) -> None:
     """Write FEATURES as .npy files and JSON in ActionFormer's layout into the folder OUT."""
+    when_stopped("OUT is filled whole or not at all; give the same command again")
     from ..exchange.exporter import export_features
 
     summary = export_features(features, out, annotations=annotations)
@@ -26,6 +27,6 @@ def command(features: Path, out: Path, annotations: Path | None) -> None:
         lines.append(f"{summary.ambiguous} ambiguous stretches are left out of the annotations")
     lines += named("unlabelled", summary.unlabelled)
     lines.append(f"{summary.out}: {len(summary.exported)} videos exported")
-    click.echo("\n".join(lines))
+    say(*lines)
     if summary.failed:
         click.get_current_context().exit(1)

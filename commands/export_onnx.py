@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, FOLDER
+from .options import FILE, FOLDER, WHOLE, say, when_stopped
 
 
 @click.command("export-onnx")
 @click.argument("run", type=FOLDER)
 @click.argument("out", type=FILE)
 @click.option(
-    "--steps", type=click.IntRange(min=2), help="Rows it takes at once.  [default: as in training]"
+    "--steps",
+    type=click.IntRange(2, 1_000_000),
+    help="Rows it takes at once.  [default: as in training]",
 )
 @click.option(
     "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True
@@ -24,9 +26,10 @@ def command(run: Path, out: Path, steps: int | None, checkpoint: str) -> None:
     It takes features (1, STEPS, D) and which rows are valid (1, STEPS), and gives scores,
     intervals in steps, which points are valid, and actionness; see docs/api.md.
     """
+    when_stopped(WHOLE)
     from ..head.run import load_run_description
 
     load_run_description(run)  # a wrong folder is told before torch is loaded
     from ..head.export import export_head
 
-    click.echo(export_head(run, out, steps=steps, checkpoint=checkpoint))
+    say(export_head(run, out, steps=steps, checkpoint=checkpoint))

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from ..extract.settings import ExtractSettings
-from .options import ANY, DEVICE, FILE, settings_options
+from .options import ANY, DEVICE, FILE, exit_status, say, settings_options, when_stopped
 
 if TYPE_CHECKING:
     from ..extract.extractor import Summary
@@ -39,6 +39,7 @@ def command(videos: Path, out: Path, **options: Any) -> None:
     the finished ones. Started several times at once, here or on other machines that share OUT's
     folder, the processes share the videos.
     """
+    when_stopped("the finished videos are kept, and the same command goes on")
     from .. import pipeline
     from ..extract.images import is_image_folder
 
@@ -56,8 +57,9 @@ def finish(summary: Summary) -> None:
     lines += [f"partial: {reason}" for reason in summary.partial.values()]
     if summary.failed:
         lines.append(f"failures are listed in {summary.out}.failed.json")
-    if summary.interrupted:
+    if summary.stopped_by:
         lines.append("interrupted; the finished videos are kept, and the same command goes on")
-    click.echo("\n".join([*lines, str(summary)]))
-    if summary.interrupted or summary.failed:
-        click.get_current_context().exit(130 if summary.interrupted else 1)
+    say(*lines, summary)
+    if summary.stopped_by or summary.failed:
+        status = exit_status(summary.stopped_by) if summary.stopped_by else 1
+        click.get_current_context().exit(status)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..exchange.layouts import ImportSettings
-from .options import ANY, FILE, named, settings_options
+from .options import ANY, FILE, WHOLE, named, say, settings_options, when_stopped
 
 
 @click.command("import")
@@ -42,6 +42,7 @@ def command(
     tsatal import i3d_features/ thumos.h5 --annotations thumos14.json \\
         --format actionformer --stride-frames 4 --window-frames 16
     """
+    when_stopped(WHOLE)
     from ..exchange.importer import import_features
 
     summary = import_features(
@@ -73,6 +74,6 @@ def command(
         f"{summary.out}: {len(summary.matched)} videos matched, {len(summary.missing)} missing, "
         f"{len(summary.unlabelled) + len(summary.skipped)} unlabelled, {len(summary.failed)} failed"
     )
-    click.echo("\n".join([*lines, counts]))
+    say(*lines, counts)
     if summary.failed:
         click.get_current_context().exit(1)

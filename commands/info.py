@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import ANY, JSON, tell
+from .options import ANY, JSON, READS, tell, when_stopped
 
 
 @click.command("info")
@@ -14,6 +14,7 @@ from .options import ANY, JSON, tell
 @JSON
 def command(file: Path, json_path: str | None) -> None:
     """Say what FILE is and holds: features, annotations, detections, a checkpoint, a run."""
+    when_stopped(READS)
     from ..checks.info import as_text, describe
 
     described = describe(file)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import signal
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -12,14 +14,44 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ..formats.atomic import write_text
+from ..errors import Terminated, listed, shortened
+from ..formats.atomic import check_place, write_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-MAX_NAMED = 5  # names on a line; the rest are counted
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
-ANY = click.Path(path_type=Path)
+KEPT = "tsatal.kept"  # where a command's words on a stop lie, in click's context
+NOTHING = "nothing was written; give the same command again"
+WHOLE = "every file is whole, the new one or the old one; give the same command again"
+READS = "nothing was changed; give the same command again"
+MAX_TIOUS = 1000
+MOST = 10**9  # of anything that is counted
+
+
+class _Path(click.Path):
+    """A path, which is not empty: the empty one would be taken for this folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not os.fspath(value) or "\0" in str(value):
+            self.fail(f"{str(value)!r} is no path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A finite number within bounds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
+FILE = _Path(path_type=Path, dir_okay=False)
+FOLDER = _Path(path_type=Path, file_okay=False)
+ANY = _Path(path_type=Path)
+WEIGHTS = _Path()  # or a word that stands for them
 DEVICE = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -80,26 +112,25 @@ def _settings_option(name: str, field: FieldInfo) -> Callable[[Command], Command
         both = f"{flag}/--no-{flag[2:]}" if optional else flag
         return click.option(both, name, is_flag=True, **more)
     named = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    metavar = named.get("metavar") or ("N" if kind in (int, float) else None)
-    return click.option(flag, name, type=_option_type(kind, field), metavar=metavar, **more)
+    metavar = str(named.get("metavar") or ("N" if kind in (int, float) else ""))
+    option_type = _option_type(kind, field, metavar)
+    return click.option(flag, name, type=option_type, metavar=metavar or None, **more)
 
 
-def _option_type(kind: Any, field: FieldInfo) -> click.ParamType[Any]:
+def _option_type(kind: Any, field: FieldInfo, metavar: str) -> click.ParamType[Any]:
     """The click type of a field: one of its choices, a path, or a number within its bounds."""
     if get_origin(kind) is Literal:
         return click.Choice(get_args(kind))
     if kind is Path:
         return ANY
     if kind not in (int, float):
-        return click.STRING
+        return click.STRING if "PATH" not in metavar and "FILE" not in metavar else _Path()
     bounds: dict[str, Any] = {}
     for bound in field.metadata:
         for name, end in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):
             if hasattr(bound, name):
                 bounds |= {end: getattr(bound, name), f"{end}_open": name in ("gt", "lt")}
-    if not bounds:
-        return click.INT if kind is int else click.FLOAT
-    return click.IntRange(**bounds) if kind is int else click.FloatRange(**bounds)
+    return click.IntRange(**bounds) if kind is int else Number(**bounds)
 
 
 def _parse_tious(texts: tuple[str, ...]) -> tuple[float, ...]:
@@ -109,15 +140,20 @@ def _parse_tious(texts: tuple[str, ...]) -> tuple[float, ...]:
         try:
             numbers = [float(n) for n in text.split(":")]
         except ValueError:
-            raise click.BadParameter(f"{text!r} is not a number or START:STEP:STOP") from None
-        if len(numbers) == 3 and numbers[1] >= 0.001 and numbers[0] <= numbers[2]:
+            numbers = []
+        if len(numbers) == 3 and numbers[1] >= 0.001 and 0 <= numbers[0] <= numbers[2] <= 1:
             start, step, stop = numbers
             count = int((stop - start) / step + 1e-6) + 1
             found += [round(start + n * step, 10) for n in range(count)]
-        elif len(numbers) == 1:
+        elif len(numbers) == 1 and 0 < numbers[0] <= 1:
             found += numbers
         else:
-            raise click.BadParameter(f"{text!r} is not a number or START:STEP:STOP")
+            raise click.BadParameter(
+                f"{listed([repr(text)])} is not a number above 0 and at most 1, or START:STEP:STOP "
+                "of such"
+            )
+    if len(found) > MAX_TIOUS:
+        raise click.BadParameter(f"{len(found):,} thresholds; {MAX_TIOUS:,} at most")
     return tuple(found)
 
 
@@ -132,14 +168,23 @@ TIOUS = click.option(
 
 
 JSON = click.option(
-    "--json", "json_path", metavar="PATH", help="Write it as JSON there; - prints it."
-)
+    "--json", "json_path", type=_Path(allow_dash=True), metavar="PATH",
+    help="Write it as JSON there; - prints it.",
+)  # fmt: skip
+
+
+def say(*texts: object, err: bool = False) -> None:
+    """Print texts, without what a terminal would act on, and no line longer than a screen."""
+    for text in texts:
+        click.echo("\n".join(map(shortened, str(text).split("\n"))), err=err)
 
 
 def tell(text: str, values: dict[str, Any], json_path: str | None) -> None:
     """Print a text, and write the same as JSON to where `--json` says."""
     to_stdout = json_path == "-"
-    click.echo(text, err=to_stdout)
+    if json_path and not to_stdout:
+        check_place(json_path, device=True)
+    say(text, err=to_stdout)
     if json_path:
         written = json.dumps(values, indent=1)
         if to_stdout:
@@ -150,10 +195,26 @@ def tell(text: str, values: dict[str, Any], json_path: str | None) -> None:
 
 def named(what: str, names: list[str]) -> list[str]:
     """Return one line with the number and the first of the names; no line without names."""
-    if not names:
-        return []
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return [f"{what}: {', '.join(names[:MAX_NAMED])}{more}"]
+    return [f"{what}: {listed(names)}"] if names else []
+
+
+def when_stopped(words: str | Callable[[], str]) -> None:
+    """Say what a command keeps, and how it goes on, if Ctrl-C or SIGTERM should end it."""
+    click.get_current_context().find_root().meta[KEPT] = words
+
+
+def kept() -> str:
+    """Return what the running command keeps after a stop, and how it goes on."""
+    context = click.get_current_context(silent=True)
+    words: str | Callable[[], str] = (
+        context.find_root().meta.get(KEPT, NOTHING) if context else NOTHING
+    )
+    return words() if callable(words) else words
+
+
+def exit_status(stop: KeyboardInterrupt) -> int:
+    """Return the exit status of a command that a signal has ended, as shells have it."""
+    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
 def is_first_process() -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import FILE, FOLDER, TIOUS
+from .options import FILE, FOLDER, TIOUS, WHOLE, say, when_stopped
 
 
 @click.command("report")
@@ -34,6 +34,7 @@ def command(
     detections. It shows what each kind of error costs, which instances are missed, and the best
     and the worst videos.
     """
+    when_stopped(WHOLE)
     from .. import pipeline
 
     if predictions is None:
@@ -44,6 +45,4 @@ def command(
         made = pipeline.evaluate_predictions(
             predictions, annotations, timelines=None, out=out or predictions.parent, **settings
         )
-    click.echo(made.evaluation.headline)
-    for path in made.written:
-        click.echo(path)
+    say(made.evaluation.headline, *made.written)

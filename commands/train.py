@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import DEVICE, FILE, FOLDER, is_first_process
+from .options import DEVICE, FILE, FOLDER, NOTHING, is_first_process, say, when_stopped
 
 
 @click.command("train")
@@ -67,17 +67,19 @@ def command(
         raise click.UsageError("give --features FILE.h5 (or --resume)")
     run = out or (newest_run(needs=DATA_FILE) if resume else new_run_dir(config_name))
     common: dict[str, Any] = {"run": run, "annotations": annotations, "device": device}
-    try:
-        if resume or features is None:
-            pipeline.resume(features=features, **common)
-        else:
-            run = pipeline.train(features, config_name, overrides=overrides, **common)
-    except KeyboardInterrupt:
-        raise click.ClickException(
-            f"stopped; go on with: tsatal train --resume --out {run}"
-        ) from None
+    when_stopped(
+        lambda: (
+            f"finished epochs are kept; go on with: tsatal train --resume --out {run}"
+            if (run / DATA_FILE).exists()
+            else NOTHING
+        )
+    )
+    if resume or features is None:
+        pipeline.resume(features=features, **common)
+    else:
+        run = pipeline.train(features, config_name, overrides=overrides, **common)
     if is_first_process():
-        click.echo(f"{run}\nmeasure it with: tsatal evaluate {run}")
+        say(f"{run}\nmeasure it with: tsatal evaluate {run}")
 
 
 def _given(parameter: str) -> bool:

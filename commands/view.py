@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..extract.settings import ExtractSettings
-from .options import ANY, FILE, settings_options
+from .options import ANY, FILE, WHOLE, say, settings_options, when_stopped
 
 
 @click.command("view")
@@ -37,6 +37,7 @@ def command(
     Open it in any browser; it needs no network. A video that browsers do not play is copied into
     one that they do.
     """
+    when_stopped(WHOLE)
     from ..reports.viewer import view_predictions
 
     asked = ExtractSettings(**reading).reading
@@ -50,4 +51,4 @@ def command(
         embed=embed,
         reading=asked,
     )
-    click.echo(f"{out}: {where}")
+    say(f"{out}: {where}")

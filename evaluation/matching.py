@@ -23,8 +23,9 @@ from operator import attrgetter
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, listed, shown
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, Detection, Instance, class_labels
+from ..formats.limits import check_size
 from ..formats.names import nfc
 from ..segments import overlap, tiou
 
@@ -39,6 +40,7 @@ Predictions = Mapping[str, Sequence[Detection]]
 
 MAX_LABELS_NAMED = 5  # in a note; the rest are counted
 FAR = 1e12  # seconds; instants beyond are not told apart where pairs are looked for
+PAIR_BYTES = 120  # of memory for each pair that is kept, sorted and matched
 MAX_PAIRS = 1_000_000  # whose tIoUs are computed at once: 8 MB an array
 
 
@@ -64,10 +66,9 @@ class Measure:
             raise InputError(f"no protocol {self.protocol!r}; there are: {', '.join(PROTOCOLS)}")
         tious = tuple(round(float(t), 10) for t in self.tious)
         if not tious or not all(0 < t <= 1 for t in tious):
-            given = list(self.tious) or "none"
-            raise InputError(f"tIoU thresholds in (0, 1] are needed, not {given}")
+            raise InputError(f"tIoU thresholds in (0, 1] are needed, not {listed(self.tious)}")
         if len(set(map(threshold_name, tious))) != len(tious):
-            raise InputError(f"the same tIoU threshold twice: {list(self.tious)}")
+            raise InputError(f"the same tIoU threshold twice: {listed(self.tious, most=20)}")
         object.__setattr__(self, "tious", tious)
         object.__setattr__(self, "exclude", tuple(map(nfc, self.exclude)))
 
@@ -289,11 +290,14 @@ def _match_classes(detections: Entries, instances: Entries, measure: Measure) ->
     One after another, choosers take what they overlap most among what is still free, the first of
     equals, if that tIoU is enough; for each threshold on its own.
     """
-    near = []
+    near, kept = [], 0
     for n, m in pairs(detections, instances, same_label=True):
         tious = tiou(detections.segment[n], instances.segment[m])
         enough = tious >= min(measure.tious)
         near.append((n[enough], m[enough], tious[enough]))
+        kept += len(near[-1][0])
+        overlapping = f"{kept:,} pairs of a detection and an instance that overlap"
+        check_size(PAIR_BYTES * kept, overlapping, instead="fewer detections")
     n, m, tious = map(np.concatenate, zip(*near, strict=True))
 
     choosers, choices = (m, n) if measure.protocol == THUMOS14 else (n, m)
@@ -372,8 +376,8 @@ def _check_excluded(excluded: set[str], videos: Collection[str], subset: str) ->
     for wrong in sorted(excluded.difference(videos)):
         alike = difflib.get_close_matches(wrong, videos, cutoff=0.4)
         near = [k for k in videos if wrong in k] or alike
-        hint = f"; the nearest: {', '.join(near[:3])}" if near else ""
-        raise InputError(f"cannot exclude {wrong!r}: no such video in subset {subset!r}{hint}")
+        hint = f"; the nearest: {listed(near[:3])}" if near else ""
+        raise InputError(f"cannot exclude {shown(wrong)}: no such video in subset {subset!r}{hint}")
 
 
 def _notes(
@@ -381,7 +385,7 @@ def _notes(
     *, nothing: bool,
 ) -> Iterator[str]:  # fmt: skip
     if excluded:
-        yield f"{quantity(len(excluded), 'video')} excluded: {', '.join(sorted(excluded))}"
+        yield f"{quantity(len(excluded), 'video')} excluded: {listed(sorted(excluded))}"
     outside = {k: len(found) for k, found in predictions.items() if found and k not in videos}
     if outside:
         number = quantity(sum(outside.values()), "detection")

@@ -6,6 +6,9 @@ only. What the axes of an array mean is found out in `streams`.
 
 from __future__ import annotations
 
+import io
+import os
+import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -16,8 +19,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, listed, shown
 from ..formats.features import FORMAT
+from ..formats.hdf5 import own_member, stored_here
+from ..formats.limits import check_archive, check_size, kind_of, read_npy, read_text, regular_file
 from ..formats.names import id_problem, nfc
 from .layouts import C3D_KEY, ImportSettings
 
@@ -82,10 +87,10 @@ def files_in(
     Raises:
         InputError: no such file is there.
     """
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
+    if kind_of(path) != "a folder":
+        regular_file(path, needs="a folder or a file of features")
     readers = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}
-    root, other = path.resolve(), without.resolve() if without else None
+    root, other = real(path), real(without) if without else None
     entries = []
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         inside, ending = file.relative_to(path), file.suffix.lower()
@@ -175,45 +180,50 @@ def video_id_of(stem: str, settings: ImportSettings, known: Collection[str]) -> 
 
 def _choose(arrays: Mapping[str, Any], key: str | None, at: str) -> Any:
     """Return the array named `key`, or the only one."""
-    there = ", ".join(arrays) or "none"
+    there = listed(arrays)
     if key is None and len(arrays) != 1:
         raise InputError(f"{at}: name one of its arrays with --key; it has: {there}")
     if key is not None and key not in arrays:
-        raise InputError(f"{at}: has no array {key!r}; it has: {there}")
+        raise InputError(f"{at}: has no array {shown(key)}; it has: {there}")
     return arrays[key or next(iter(arrays))]
 
 
 def _read_dataset(file: h5py.File, name: str, key: str | None, at: str) -> np.ndarray:
-    item = file[name]
+    item = own_member(file, name, at)
     if isinstance(item, h5py.Group):
-        arrays = {k: v for k, v in item.items() if isinstance(v, h5py.Dataset)}
-        item = _choose(arrays, key, at)
+        members = {k: own_member(item, k, f"{at}: {k}") for k in item}
+        item = _choose({k: v for k, v in members.items() if isinstance(v, h5py.Dataset)}, key, at)
+    if not isinstance(item, h5py.Dataset):
+        raise InputError(f"{at}: is no array")
+    check_size(2 * stored_here(item, at).nbytes, f"{at}: with shape {item.shape} it")
     return np.asarray(item[()])
 
 
 def _read_npy(path: Path, key: str | None) -> np.ndarray:
     with open(path, "rb") as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+        return read_npy(file, path.stat().st_size, str(path))
 
 
 def _read_npz(path: Path, key: str | None) -> np.ndarray:
-    archive = np.load(path, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile):  # an .npy under another name
-        raise InputError(f"{path}: not an .npz file; download it again")
-    with archive:
-        chosen = _choose({name: name for name in archive.files}, key, str(path))
-        return np.asarray(archive[chosen])
+    check_archive(path)
+    if not zipfile.is_zipfile(path):  # an .npy under another name
+        raise InputError(f"{path}: cannot be read: not an .npz file; download it again")
+    with zipfile.ZipFile(path) as archive:
+        members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
+        chosen = _choose(members, key, str(path))
+        with archive.open(chosen) as file:
+            return read_npy(file, chosen.file_size, f"{path}: {chosen.filename}")
 
 
 def _read_csv(path: Path, key: str | None) -> np.ndarray:
     """Return the numbers of BSN's and BMN's tables, whose first line names the columns."""
-    with open(path, encoding="utf-8-sig") as file:
+    with io.StringIO(read_text(path, needs="a table of numbers")) as file:
         header = file.readline().strip().split(",")
         if header[0] == "":
             raise InputError(f"{path}: its first column numbers the rows; write it without index")
         if not _names_columns(header):
             file.seek(0)
-        return np.loadtxt(file, delimiter=",", dtype=np.float32, ndmin=2, encoding="utf-8-sig")
+        return np.loadtxt(file, delimiter=",", dtype=np.float32, ndmin=2)
 
 
 def _names_columns(fields: list[str]) -> bool:
@@ -228,6 +238,7 @@ def _names_columns(fields: list[str]) -> bool:
 def _read_torch(path: Path, key: str | None) -> np.ndarray:
     import torch
 
+    check_archive(path)
     loaded = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(loaded, dict):
         tensors = {str(k): v for k, v in loaded.items() if isinstance(v, torch.Tensor)}
@@ -235,7 +246,14 @@ def _read_torch(path: Path, key: str | None) -> np.ndarray:
     if not isinstance(loaded, torch.Tensor):
         raise InputError(f"{path}: holds a {type(loaded).__name__}, a tensor is needed")
     loaded = loaded.detach()
+    # Of a tensor without storage for all of its values, the shape alone tells the size.
+    check_size(8 * loaded.numel(), f"{path}: with shape {tuple(loaded.shape)} it")
     return (loaded.float() if loaded.dtype == torch.bfloat16 else loaded).numpy()
+
+
+def real(path: Path) -> Path:
+    """Return a path without links; a link that leads back to itself stays as it is."""
+    return Path(os.path.realpath(path))
 
 
 def _first_line(error: BaseException) -> str:

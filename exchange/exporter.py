@@ -27,7 +27,7 @@ import yaml
 
 from ..errors import InputError
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, class_labels, load_annotations
-from ..formats.atomic import filling, write_text
+from ..formats.atomic import check_place, filling, write_text
 from ..formats.features import FeatureFile, TimeAxis
 from ..formats.subsets import videos_with_features
 from ..progress import counted
@@ -82,6 +82,7 @@ def export_features(features: Path, out: Path, *, annotations: Path | None = Non
     Raises:
         InputError: `out` holds something, or the feature file has no videos of one width.
     """
+    check_place(out, folder=True)
     with FeatureFile(features) as file, filling(out, (FEATURES, DATASET, ANNOTATIONS)) as aside:
         if aside is None:
             raise InputError(f"{out}: is there already, and not an empty folder; name another")
@@ -108,6 +109,9 @@ def export_features(features: Path, out: Path, *, annotations: Path | None = Non
             if (off_sec := timing.off_sec(axis)) > NOTICEABLE_SEC:
                 summary.shifted[video_id] = off_sec
             database[video_id] = _entry(videos.get(video_id), axis, timing, labels)
+        if not summary.exported:
+            reason = next(iter(summary.failed.values()))
+            raise InputError(f"{features}: no video can be exported: {reason}")
         whole = {"version": "tsatal", "streams": widths, "database": database}
         write_text(aside / DATASET, _dataset_yaml(out, timing, labels, sum(widths.values())))
         write_text(aside / ANNOTATIONS, json.dumps(whole, indent=1))

@@ -7,15 +7,15 @@ with the features of BSN and BMN.
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..formats.annotations import Annotations
+from ..errors import InputError, shown
+from ..formats.annotations import Annotations, parse_json
+from ..formats.limits import TooLarge, read_text, regular_file
 from ..formats.names import nfc
 
 # What others call these; `rfps` (frames by seconds) stands beside a rounded `fps` in BSN's table.
@@ -70,7 +70,7 @@ class FactBook:
     """
 
     def __init__(self, truth: Annotations | None, table: Path | None) -> None:
-        raw: dict[str, Any] = json.loads(truth.text) if truth else {}
+        raw: dict[str, Any] = parse_json(truth.text, truth.source) if truth else {}
         self.annotated = set(truth.videos) if truth else set()
         self._where = truth.source if truth else str(table)
         self._for_all = {key: raw[key] for name in FOR_ALL for key in KEYS[name] if key in raw}
@@ -105,21 +105,24 @@ def _number(value: Any, at: str, *, zero: bool) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number) or not (number > 0 or zero):
-        raise InputError(f"{at} must be a positive number, is {value!r:.60}")
+        raise InputError(f"{at} must be a positive number, is {shown(value)}")
     return number
 
 
 def _read_table(path: Path) -> Mapping[str, Any]:
+    regular_file(path, needs="a .csv or .json file")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         if path.suffix.lower() == ".json":
-            found = json.loads(text)
+            found = parse_json(text, str(path))
             found = found.get("database", found)
         else:
             found = {row["video"]: row for row in csv.DictReader(text.splitlines())}
         if not found or not all(isinstance(entry, dict) for entry in found.values()):
             raise ValueError("no videos in it")
-    except (AttributeError, KeyError, ValueError) as e:
+    except TooLarge:
+        raise
+    except (AttributeError, KeyError, ValueError, csv.Error) as e:
         raise InputError(
             f"{path}: no table of videos ({e}); a .csv with a column `video`, or a .json of one "
             "dict per video is needed"

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.annotations import load_annotations
+from ..formats.atomic import check_place
 from ..formats.features import VideoFeatures, write_feature_file
 from ..progress import counted
 from .arrays import open_source
@@ -74,6 +75,7 @@ def import_features(
         InputError: nothing can be imported, or rows cannot be placed in time.
     """
     # A mistake in a path shows before anything is read.
+    check_place(out)
     if out.exists():
         if any(s and s.exists() and s.samefile(out) for s in (source, flow)):
             raise InputError(f"{out}: is what would be imported; write to another file")

@@ -55,17 +55,21 @@ class ImportSettings(Settings):
     )
     fps: float | None = Field(
         None,
-        gt=0,
+        ge=1e-6,
+        le=1e6,
         description="Frames per second that the features were computed at.  [default: each "
         "video's in the JSON: 'fps', or 'frame' by 'duration']",
     )
-    stride_frames: float | None = Field(None, gt=0, description="Frames from one row to the next.")
+    stride_frames: float | None = Field(
+        None, ge=1e-6, le=1e9, description="Frames from one row to the next."
+    )
     window_frames: float | None = Field(
-        None, gt=0, description="Frames that one row sees, first to last."
+        None, ge=1e-6, le=1e9, description="Frames that one row sees, first to last."
     )
     offset_frames: float | None = Field(
         None,
         ge=0,
+        le=1e9,
         description="The frame that row 0 stands for.  [default: the middle of its window]",
     )
     resized: bool = Field(
@@ -84,7 +88,7 @@ class ImportSettings(Settings):
         description="Arrays are (D, T), or (T, D).  [default: found out by sizes and durations]",
     )
     split_at: int | None = Field(
-        None, ge=1, description="So many values of a row are rgb, the rest flow."
+        None, ge=1, le=1_000_000, description="So many values of a row are rgb, the rest flow."
     )
     dtype: Literal["float32", "float16"] = Field("float32", description="What rows are stored in.")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 
 from ..errors import InputError
+from ..formats.limits import regular_file
 from .clock import ClockSteps
 
 MAX_PICTURE_BYTES = 2**28  # 256 MiB decoded: 16384 x 8192 in 8 bits, or 6500 x 6500 in 16-bit RGB
@@ -79,6 +80,10 @@ def open_container(path: Path) -> av.container.InputContainer:
     Raises:
         VideoError: it is not there, empty, or no video.
     """
+    try:
+        regular_file(path, needs="a video")
+    except InputError as e:
+        raise VideoError(str(e)) from None
     try:
         if path.stat().st_size == 0:
             raise VideoError(f"{path}: empty (0 bytes); copy it again")

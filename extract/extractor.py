@@ -35,7 +35,7 @@ class Summary:
 
     `failed` and `partial` say why, by video id (by path where a video has no id of its own);
     a partial video is also done. `elsewhere` are those that other processes have finished while
-    this one ran. `interrupted` means that some were not tried.
+    this one ran. `stopped_by` is the signal that ended it early, so that some were not tried.
     """
 
     out: Path
@@ -45,7 +45,12 @@ class Summary:
     failed: dict[str, str] = field(default_factory=dict)
     partial: dict[str, str] = field(default_factory=dict)
     video_sec: float = 0.0
-    interrupted: bool = False
+    stopped_by: KeyboardInterrupt | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Return whether a signal ended it early."""
+        return self.stopped_by is not None
 
     def __repr__(self) -> str:
         """Return one line: how many videos became what."""
@@ -245,13 +250,18 @@ def _confirm(share: Share, summary: Summary) -> None:
 
 @contextlib.contextmanager
 def _interruptible(summary: Summary) -> Iterator[None]:
-    """End early on Ctrl-C, and on SIGTERM where signals can be caught (the main thread)."""
+    """End early on Ctrl-C, and on SIGTERM where signals can be caught (the main thread).
+
+    The command line has a handler of its own for SIGTERM, which does as Ctrl-C does.
+    """
     here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if here else None
+    alone = here and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if alone:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
-    except KeyboardInterrupt:
-        summary.interrupted = True
+    except KeyboardInterrupt as stop:
+        summary.stopped_by = stop.with_traceback(None)
     finally:
-        if here:
-            signal.signal(signal.SIGTERM, before)
+        if alone:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -16,6 +16,7 @@ import torch
 
 from ..errors import InputError
 from ..formats.features import FeatureFile
+from ..formats.limits import read_npy, regular_file
 
 GRID = 2.0**20  # entries are rounded to this, so that LAPACKs that differ in the last bit agree
 
@@ -85,14 +86,9 @@ def load_projection(path: str | Path, stream: str = "rgb") -> np.ndarray:
     """
     path = Path(path)
     if path.suffix == ".npy":
-        try:
-            # A lying shape takes no memory where the file is mapped.
-            found = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError, ArithmeticError, MemoryError, SyntaxError) as e:
-            raise InputError(
-                f"{path}: no NumPy file with a matrix ({e})"
-                "; --projection takes a .npy, or a feature file"
-            ) from None
+        size = regular_file(path, needs="a .npy file with a matrix").stat().st_size
+        with path.open("rb") as file:
+            found = read_npy(file, size, str(path))
     else:
         with FeatureFile(path) as file:
             matrices = file.projections()

@@ -8,17 +8,25 @@ from typing import Literal
 from pydantic import model_validator
 
 from ..config import Settings, setting
-from ..errors import InputError
+from ..errors import InputError, shown
+from ..formats.limits import check_size
 from .backbones.family import I3D_R50
 from .clock import Reading
+
+BYTES_PER_PIXEL = 12  # three colours in float32
+DEFAULT_SEGMENT = 128  # frames, where the device decides
 
 
 class ExtractSettings(Settings):
     """How videos become rows; the defaults are the paper's where it says."""
 
-    fps: float = setting(I3D_R50.fps, "Frames per second to look at.", gt=0, le=1000)
-    resize: int = setting(128, "Shorter side of a frame after scaling, pixels; at least crop.")
-    crop: int = setting(112, "Side of the square cut from a frame's centre, pixels.", ge=32)
+    fps: float = setting(I3D_R50.fps, "Frames per second to look at.", ge=0.01, le=1000)
+    resize: int = setting(
+        128, "Shorter side of a frame after scaling, pixels; at least crop.", ge=32, le=1024
+    )
+    crop: int = setting(
+        112, "Side of the square cut from a frame's centre, pixels.", ge=32, le=1024
+    )
     time_zero: Literal["picture", "container"] = setting(
         "picture",
         "Time 0: the first picture, or the file's start, where sound may begin before it.",
@@ -39,12 +47,14 @@ class ExtractSettings(Settings):
         None,
         "Frames in one pass of the network.  [default: 64, on CUDA 256; without context 128]",
         gt=0,
+        le=4096,
         multiple_of=I3D_R50.stride_frames,
     )
     context: int = setting(
         I3D_R50.reach_frames,
         "Frames seen around a pass; 18 gives the rows of the uncut video, 0 the paper's cut.",
         ge=0,
+        le=4096,
         multiple_of=I3D_R50.stride_frames,
     )
     weights: str = setting(
@@ -75,6 +85,7 @@ class ExtractSettings(Settings):
         None,
         "Videos under way, each decoded by a thread.  [default: 1, on CUDA a core each, up to 16]",
         ge=1,
+        le=1024,
     )
     # float16 on a CPU is 30 times slower than float32.
     dtype: Literal["auto", "float32", "bfloat16"] = setting(
@@ -87,7 +98,13 @@ class ExtractSettings(Settings):
         if self.resize < self.crop:
             raise InputError(f"resize must be at least crop ({self.crop}), is {self.resize}")
         if self.flow_weights is not None and not self.flow:
-            raise InputError(f"flow_weights {self.flow_weights!r} are of no use without flow")
+            raise InputError(f"flow_weights {shown(self.flow_weights)} are of no use without flow")
+        frames = (self.segment or DEFAULT_SEGMENT) + 2 * self.context
+        check_size(
+            BYTES_PER_PIXEL * frames * self.crop**2,
+            f"segment: a pass of {frames} frames of {self.crop} x {self.crop}",
+            instead="a smaller segment or crop",
+        )
         return self
 
     @property

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from ..formats.limits import kind_of, read_text, regular_file
 from ..formats.names import SPELT, id_problem, is_text, nfc
 from .clock import BY_ITSELF, Reading
 from .container import VideoError
@@ -50,8 +51,8 @@ def find_videos(path: str | Path, *, images: bool = False) -> list[Path]:
             video is found out when it is extracted, so that one bad line stops nothing.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
+    if kind_of(path) != "a folder":
+        regular_file(path, needs="a video, a folder or a list of videos")
     if path.is_dir():
         found, left_out = _search(path, images=images)
         if left_out and found != [path]:
@@ -61,12 +62,8 @@ def find_videos(path: str | Path, *, images: bool = False) -> list[Path]:
             ", and its folders of numbered images with --assume-fps" if sequences else ""
         )
     elif path.suffix.lower() == ".txt":
-        try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        except UnicodeDecodeError:
-            raise InputError(
-                f"{path}: not a text file in UTF-8; one path per line is needed"
-            ) from None
+        text = read_text(path)
+        lines = [line.strip() for line in text.splitlines()]
         listed = [path.parent / line for line in lines if line and not line.startswith("#")]
         found = [_as_on_disk(video) for video in listed]
         needed = "one path per line would be taken"

@@ -20,10 +20,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ..errors import InputError, shown
+from ..errors import InputError, listed, shown
+from .limits import check_json, read_text
 from .names import SPELT, is_text, nfc
 
 FOREVER_SEC = 1e9  # the end of a stretch that goes on to the end of the video
+JSON = "a JSON file"
 AMBIGUOUS = "Ambiguous"  # THUMOS14's mark for stretches nobody could label; never a class
 
 Record = TypeVar("Record")
@@ -101,9 +103,9 @@ class Annotations:
         """
         chosen = {k: v for k, v in self.videos.items() if v.subset == nfc(name)}
         if not chosen:
-            there = ", ".join(f"{s} ({n} videos)" for s, n in self.subset_counts().items())
+            there = listed(f"{s} ({n} videos)" for s, n in self.subset_counts().items())
             raise InputError(
-                f"{self.source}: no video is in subset {name!r}; there are: {there or 'none'}"
+                f"{self.source}: no video is in subset {shown(name)}; there are: {there}"
             )
         return chosen
 
@@ -125,7 +127,7 @@ def class_labels(videos: Iterable[AnnotatedVideo]) -> list[str]:
 
 def load_annotations(path: str | Path) -> Annotations:
     """Return the annotations in the JSON file at `path`; see `parse_annotations`."""
-    return parse_annotations(read_text(path), source=str(path))
+    return parse_annotations(read_text(path, needs=JSON), source=str(path))
 
 
 def parse_annotations(text: str, *, source: str) -> Annotations:
@@ -151,7 +153,7 @@ def read_annotations(text: str, *, source: str) -> tuple[Annotations, list[Probl
         InputError: nothing can be read: not JSON, or not of this form.
     """
     problems: list[Problem] = []
-    database = _by_video(_parse_json(text, source), "database", source, problems)
+    database = _by_video(parse_json(text, source), "database", source, problems)
     videos = {video_id: _video(video_id, raw, problems) for video_id, raw in database.items()}
     return Annotations(videos, text, source), problems
 
@@ -168,7 +170,7 @@ def load_predictions(path: str | Path) -> dict[str, list[Detection]]:
     was_on = gc.isenabled()
     gc.disable()
     try:
-        raw = _parse_json(read_text(path), source)
+        raw = parse_json(read_text(path, needs=JSON), source)
         results = _by_video(raw, "results", source, problems)
         found = {v: _records(entries, _detection, v, problems) for v, entries in results.items()}
     finally:
@@ -186,7 +188,7 @@ def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
         InputError: not of that form; the message names the video.
     """
     source, problems = str(path), list[Problem]()
-    raw = _parse_json(read_text(path), source)
+    raw = parse_json(read_text(path, needs=JSON), source)
     if isinstance(raw, dict) and raw.get("actionness") is None:
         return {}
     curves = {}
@@ -211,7 +213,7 @@ def json_kind(path: str | Path) -> str | None:
     Raises:
         InputError: not JSON.
     """
-    raw = _parse_json(read_text(path), str(path))
+    raw = parse_json(read_text(path, needs=JSON), str(path))
     keys = raw if isinstance(raw, dict) else {}
     return "annotations" if "database" in keys else "detections" if "results" in keys else None
 
@@ -268,23 +270,13 @@ def annotations_json(videos: Iterable[AnnotatedVideo]) -> str:
     return json.dumps({"database": database}, indent=1)
 
 
-def read_text(path: str | Path) -> str:
-    """Return the text of a JSON file.
+def parse_json(text: str, source: str) -> Any:
+    """Return the values in a JSON text.
 
     Raises:
-        InputError: there is none, or it is not text in UTF-8.
+        InputError: not JSON, or too large; the message begins with `source`.
     """
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: a folder, where a JSON file is needed") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8") from None
-
-
-def _parse_json(text: str, source: str) -> Any:
+    check_json(text, source)
     try:
         return json.loads(text)
     except json.JSONDecodeError as e:

@@ -19,6 +19,53 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
+from .limits import kind_of
+
+
+def check_place(path: str | Path, *, folder: bool = False, device: bool = False) -> None:
+    """Judge a place to write to before anything is made there or on the way to it.
+
+    Args:
+        folder: whether a folder is meant, and not a file.
+        device: whether a terminal, a pipe with a reader, or /dev/null will do.
+    Raises:
+        InputError: something else is there or on the way, or it cannot be written.
+    """
+    wanted = "a folder" if folder else "a file"
+    if not os.fspath(path):
+        raise InputError(f"an empty path, where that of {wanted} is needed (--out)")
+    real = Path(os.path.realpath(path))
+    there = kind_of(path) if os.path.lexists(path) and real.exists() else ""
+    if not there and os.path.islink(real):
+        raise InputError(f"{path}: a link that leads back to itself")
+    if not there and os.path.islink(path) and not real.parent.is_dir():
+        raise InputError(f"{path}: a link into {real.parent}, which is not there")
+    if there == "a device" and device:
+        return
+    if there == "a pipe" and device:
+        _check_reader(path)
+        return
+    if there not in ("", wanted):
+        raise InputError(f"{path}: is {there}, where {wanted} would be written; name another")
+    if real.parts[1:2] in (("proc",), ("sys",), ("dev",)) and real.parts[2:3] != ("shm",):
+        raise InputError(f"{path}: the system's own, no place for files; name another")
+    above = real if there and folder else real.parent
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir():
+        raise InputError(f"{path}: cannot be made, because {above} is no folder; name another")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: cannot be written, because nobody may write into {above}")
+
+
+def _check_reader(path: str | Path) -> None:
+    """Refuse a pipe that nobody reads: opening it would wait for somebody."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        raise InputError(f"{path}: a pipe that nobody reads") from None
+
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +25,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..errors import InputError, shown
-from .annotations import Annotations, parse_annotations
+from ..errors import InputError, listed, shown
+from .annotations import Annotations, parse_annotations, parse_json
 from .atomic import ErrorKeeper, replacing
+from .hdf5 import DAMAGE, attribute, number, own_member, scalar, stored_here
+from .limits import check_size, regular_file
 from .names import SPELT, id_problem, nfc
 
 FORMAT = "tsatal-features"
@@ -34,13 +37,8 @@ VERSION = 1
 STREAMS = ("rgb", "flow")
 FEATURE_SUFFIXES = (".h5", ".hdf5")
 TIMES = ("start_sec", "step_sec", "duration_sec")  # attributes that every video has
-LEAST_STEP_SEC, MOST_SEC = 1e-6, 1e9  # beyond which lies no video, but overflow
 MOST_PACKED = 200  # bytes of rows that come out of a stored one; no compression packs rows so well
-# What h5py and NumPy raise on damage, or on a type that is not what it should be.
-DAMAGE = (
-    OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError,
-    MemoryError,
-)  # fmt: skip
+LEAST_STEP_SEC, MOST_SEC = 1e-6, 1e9  # beyond which lies no video, but overflow
 
 
 class DamagedFile(InputError):
@@ -106,7 +104,8 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
     def provenance(self) -> dict[str, Any]:
         """Return the extractor's words on how the rows were made."""
         with self._reading("its provenance"):
-            return dict(json.loads(self._file.attrs.get("provenance", "{}")).items())
+            text = attribute(self._file, "provenance") if "provenance" in self._file.attrs else "{}"
+            return dict(parse_json(text, str(self.path)).items())
 
     @property
     def video_ids(self) -> list[str]:
@@ -139,17 +138,25 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
     def annotations_text(self) -> str | None:
         """Return the JSON of the embedded annotations, or None where the file has none."""
         with self._reading("its annotations"):
-            if "annotations" not in self._file:
+            found = own_member(self._file, "annotations", f"{self.path}: annotations")
+            if found is None:
                 return None
-            return str(self._file["annotations"].asstr()[()])
+            if found.shape != ():
+                raise TypeError("one text is needed")
+            check_size(2 * found.nbytes, f"{self.path}: annotations")
+            return str(found.asstr()[()])
 
     def projections(self) -> dict[str, np.ndarray]:
         """Return the projection matrix (2048, 512) of every stream that has one."""
         with self._reading("its projection"):
-            return {
-                name: _plausible(d, self.path)[()]
-                for name, d in self._file.get("projection", {}).items()
-            }
+            at = f"{self.path}: projection"
+            matrices = own_member(self._file, "projection", at)
+            found = {}
+            for name in () if matrices is None else matrices:
+                matrix = _plausible(own_member(matrices, name, at), at)
+                check_size(2 * matrix.nbytes, f"{at}: {name}")
+                found[name] = matrix[()]
+            return found
 
     def streams(self) -> tuple[str, ...]:
         """Return the streams that every video has, `rgb` before `flow`."""
@@ -169,7 +176,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
             for name in TIMES:
                 if name not in group.attrs:
                     raise InputError(f"{at}: an attribute is missing ({name})")
-            start, step, duration = (_number(group.attrs[name]) for name in TIMES)
+            start, step, duration = (number(attribute(group, name)) for name in TIMES)
         known = all(abs(t) <= MOST_SEC for t in (start, step, duration))  # NaN is not
         if not known or step < LEAST_STEP_SEC:
             raise InputError(
@@ -188,13 +195,17 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
         Raises:
             InputError: a video lacks a stream, or widths differ between videos.
         """
-        by_width = {sum(self._stream(v, s).shape[1] for s in streams): v for v in self.video_ids}
-        if len(by_width) != 1:
+        widths = {v: sum(self._stream(v, s).shape[1] for s in streams) for v in self.video_ids}
+        if not widths:
+            raise InputError(f"{self.path}: holds no video, so its rows have no width")
+        first, *others = widths
+        other = next((v for v in others if widths[v] != widths[first]), None)
+        if other is not None:
             raise InputError(
-                f"{self.path}: one feature width is needed, found {by_width or 'none'}"
-                "; `tsatal check` names the videos that differ"
+                f"{self.path}: rows of one width are needed: {widths[first]} in {shown(first)}, "
+                f"{widths[other]} in {shown(other)}; `tsatal check` names all that differ"
             )
-        return int(next(iter(by_width)))
+        return int(widths[first])
 
     def rows(
         self, video_id: str, streams: Sequence[str], start: int = 0, stop: int | None = None
@@ -205,8 +216,16 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
             InputError: no such video or stream, or a value that is not finite.
         """
         with self._reading(video_id), np.errstate(over="ignore"):
-            parts = [self._stream(video_id, s)[start:stop] for s in streams]
-            rows = np.concatenate(parts, axis=1, dtype=np.float32)
+            tables = [self._stream(video_id, s) for s in streams]
+            count = sum(
+                len(range(*slice(start, stop).indices(len(t)))) * t.shape[1] for t in tables
+            )
+            self._check_size(tables, count, video_id)
+            parts = [table[start:stop] for table in tables]
+            if len(parts) == 1:
+                rows = parts[0].astype(np.float32, copy=False)
+            else:
+                rows = np.concatenate(parts, axis=1, dtype=np.float32)
         if not np.isfinite(rows).all():
             raise InputError(
                 f"{self.path}: {video_id}: has features that are NaN or infinite"
@@ -218,24 +237,26 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
         """Return the attributes of one video other than its place in time."""
         group = self._group(video_id)
         with self._reading(video_id):
-            return {k: _scalar(v) for k, v in group.attrs.items() if k not in TIMES}
+            return {k: scalar(attribute(group, k)) for k in group.attrs if k not in TIMES}
 
     def video(self, video_id: str) -> VideoFeatures:
         """Return everything about one video, as it is stored."""
         axis = self.time_axis(video_id)
         with self._reading(video_id):
-            streams = {name: self._stream(video_id, name)[()] for name in self._group(video_id)}
+            tables = {name: self._stream(video_id, name) for name in self._group(video_id)}
+            self._check_size(tables.values(), sum(t.size for t in tables.values()), video_id)
+            streams = {name: table[()] for name, table in tables.items()}
         times = (axis.start_sec, axis.step_sec, axis.duration_sec)
         return VideoFeatures(nfc(video_id), streams, *times, self.details(video_id))
 
     def _group(self, video_id: str) -> h5py.Group:
         with self._reading(video_id):
             name = nfc(video_id)
-            if name not in self._file["videos"]:  # another writer may have left it decomposed
-                name = self._stored.get(name, name)
-            if name not in self._file["videos"]:
-                raise InputError(f"{self.path}: has no video {video_id!r}")
-            group = self._file["videos"][name]
+            group = own_member(self._videos, name, f"{self.path}: {video_id}")
+            if group is None and name in self._stored:  # another writer left it decomposed
+                group = own_member(self._videos, self._stored[name], f"{self.path}: {video_id}")
+            if group is None:
+                raise InputError(f"{self.path}: has no video {shown(video_id)}")
         if not isinstance(group, h5py.Group):
             raise InputError(f"{self.path}: {video_id}: is no group with streams in it")
         return group
@@ -243,12 +264,30 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
     def _stream(self, video_id: str, stream: str) -> h5py.Dataset:
         group = self._group(video_id)
         with self._reading(video_id):
-            if stream not in group:
+            at = f"{self.path}: {video_id}: {stream}"
+            table = own_member(group, stream, at)
+            if table is None:
                 raise InputError(
                     f"{self.path}: {video_id} has no stream {stream!r}; it has: "
-                    f"{', '.join(group) or 'none'}; choose with --streams"
+                    f"{listed(group)}; choose with --streams"
                 )
-            return _plausible(group[stream], f"{self.path}: {video_id}: {stream}")
+            return _plausible(table, at)
+
+    @property
+    def _videos(self) -> Any:
+        return own_member(self._file, "videos", f"{self.path}: videos")
+
+    def _check_size(self, tables: Iterable[h5py.Dataset], count: int, video_id: str) -> None:
+        """Refuse `count` values of a video's tables, or a chunk of these, that fill the memory."""
+        at = f"{self.path}: {video_id}"
+        for table in tables:
+            in_chunk = math.prod(table.chunks or (0,)) * table.dtype.itemsize
+            check_size(
+                2 * in_chunk, f"{at}: a chunk of its rows", instead="write it in smaller ones"
+            )
+        # As stored, as float32, and what looking at them takes.
+        each = max((t.dtype.itemsize for t in tables), default=0) + 6
+        check_size(each * count, f"{at}: with {count:,} values it")
 
     @contextlib.contextmanager
     def _reading(self, what: str) -> Iterator[None]:
@@ -321,7 +360,9 @@ def _write_video(videos: h5py.Group, video: VideoFeatures) -> None:
 
 
 def _open(path: Path) -> h5py.File:
-    if not path.is_file():
+    if os.path.lexists(path):
+        regular_file(path, needs="a feature file")
+    elif not path.is_file():
         raise InputError(
             f"{path}: no such file; `tsatal extract VIDEOS {path.name}` writes one, and "
             "--features names one elsewhere"
@@ -352,9 +393,13 @@ def _has_signature(path: Path) -> bool:
 
 def _check_format(file: h5py.File, path: Path) -> None:
     try:
-        form, version = file.attrs.get("format"), file.attrs.get("version")
+        form, version = (
+            attribute(file, name) if name in file.attrs else None for name in ("format", "version")
+        )
         ours = isinstance(form, str) and form == FORMAT
-        ours = ours and isinstance(file.get("videos"), h5py.Group)
+        ours = ours and isinstance(own_member(file, "videos", f"{path}: videos"), h5py.Group)
+    except InputError:
+        raise
     except DAMAGE as e:
         raise DamagedFile(f"{path}: damaged ({e})") from None
     if not ours:
@@ -364,7 +409,7 @@ def _check_format(file: h5py.File, path: Path) -> None:
         )
     if not isinstance(version, (int, np.integer)) or version != VERSION:
         raise InputError(
-            f"{path}: format version {shown(_scalar(version))}; this program reads {VERSION}"
+            f"{path}: format version {shown(scalar(version))}; this program reads {VERSION}"
             "; extract it again"
         )
 
@@ -378,18 +423,7 @@ def _plausible(found: Any, at: object) -> h5py.Dataset:
     table = isinstance(found, h5py.Dataset) and found.ndim == 2 and found.dtype.kind in "fiu"
     if not table or found.shape[1] == 0:
         raise InputError(f"{at}: a table (T, D) of numbers is needed")
-    if not found.is_virtual and found.nbytes > MOST_PACKED * found.id.get_storage_size():
+    stored_here(found, at)
+    if found.nbytes > MOST_PACKED * found.id.get_storage_size():
         raise InputError(f"{at}: damaged (holds fewer rows than the {len(found):,} it speaks of)")
     return found
-
-
-def _number(value: Any) -> float:
-    """Return an attribute as a number; raise TypeError where it is none, or several."""
-    found = np.asarray(value)
-    if found.size != 1 or found.dtype.kind not in "fiu":
-        raise TypeError(f"{shown(value)} is no number")
-    return float(found.item())
-
-
-def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, listed, shown
 from .annotations import AnnotatedVideo, Annotations, load_annotations
 from .features import FeatureFile
 from .names import nfc
@@ -44,11 +44,11 @@ def choose_subsets(
             message lists what there is.
     """
     train, validation, test = nfc(train), nfc(validation), nfc(test)
-    there = ", ".join(f"{name!r} ({n} videos)" for name, n in annotated.items()) or "none"
+    there = listed(f"{name!r} ({n} videos)" for name, n in annotated.items())
     for name in filter(None, (train, validation, test)):
         if not annotated.get(name):
             raise InputError(
-                f"no annotated video with features is in subset {name!r}; there are: {there}"
+                f"no annotated video with features is in subset {shown(name)}; there are: {there}"
                 "; name one with --set data.train_subset=NAME (or test_subset)"
             )
 
@@ -130,7 +130,7 @@ def subset_to_test(truth: Annotations) -> str:
     except InputError:
         raise InputError(
             f"{truth.source}: cannot tell the test subset by name; name it with --subset; "
-            f"with actions there are: {', '.join(annotated) or 'none'}"
+            f"with actions there are: {listed(annotated)}"
         ) from None
 
 

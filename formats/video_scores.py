@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, shown
-from .annotations import _number, _parse_json, read_text
+from .annotations import _number, parse_json
+from .limits import read_text
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def load_video_scores(path: str | Path) -> VideoScores:
     Raises:
         InputError: no such file, or not of one of the forms above.
     """
-    raw = _parse_json(read_text(path), str(path))
+    raw = parse_json(read_text(path), str(path))
     found = raw.get("results", raw) if isinstance(raw, dict) else None
     if not isinstance(found, dict) or not found:
         raise InputError(

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..errors import InputError
 from ..formats.atomic import replacing
+from ..formats.limits import check_archive
 from .run import BEST as BEST
 from .run import LAST as LAST
 
@@ -98,8 +100,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or it is not one of ours.
     """
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise InputError(f"{path}: no such checkpoint; has an epoch ended?")
+    check_archive(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)  # runs no code
     except Exception as e:  # torch raises many kinds on a damaged file

@@ -17,9 +17,12 @@ from ..config import Config
 from ..errors import InputError
 from ..formats.annotations import ActionnessCurve, VideoDetections
 from ..formats.features import FeatureFile, TimeAxis
+from ..formats.limits import check_size
 from .checkpoint import BEST, LAST, MISFITS, last_line, load_checkpoint
 from .decode import decode_video, score_video
 from .run import CONFIG_FILE, RunData, build_head, load_run_description
+
+SCORE_BYTES = 24  # of memory for each class at each row: of all levels, and of what sorts them
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Detector:
         if rows.ndim != 2 or rows.shape[1] != self.data.width:
             raise InputError(f"features are {rows.shape}, the run needs (T, {self.data.width})")
         decode = self.config.decode
+        check_size(
+            SCORE_BYTES * len(rows) * len(self.data.labels),
+            f"scores of {len(self.data.labels):,} classes at {len(rows):,} rows",
+        )
         points = score_video(
             self.head,
             rows,

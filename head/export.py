@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..formats.atomic import replacing
+from ..formats.atomic import check_place, replacing
 from .decode import segment_scores
 from .detector import load_detector
 from .prediction import HeadOutput
@@ -35,6 +37,7 @@ def export_head(
     """
     if out.suffix not in (".onnx", ".pt2"):
         raise InputError(f"{out}: must end in .onnx or .pt2")
+    check_place(out)
     detector = load_detector(run_dir, checkpoint=checkpoint)
     data, config = detector.data, detector.config
     steps = steps or config.data.window_steps
@@ -48,11 +51,10 @@ def export_head(
         "extraction": json.dumps(data.extraction),
         "intervals": "steps: multiply by step_sec of the features and add their start_sec",
     }
+    # What writes in C++ ends the process on a full disk, or says it in a way of its own.
+    content = onnx_bytes(program, facts) if out.suffix == ".onnx" else program_bytes(program, facts)
     with replacing(out) as aside:
-        if out.suffix == ".onnx":
-            save_onnx(program, aside, facts)
-        else:
-            torch.export.save(program, aside, extra_files=facts)
+        aside.write_bytes(content)
     return out
 
 
@@ -80,8 +82,15 @@ class Exportable(nn.Module):
         return scores, output.final.intervals, output.final.valid, output.actionness
 
 
-def save_onnx(program: torch.export.ExportedProgram, path: Path, facts: Mapping[str, str]) -> None:
-    """Write an exported program as ONNX, its weights inside.
+def program_bytes(program: torch.export.ExportedProgram, facts: dict[str, Any]) -> bytes:
+    """Return an exported program as `torch.export.load` reads it, with `facts` inside."""
+    content = io.BytesIO()
+    torch.export.save(program, content, extra_files=facts)
+    return content.getvalue()
+
+
+def onnx_bytes(program: torch.export.ExportedProgram, facts: Mapping[str, str]) -> bytes:
+    """Return an exported program as ONNX, its weights inside.
 
     Args:
         facts: what a user of the file should know, kept in its metadata.
@@ -99,4 +108,5 @@ def save_onnx(program: torch.export.ExportedProgram, path: Path, facts: Mapping[
         raise InputError(f"{e.name} is needed to write ONNX: pip install 'tsatal[onnx]'") from None
     assert made is not None
     made.model.metadata_props.update(facts)
-    made.save(path)
+    serialized: bytes = made.model_proto.SerializeToString()
+    return serialized

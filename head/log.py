@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.atomic import write_text
+from ..formats.limits import TooLarge, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -112,13 +114,18 @@ def read_log(path: Path) -> list[dict[str, str]]:
     Raises:
         InputError: it is damaged.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        text = read_text(path)
+    except TooLarge:
+        raise
+    except InputError as e:
+        raise InputError(f"{path}: damaged ({e})") from None
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
         if all(None not in row and row["step"].isdecimal() for row in rows):
             return rows
-    except (csv.Error, UnicodeDecodeError, KeyError, AttributeError):
+    except (csv.Error, KeyError, AttributeError):
         pass
     raise InputError(f"{path}: damaged")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from ..formats.limits import check_size
 from .layers import ConvBNReLU, ConvINReLU
 from .points import Points, level_points
 from .prediction import HeadOutput, Prediction
@@ -17,6 +18,7 @@ from .tpp import TemporalPyramidPooling
 from .tsa import TemporalSelfAttention
 
 MAX_LOG_DISTANCE = math.log(1e5)  # strides; keeps exp() finite on wild features
+LAYER_BYTES = 24  # of memory for each channel of each row, of what is held at once
 PRIOR = 0.01  # the probability of an action before training, as in Lin et al., "Focal Loss" (2017)
 
 
@@ -121,6 +123,7 @@ class TSATAL(nn.Module):
         super().__init__()
         self.feature_scale: Tensor
         self.register_buffer("feature_scale", torch.ones(()))
+        self.width = model.width
         self.dropout = nn.Dropout(model.input_dropout)
         self.channel_dropout = nn.Dropout(model.channel_dropout)
         self.embed = ConvBNReLU(width_in, model.width - own_norm, 3)
@@ -161,6 +164,13 @@ class TSATAL(nn.Module):
         """
         if features.shape[:2] != valid.shape:
             raise ValueError(f"features {tuple(features.shape)}, valid {tuple(valid.shape)}")
+        if features.device.type == "cpu":  # where too much memory is not refused by itself
+            rows, width = valid.numel(), max(self.width, features.shape[2])
+            check_size(
+                LAYER_BYTES * rows * width,
+                f"a head of width {width} on {rows:,} rows at once",
+                instead="a smaller optim.batch_size, data.window_steps or decode.window_steps",
+            )
         steps = level_points(features.shape[1], device=features.device)
         x = self._prepare(features, valid)  # 2.1, (B, D_in, T)
         y = self.embed(x, valid)  # 2: the sequence y, (B, D, T)

@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 
+from ..formats.limits import check_size
 from ..segments import tiou
+
+CELL_BYTES = 64  # of memory for each pair, or each candidate of a class
 
 PRUNE_EVERY = 4  # turns of soft-NMS between two looks at what can be dropped
 
@@ -76,6 +79,12 @@ def nth_best(scores: np.ndarray, n: int) -> float:
 def _by_class(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Return the candidates of each class by falling score, (K, M), -1 where a class has fewer."""
     classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    cells = len(classes) * int(counts.max(initial=0))
+    check_size(
+        CELL_BYTES * cells,
+        f"soft-NMS of {len(labels):,} candidates of {len(classes):,} classes",
+        instead="a smaller decode.max_candidates",
+    )
     members = np.full((len(classes), counts.max(initial=0)), -1)
     order = np.lexsort((-scores, inverse))
     place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -105,6 +114,11 @@ def vote(
     averaged = intervals[kept].copy()
     for label in np.unique(labels[kept]):
         mine, of_class = labels[kept] == label, labels == label
+        check_size(
+            CELL_BYTES * float(np.count_nonzero(mine) * np.count_nonzero(of_class)),
+            f"voting of {np.count_nonzero(of_class):,} candidates",
+            instead="a smaller decode.max_candidates",
+        )
         weight = tiou(intervals[kept][mine][:, None], intervals[of_class][None])
         weight = np.where(weight >= tiou_at_least, weight * scores[of_class], 0.0)
         total = weight.sum(1, keepdims=True)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,7 @@ from ..errors import InputError
 from ..formats.annotations import Annotations, class_labels
 from ..formats.atomic import write_text
 from ..formats.features import FeatureFile
+from ..formats.limits import check_size, read_bytes
 from ..formats.names import nfc
 from ..formats.subsets import Subsets, choose_subsets, videos_in_subset, videos_with_features
 
@@ -49,6 +51,8 @@ EXTRACTION_KEYS = (
 MUCH_BETWEEN = 0.1  # share of the features' variance
 CLASSES_TOLD = 0.5  # half-way from chance to certainty
 RUNS = Path("runs")
+JSON_FACTOR = 40  # bytes of memory that one of a JSON file may take
+COPIES = 6  # of the weights: gradients, two moments, the average, and what is being saved
 CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
 LAST, BEST = "last.pt", "best.pt"  # checkpoints
 
@@ -114,6 +118,7 @@ def training_videos(
         InputError: no such subset or stream, or a subset without actions.
     """
     videos = videos_in_subset(file, truth, subset)
+    file.width(streams)
     from .dataset import label_videos
     from .feature_stats import measure_features
 
@@ -208,7 +213,9 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
     if not (run_dir / CONFIG_FILE).is_file() or not (run_dir / DATA_FILE).is_file():
         raise InputError(f"{run_dir}: not the folder of a run ({CONFIG_FILE}, {DATA_FILE} needed)")
     try:
-        data = TypeAdapter(RunData).validate_json((run_dir / DATA_FILE).read_bytes())
+        data = TypeAdapter(RunData).validate_json(
+            read_bytes(run_dir / DATA_FILE, factor=JSON_FACTOR)
+        )
     except ValidationError as e:
         first = e.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"])) or "JSON"
@@ -220,16 +227,27 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
 
 def build_head(config: Config, data: RunData) -> TSATAL:
     """Return the untrained head that the settings and the data ask for."""
+    import torch
+
     from .model import TSATAL
 
     within = data.between_videos >= MUCH_BETWEEN and data.classes_told < CLASSES_TOLD
-    return TSATAL(
+    head = partial(
+        TSATAL,
         config.model,
         width_in=data.width,
         num_classes=len(data.labels),
         half_length=data.reach_steps,
         own_norm=int(config.model.instance_norm * config.model.width) if within else 0,
     )
+    with torch.device("meta"):  # without memory
+        values = sum(p.numel() for p in head().parameters())
+    check_size(
+        COPIES * 4 * values,
+        f"model.width {config.model.width}: a head of {values:,} weights",
+        instead="a smaller model.width",
+    )
+    return head()
 
 
 def check_same_extraction(file: FeatureFile, data: RunData) -> None:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..formats.limits import check_size
 from .points import Points
+
+CLAIM_BYTES = 24  # of memory for each pair of an action and a point
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ def assign_points(
     if truth.labels.shape[1] == 0 or len(points) == 0:
         shape, zeros = (len(truth.labels), len(points)), truth.segments.new_zeros
         return Targets(zeros(*shape, num_classes), zeros(*shape, 2))
+    claims_bytes = CLAIM_BYTES * truth.labels.numel() * len(points)
+    check_size(
+        claims_bytes,
+        f"windows of up to {truth.labels.shape[1]:,} actions each",
+        instead="a smaller optim.batch_size or data.window_steps",
+    )
     start, end = truth.segments[..., :1], truth.segments[..., 1:]  # (B, N, 1)
     centre, half = (start + end) / 2, (end - start) / 2
     position, stride = points.position, points.stride

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from ..formats.limits import check_size
 from ..segments import tiou
 
+PAIR_BYTES = 32  # of memory for each pair of steps, in float32
 # Eq. 1: the weight of a pair of steps by what the two are.
 SAME_ACTION, OTHER_ACTION, ONE_ACTION, BOTH_BACKGROUND = 0.5, 0.4, 0.1, 0.0
 
@@ -171,6 +173,13 @@ class TemporalSelfAttention(nn.Module):
     ) -> Tensor:
         """Return G V; `own` and `others` are (Q or K, probabilities, intervals) of i and of j."""
         (query, classes_i, intervals_i), (key, classes_j, intervals_j) = own, others
+        if query.device.type == "cpu":  # where too much memory is not refused by itself
+            pairs = math.prod(query.shape[:-1]) * key.shape[-2]
+            check_size(
+                PAIR_BYTES * pairs,
+                f"TSA over {pairs:,} pairs of rows",
+                instead="a shorter decode.window_steps or data.window_steps, or model.tsa_reach",
+            )
         if self.soft:
             a = soft_condition_matrix(classes_i, classes_j)
         else:

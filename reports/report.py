@@ -17,7 +17,9 @@ from ..errors import InputError
 from ..evaluation.average_precision import Evaluation
 from ..evaluation.diagnosis import diagnose
 from ..evaluation.matching import Matches
+from ..formats.annotations import parse_json
 from ..formats.atomic import write_text
+from ..formats.limits import read_text
 from ..formats.names import file_names
 from .tables import Rows, evaluation_table
 
@@ -132,7 +134,7 @@ def load_metrics(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        figures: dict[str, Any] = parse_json(read_text(path), str(path))
         return {**figures, "average_mAP": float(figures["average_mAP"])}
     except (ValueError, TypeError, KeyError) as e:
         raise InputError(f"{path}: damaged ({e}); write it anew with `tsatal evaluate`") from None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..errors import InputError
+from ..errors import InputError, listed, shown
 from ..extract.clock import BY_ITSELF, Reading
 from ..extract.container import VideoError
 from ..extract.video import probe_duration
@@ -30,13 +30,15 @@ from ..formats.annotations import (
     load_annotations,
     load_predictions,
 )
-from ..formats.atomic import write_text
+from ..formats.atomic import check_place, write_text
+from ..formats.limits import check_size, kind_of, regular_file
 from ..formats.names import nfc
 from .browser_copy import TYPES, obstacle, write_preview
 from .page import page
 from .pictures import present_colours
 
 EMBED_BYTES = 50_000_000  # larger videos stay beside the page
+EMBED_FACTOR = 5  # bytes of memory for each of a video that goes into a page
 MAX_DETECTIONS = 2000  # more, and the page would answer slowly
 FIRST_SHOWN = 1 / 3  # the slider starts at this share of the best score
 MOST_SHOWN_FIRST = 100
@@ -145,8 +147,9 @@ def write_viewer(
     Raises:
         InputError: there is no such file.
     """
-    if video is not None and not video.exists():
-        raise InputError(f"{video}: no such video file")
+    if video is not None and kind_of(video, missing="no such video file") != "a folder":
+        regular_file(video, needs="a video")
+    check_place(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     media = _media(video, out, embed, reading) if video else Media("no video was given")
     data = viewer_data(
@@ -182,8 +185,8 @@ def view_predictions(
     Raises:
         InputError: a file is missing, is of another form, or does not hold the video.
     """
-    inputs = [p.resolve() for p in (video, predictions, annotations) if p]
-    if out.resolve() in inputs:
+    inputs = [os.path.realpath(p) for p in (video, predictions, annotations) if p]
+    if os.path.realpath(out) in inputs:
         raise InputError(f"{out}: is one of the files to show; choose another --out")
     video_id = nfc(video_id or video.stem)
     found = load_predictions(predictions)
@@ -210,10 +213,10 @@ def view_predictions(
 def _check_known(video_id: str, videos: Iterable[str], source: Path) -> None:
     ids = list(videos)
     if video_id not in ids:
-        near = get_close_matches(video_id, ids, n=5, cutoff=0.3) or ids[:5]
-        there = ", ".join(near) + (", ..." if len(ids) > len(near) else "")
+        near = get_close_matches(video_id, ids, n=5, cutoff=0.3)
+        there = listed([*near, *(v for v in ids if v not in near)])
         raise InputError(
-            f"{source}: has no video called {video_id!r}, but {there or 'none at all'}; "
+            f"{source}: has no video called {shown(video_id)}, but {there}; "
             "say which one this is with --id"
         )
 
@@ -252,7 +255,9 @@ def _media(video: Path, out: Path, embed: bool | None, reading: Reading) -> Medi
 
 
 def _inside(video: Path, what: str) -> Media:
-    megabytes = max(0.1, video.stat().st_size / 1e6)
+    size = video.stat().st_size
+    check_size(EMBED_FACTOR * size, f"{video}: inside the page it", instead="--link")
+    megabytes = max(0.1, size / 1e6)
     text = base64.b64encode(video.read_bytes()).decode("ascii")
     words = f"{what} is inside the page ({megabytes:.1f} MB)"
     return Media(words, TYPES[video.suffix.lower()], base64=text)
@@ -260,9 +265,11 @@ def _inside(video: Path, what: str) -> Media:
 
 def _beside(video: Path, out: Path) -> Media:
     try:
-        where = Path(os.path.relpath(video.resolve(), out.parent.resolve())).as_posix()
+        where = Path(
+            os.path.relpath(os.path.realpath(video), os.path.realpath(out.parent))
+        ).as_posix()
         src = quote(where)
     except ValueError:  # another drive
-        where, src = str(video), video.resolve().as_uri()
+        where, src = str(video), Path(os.path.realpath(video)).as_uri()
     words = f"the page plays {where}: keep the two together"
     return Media(words, TYPES[video.suffix.lower()], src=src)

@@ -25,7 +25,7 @@ LAYERS = (
     ("errors", "segments", "progress"),
 )
 # Imports between rooms of one layer, each in this direction only.
-BESIDE = {("head", "evaluation")}
+BESIDE = {("head", "evaluation"), ("config", "formats")}
 
 
 def modules() -> dict[tuple[str, ...], Path]:

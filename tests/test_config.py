@@ -1,15 +1,26 @@
 """Settings: every shipped file loads, order of precedence, and errors that name the nearest key."""
 
+import os
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from tsatal import config
-from tsatal.config import Config, dump_config, explain_config, load_config
+from tsatal.config import (
+    Config,
+    Settings,
+    dump_config,
+    explain_config,
+    load_config,
+    parse_config,
+)
 from tsatal.errors import InputError
+from tsatal.exchange.layouts import ImportSettings
+from tsatal.extract.settings import ExtractSettings
 
 
 @pytest.mark.parametrize("name", config.shipped_configs())
@@ -142,3 +153,43 @@ def test_a_configuration_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\0")
     with pytest.raises(InputError, match="c.yaml: not a text file in UTF-8"):
         load_config(str(tmp_path / "c.yaml"))
+
+
+def numbers(model: type[BaseModel]) -> list[str]:
+    """Return the names of the fields of a model that are numbers, or may be."""
+    wanted = {int, float}
+    return [
+        name
+        for name, field in model.model_fields.items()
+        if wanted & {field.annotation, *get_args(field.annotation)}
+        or any(wanted & set(get_args(part)) for part in get_args(field.annotation))
+    ]
+
+
+@pytest.mark.parametrize("wrong", [-1, 10**30, 1e300, 1e38, -1e300, float("nan"), float("inf")])
+@pytest.mark.parametrize("section", ["data", "model", "loss", "optim", "decode"])
+def test_every_number_of_a_section_has_a_range(section: str, wrong: float) -> None:
+    names = numbers(type(Config.model_fields[section].default))
+    assert len(names) >= 3
+    for name in names:
+        with pytest.raises(InputError, match=rf"{section}\.{name}"):
+            parse_config({section: {name: wrong}}, source="c.yaml")
+
+
+@pytest.mark.parametrize("wrong", [-1, 10**30, 1e300, 1e38, -1e300, float("nan"), float("inf")])
+@pytest.mark.parametrize("settings", [ExtractSettings, ImportSettings])
+def test_every_number_of_an_option_has_a_range(settings: type[Settings], wrong: float) -> None:
+    names = numbers(settings)
+    assert len(names) >= 5
+    given = {"format": "npy"} if settings is ImportSettings else {}
+    for name in names:
+        with pytest.raises(InputError, match=name):
+            settings(**given, **{name: wrong})
+
+
+@pytest.mark.parametrize("path", ["loop.yaml", "pipe.yaml", "/dev/zero", "."])
+def test_what_is_no_file_is_not_read(path: str, tmp_path: Path) -> None:
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(InputError, match=r"(leads back|where a YAML file is needed)"):
+        load_config(str(tmp_path / path))

@@ -7,6 +7,8 @@ the command line to meet. docs/errors.md says how errors work.
 import ast
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -107,7 +109,7 @@ IMPORT = "import arrays f.h5 --format npy --fps 10 --stride-frames 4 --window-fr
 def said(command: str, *more: object) -> str:
     """Return the line that a command fails with."""
     result = CliRunner().invoke(main, [*command.split(), *map(str, more)])
-    assert result.exit_code in (1, 2) and "Traceback" not in result.output, result.output
+    assert result.exit_code in (1, 2, 130) and "Traceback" not in result.output, result.output
     assert isinstance(result.exception, SystemExit), result.exception
     return result.stderr.strip().splitlines()[-1]
 
@@ -165,7 +167,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, write_toy: Callable[..., Path]
             {"arrays/v.npy": "", "flow/w.npy": ""},
             "arrays: no video can be imported: v: has no array of flow",
         ),
-        (IMPORT, {"arrays/v.npz": np.zeros((9, 3))}, "v.npz: not an .npz file"),
+        (IMPORT, {"arrays/v.npz": np.zeros((9, 3))}, "v.npz: cannot be read: not an .npz file"),
         (
             f"{IMPORT} --flow flow --split-at 1 --no-transpose",
             {"arrays/v.npy": np.zeros((9, 3)), "flow/v.npy": np.zeros((9, 3))},
@@ -292,8 +294,8 @@ def test_settings_that_were_edited(run: Path) -> None:
 @pytest.mark.parametrize(
     ("function", "command", "error", "line"),
     [
-        ("train", "train --features f.h5 --out r", KeyboardInterrupt(), "stopped; go on with: "
-         "tsatal train --resume --out r"),
+        ("train", "train --features f.h5 --out r", KeyboardInterrupt(), "stopped; nothing was "
+         "written; give the same command again"),
         ("evaluate_predictions", EVALUATE, MemoryError("9 GB"), "out of memory (9 GB); on a GPU, "
          "a smaller --segment, optim.batch_size or data.window_steps may help"),
     ],
@@ -321,3 +323,99 @@ def test_an_opencv_that_writes_no_video(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(cv2, "VideoWriter", Closed)
     assert "OpenCV cannot write MPEG-4 video here" in said("demo")
+
+
+WIDTHS = r"rows of one width are needed: 8 in 'video_0', 7 in 'video_1'; `tsatal check` names all"
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("train --features f.h5", WIDTHS),
+        ("evaluate RUN --features f.h5", WIDTHS),
+        ("detect f.h5 --run RUN --out o", WIDTHS),
+        ("export f.h5 o", WIDTHS),
+        ("export-onnx RUN nowhere/o.onnx", ""),
+    ],
+)
+def test_videos_of_different_widths(
+    command: str, line: str, run: Path, write_toy: Callable[..., Path]
+) -> None:
+    with h5py.File(write_toy(Path("f.h5")), "a") as file:
+        del file["videos/video_1/rgb"]
+        file["videos/video_1/rgb"] = np.zeros((60, 7), np.float32)
+    words = [str(run) if word == "RUN" else word for word in command.split()]
+    assert line in said("", *words)
+    assert sorted(p.name for p in Path().iterdir()) == ["f.h5"]
+
+
+def test_check_and_info_say_which_widths_differ(write_toy: Callable[..., Path]) -> None:
+    with h5py.File(write_toy(Path("f.h5")), "a") as file:
+        del file["videos/video_1/rgb"]
+        file["videos/video_1/rgb"] = np.ones((60, 7), np.float32)
+    checked = CliRunner().invoke(main, ["check", "f.h5"])
+    assert checked.exit_code == 1 and "video_1: rgb is 7 wide, not 8" in checked.output
+    assert "differs between videos" in CliRunner().invoke(main, ["info", "f.h5"]).output
+
+
+def test_very_many_actions_in_one_window(write_toy: Callable[..., Path]) -> None:
+    with h5py.File(write_toy(Path("f.h5"), videos=3), "a") as file:
+        truth = json.loads(file["annotations"].asstr()[()])
+        entry = {"label": "run", "segment": [1.0, 29.0]}
+        for video in truth["database"].values():
+            video["annotations"] = [entry] * 100_000
+        del file["annotations"]
+        file["annotations"] = json.dumps(truth)
+    line = said("train --features f.h5 --out o --set model.width=8 --device cpu")
+    assert "windows of up to 100,000 actions each would take" in line
+    assert "a smaller optim.batch_size or data.window_steps, or `tsatal --memory" in line
+
+
+def test_a_head_that_no_memory_holds(write_toy: Callable[..., Path]) -> None:
+    write_toy(Path("f.h5"), videos=3)
+    wide = "--set model.width=4096 --set model.levels=12 --set data.window_steps=4096"
+    line = said(f"train --features f.h5 --out o {wide}")
+    assert "model.width 4096: a head of" in line and "a smaller model.width" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("extract v o.h5 --resize 20000", "20000 is not in the range 32<=x<=1024"),
+        (f"extract v o.h5 --segment {'9' * 30}", "is not in the range"),
+        ("demo --seed -1", "-1 is not in the range"),
+        ("train --features f.h5 --set optim.lr=1.0e+38", "optim.lr must be at most 100, is 1e+38"),
+        ("train --features f.h5 --set optim.lr=1.0e+300", "optim.lr must be at most 100"),
+        ("extract v o.h5 --fps 1e-300", "1e-300 is not in the range 0.01<=x<=1000"),
+        ("extract v o.h5 --fps nan", "nan is not in the range"),
+        ("extract v o.h5 --segment 4096 --crop 1024 --resize 1024", "a smaller segment or crop"),
+        ("--memory 0 configs", "0.0 is not in the range"),
+    ],
+)
+def test_numbers_out_of_range(command: str, line: str) -> None:
+    Path("v").write_bytes(b"x")
+    assert line in said(command)
+    assert [p.name for p in Path().iterdir()] == ["v"]
+
+
+def test_more_memory_is_allowed_where_a_user_says_so() -> None:
+    text = '{"results": {"v": [' + "[]," * 150_000 + "[]]}}"
+    Path("p.json").write_text(text)
+    refused = said("--memory 0.01 info p.json")
+    assert "p.json: as values its JSON would take" in refused and "`tsatal --memory " in refused
+    assert "p.json: v: entry 0: has no 'label'" in said("info p.json")
+
+
+def test_an_export_onto_a_full_disk(run: Path) -> None:
+    code = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+from tsatal.cli import main
+main(["export-onnx", {str(run)!r}, "head.pt2", "--steps", "16"])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1 and ended.stderr.startswith("Error: [Errno 27] File too large")
+    assert len(ended.stderr.splitlines()) == 1 and list(Path().iterdir()) == []

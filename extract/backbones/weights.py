@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import urllib.error
 import urllib.request
 from contextlib import closing
@@ -14,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import InputError
+from ...errors import InputError, shown
 from ...formats.atomic import replacing, write_text
+from ...formats.limits import check_archive, read_text, regular_file
 from ...progress import Progress
 
 log = logging.getLogger(__name__)
@@ -59,8 +61,10 @@ def resolve_weights(name: str, *, seed: int = 0, sha256: str | None = None) -> W
         path, digest = fetch_checkpoint(KINETICS_URL)
     else:
         path = Path(name)
-        if not path.is_file():
-            raise InputError(f"weights {name!r}: no such file; or use kinetics or random")
+        if not os.path.lexists(path):
+            raise InputError(f"weights {shown(name)}: no such file; or use kinetics or random")
+        regular_file(path, needs="a checkpoint")
+        check_archive(path)
         digest = file_sha256(path)
     if sha256 is not None and digest != sha256.lower():
         raise InputError(f"{path}: its sha256 is {digest}, expected {sha256}")
@@ -100,10 +104,10 @@ def fetch_checkpoint(url: str, folder: Path | None = None) -> tuple[Path, str]:
             log.warning("%s: its sha256 cannot be remembered (%s)", path, e.strerror or e)
             return path, digest
         log.info("%s: sha256 %s, remembered in %s", path, digest, record.name)
-    if digest != record.read_text().strip():
+    if digest != (known := read_text(record).strip()):
         raise InputError(
             f"{path}: altered since it was downloaded (sha256 {digest}, was "
-            f"{record.read_text().strip()}); remove both files to download it again"
+            f"{known:.64}); remove both files to download it again"
         )
     return path, digest
 
@@ -158,6 +162,7 @@ def adapt_colour(weight: Tensor, channels: int) -> Tensor:
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
+    check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)  # runs no code
     except Exception as e:  # torch raises many kinds on a damaged file

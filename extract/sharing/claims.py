@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import logging
 import os
+import re
+import stat
 import threading
 import time
 import uuid
@@ -26,6 +29,9 @@ from ...formats.atomic import this_host
 LIMIT_SEC = 60.0  # a claim of another host that stands still for so long: its process is dead
 BEATS = 6  # how often a claim is touched within that time
 FIELDS = {"host": str, "pid": int, "started": str, "token": str, "about": dict}
+TOKEN = re.compile(r"[0-9A-Za-z_-]{1,64}")  # it becomes part of a file's name
+MOST_PID = 2**31
+MAX_BYTES = 1_000_000  # of a claim
 POLL_SEC = 0.1  # from one try to take a claim to the next
 PATIENCE_SEC = 3.0  # after so many tries the wait is worth a word
 
@@ -194,7 +200,7 @@ class Claims(contextlib.AbstractContextManager["Claims"]):
         if claim.host == this_host():
             return not _runs(claim)
         try:
-            touched = self._path(name).stat().st_mtime_ns
+            touched = os.lstat(self._path(name)).st_mtime_ns
         except FileNotFoundError:
             return False
         now = time.monotonic()
@@ -282,18 +288,35 @@ def _remove(path: Path, claim: Claim) -> None:
 
 
 def _read(path: Path) -> Claim | None:
-    """Read a claim, None where there is none. One that is cut short names a process of no host, so
-    it counts until it has stood still for long."""
+    """Read a claim, None where there is none. One that is cut short, or is no file of ours, names a
+    process of no host, so it counts until it has stood still for long."""
+    content = b""
     try:
-        with path.open(encoding="utf-8") as file:
-            stat = os.fstat(file.fileno())
-            text = file.read()
+        # Not a pipe or a device, which would be waited for, nor a link to one.
+        info = os.lstat(path)
+        if stat.S_ISREG(info.st_mode):
+            with path.open("rb") as file:
+                info = os.fstat(file.fileno())
+                content = file.read(MAX_BYTES)
+        else:
+            _say_once(path)
     except OSError as e:
         if e.errno in (errno.ENOENT, errno.ESTALE):  # the latter from a network filesystem
             return None
         raise
     with contextlib.suppress(ValueError, TypeError, RecursionError):
-        claim = Claim(**json.loads(text))
-        if all(isinstance(v, FIELDS[name]) for name, v in vars(claim).items()) and claim.pid > 0:
+        claim = Claim(**json.loads(content))
+        typed = all(type(v) is FIELDS[name] for name, v in vars(claim).items())
+        if (
+            typed
+            and claim.host.strip()
+            and 0 < claim.pid < MOST_PID
+            and TOKEN.fullmatch(claim.token)
+        ):
             return claim
-    return Claim("", 0, "", f"{stat.st_ino}-{stat.st_mtime_ns}")
+    return Claim("", 0, "", f"{info.st_ino}-{info.st_mtime_ns}")
+
+
+@functools.cache
+def _say_once(path: Path) -> None:
+    log.warning("%s: is no file, so no claim of ours; it counts for a minute, then it goes", path)

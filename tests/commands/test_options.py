@@ -8,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tsatal.commands.options import settings_options
+from tsatal.cli import COMMANDS, main
+from tsatal.commands.options import ANY, FILE, FOLDER, say, settings_options
 from tsatal.config import Settings, setting
 
 
@@ -80,3 +81,48 @@ def test_the_help_is_the_fields_own_words() -> None:
         "--name NAME A name. [default: x]",
     ):
         assert line in text
+
+
+def every_number() -> list[tuple[str, str, Any]]:
+    """Return all options of all commands that take a number: command, option, type."""
+    found = []
+    with click.Context(main) as context:
+        for name in COMMANDS:
+            command = main.get_command(context, name)
+            assert command is not None
+            for option in [*command.params, *main.params]:
+                numeric = (click.types.IntParamType, click.types.FloatParamType)
+                if isinstance(option.type, (*numeric, click.IntRange, click.FloatRange)):
+                    found.append((name, option.opts[0], option.type))
+    return found
+
+
+def test_every_number_on_the_command_line_has_a_range() -> None:
+    numbers = every_number()
+    assert len(numbers) > 30
+    for command, option, kind in numbers:
+        for wrong in ("-1", "nan", "inf", "-inf", "1e300", "9" * 30, "x", ""):
+            with pytest.raises(click.BadParameter):
+                print(command, option, wrong, kind.convert(wrong, None, None))
+
+
+@pytest.mark.parametrize("path", ["", "a\0b"])
+def test_a_path_that_is_none_is_refused(path: str) -> None:
+    for kind in (FILE, FOLDER, ANY):
+        with pytest.raises(click.BadParameter, match="is no path"):
+            kind.convert(path, None, None)
+
+
+def test_what_is_printed_is_cut_and_holds_no_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say("a\x1b[31mb\nc", "x" * 15_000)
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert (first, second) == (r"a\x1b[31mb", "c") and len(third) < 1300
+
+
+def test_a_long_threshold_is_refused_on_one_screen() -> None:
+    result = CliRunner().invoke(main, ["evaluate", "--tiou", "x" * 15_000])
+    assert (
+        result.exit_code == 2 and len(result.output) < 2000 and "is not a number" in result.output
+    )

@@ -82,7 +82,7 @@ def test_each_missing_number_is_named() -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"fps": 0.0}, "fps must be above 0"),
+        ({"fps": 0.0}, "fps must be at least 0.000001"),
         ({"stride_frames": float("inf")}, "stride_frames must be a finite number"),
         ({"resized": True}, "leave these out"),
         ({"format": "tridet"}, "format must be 'actionformer', 'opentad'"),

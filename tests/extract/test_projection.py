@@ -84,7 +84,7 @@ def test_what_is_no_matrix_is_refused(tmp_path: Path, content: np.ndarray) -> No
 
 def test_what_is_no_file_of_numbers_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.npy").write_text("nothing")
-    with pytest.raises(InputError, match="no NumPy file"):
+    with pytest.raises(InputError, match=r"m.npy: cannot be read: no \.npy file"):
         load_projection(tmp_path / "m.npy")
 
 

@@ -154,7 +154,7 @@ def test_a_damaged_stream_is_decoded_on_and_reported(write_video: VideoWriter) -
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "0 bytes"), (b"not a video at all\n", "not a video"), (None, "cannot be opened")],
+    [(b"", "0 bytes"), (b"not a video at all\n", "not a video"), (None, "no such file")],
 )
 def test_what_is_no_video_is_refused_by_name(
     tmp_path: Path, content: bytes | None, reason: str

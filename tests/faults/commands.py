@@ -34,14 +34,12 @@ class Command:
         argv: of the first start in an empty folder, and of every other.
         check: fails where a file that is there under its final name is not whole.
         content: what must be the same in the end, from the folder it ran in.
-        own_end: exit statuses of one that ended by itself after SIGTERM.
     """
 
     name: str
     argv: Callable[[Path], tuple[object, ...]]
     check: Callable[[Path], None]
     content: Callable[[Path], object]
-    own_end: tuple[int, ...] = ()
 
 
 def check_extract(folder: Path) -> None:
@@ -175,7 +173,7 @@ def make_command(name: str, inputs: Inputs) -> Command:
 
     if name == "extract":
         argv = ("extract", inputs.videos, "out.h5", *TINY)
-        return Command("extract", lambda _: argv, check_extract, extraction, (130,))
+        return Command("extract", lambda _: argv, check_extract, extraction)
     if name == "train":
         return Command("train", train, check_run, training)
     if name == "evaluate":
@@ -217,4 +215,4 @@ def brief_command(name: str, inputs: Inputs) -> Command:
     def check(folder: Path) -> None:
         under_final_names(folder)
 
-    return Command(name, start, check, content, (130,) if name == "detect" else ())
+    return Command(name, start, check, content)

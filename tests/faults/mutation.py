@@ -16,7 +16,9 @@ import numpy as np
 NASTY: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 3.5, -0.0, 1e308, -1e308, 5e-324, 10**30, 10**400, 2**63,
     float("nan"), float("inf"), "", " ", "a", "../x", "a/b", "/etc/passwd", "..", ".", "-",
-    "--help", "x" * 300, "é" * 130, "\ud800", "\0", "\n", "\x1b[31m", "日本", "%s%n{0}", "$x_1^2$",
+    "--help", "x" * 300, "x" * 15_000, "\x1b]0;x\x07",
+    "\u202e", "9" * 30, 1e38, -1e300, 1e-300, "é" * 130, "\ud800", "\0", "\n",
+    "\x1b[31m", "日本", "%s%n{0}", "$x_1^2$",
     [], {}, [[]], [None], [1], [1, 2], [2, 1], [1, 2, 3], ["a", "b"], {"a": 1}, {"": None},
     [[[[[[[[[[]]]]]]]]]],
 )  # fmt: skip
@@ -180,6 +182,34 @@ def _huge(file: h5py.File, dice: random.Random) -> None:
     group.create_dataset("rgb", shape=shape, dtype="f4", **packing)
 
 
+def _elsewhere(file: h5py.File, dice: random.Random) -> None:
+    """Rows in other files, which may be devices; links that lead in circles; a huge chunk."""
+    group = _video(file, dice)
+    kind = dice.randrange(6)
+    name = dice.choice(("rgb", "rgb", "flow"))
+    if name in group:
+        del group[name]
+    if kind == 0:
+        group[name] = h5py.ExternalLink(dice.choice(("/dev/zero", "/dev/stdin", "x.h5", "")), "/x")
+    elif kind == 1:
+        layout = h5py.VirtualLayout((dice.choice((9, 10**9)), 8), "f4")
+        layout[:9] = h5py.VirtualSource(dice.choice((".", "/dev/zero", "x.h5")), "x", (9, 8))
+        group.create_virtual_dataset(name, layout)
+    elif kind == 2:
+        size = dice.choice((288, h5py.h5f.UNLIMITED))
+        group.create_dataset(name, (9, 8), "f4", external=[("/dev/zero", 0, size)])
+    elif kind == 3:
+        group["a"], group[name] = h5py.SoftLink(f"{group.name}/{name}/a"), h5py.SoftLink("a/a/a")
+    elif kind == 4:
+        rows = group.create_dataset(
+            name, (40, 8), "f4", chunks=(4 * 10**7, 8), compression="gzip", maxshape=(None, 8)
+        )
+        rows.id.write_direct_chunk((0, 0), bytes(10**6))
+    else:
+        file.move("videos", "others")
+        file["videos"] = dice.choice((h5py.SoftLink("/others"), h5py.ExternalLink(".", "/others")))
+
+
 def _other_kind(file: h5py.File, dice: random.Random) -> None:
     name = dice.choice(("videos", "annotations", _video(file, dice).name, "projection"))
     if name in file:
@@ -219,6 +249,7 @@ _CHANGES = {
     "drop an object": _drop_object,
     "other rows": _other_rows,
     "huge": _huge,
+    "elsewhere": _elsewhere,
     "other kind": _other_kind,
     "other name": _other_name,
     "loop": _loop,

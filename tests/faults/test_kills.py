@@ -13,9 +13,11 @@ import pytest
 
 from .commands import BRIEF, Command
 from .conftest import KILLED, LONG, SEED, Undisturbed
-from .warm import Warm
+from .warm import Warm, stopped_in_one_line
 
-KILLS = {signal.SIGKILL: 60 if LONG else 2, signal.SIGTERM: 40 if LONG else 1}  # of each command
+# How often each command is ended so.
+KILLS = {signal.SIGKILL: 60 if LONG else 2, signal.SIGTERM: 40 if LONG else 1}
+KILLS |= {signal.SIGINT: 40} if LONG else {}
 SLOW = () if LONG else ("evaluate", "detect")  # one kill of these will do for a minute of faults
 QUICK = ("export", "view", "report")  # three steps of these
 every_command = pytest.mark.parametrize("command", KILLED, indirect=True)
@@ -26,8 +28,6 @@ every_command = pytest.mark.parametrize("command", KILLED, indirect=True)
 def test_killed_again_and_again_the_outcome_is_that_of_an_undisturbed_run(
     command: Command, undisturbed: Undisturbed, how: signal.Signals, warm: Warm, tmp_path: Path
 ) -> None:
-    if how == signal.SIGTERM and not command.own_end and not LONG:
-        pytest.skip("it has no handler, and dies of it as of SIGKILL")
     dice, counts = random.Random(f"{SEED} {command.name} {how}"), Counter[str]()
     while counts["kills"] < (1 if command.name in SLOW else KILLS[how]):
         folder = tmp_path / str(counts["runs"])
@@ -78,5 +78,8 @@ def _killed(
     timer.start()
     ended = process.wait()
     timer.cancel()
-    ended.check_clean(0, -how, *(command.own_end if how == signal.SIGTERM else ()))
+    if how == signal.SIGKILL:
+        ended.check_clean(0, -how)
+    else:
+        stopped_in_one_line(ended, how)
     return ended.code == 0

@@ -134,7 +134,7 @@ def test_two_at_once_into_the_same_file(
         if kill:
             time.sleep(dice.uniform(0, 1.5))
             one.kill(dice.choice((signal.SIGKILL, signal.SIGTERM)))
-        one.wait().check_clean(0, *((-signal.SIGKILL, -signal.SIGTERM, 130) if kill else ()))
+        one.wait().check_clean(0, *((-signal.SIGKILL, 128 + signal.SIGTERM) if kill else ()))
         other.wait().check_clean(0)
         check_extract(folder)
         warm.run(*command.argv(folder), cwd=folder).check_clean(0)

@@ -13,6 +13,7 @@ import functools
 import gc
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -44,6 +45,14 @@ class Ended:
         assert self.seconds < LIMIT_SEC * commands, f"hung: {self.output[-2000:]}"
         assert "Traceback" not in self.output, self.output[-3000:]
         assert self.code in codes, f"status {self.code}: {self.output[-2000:]}"
+
+
+def stopped_in_one_line(ended: Ended, how: signal.Signals) -> None:
+    """Fail unless it was done before the signal, or said in one line what is kept."""
+    ended.check_clean(0, 128 + how)
+    if ended.code:
+        said = re.findall("^(?:Error: stopped; |interrupted; ).*", ended.output, flags=re.MULTILINE)
+        assert len(said) == 1, ended.output[-3000:]
 
 
 class Running:
@@ -246,8 +255,7 @@ def _become(job: dict[str, Any], output: int) -> None:
     sys.stdout, sys.stderr = open(1, "w"), open(2, "w", errors="backslashreplace")  # noqa: SIM115
     os.chdir(job["cwd"])
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(number, _stopped_outside)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if "file_bytes" in job:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_bytes"],) * 2)
@@ -262,6 +270,12 @@ def _become(job: dict[str, Any], output: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["tear_bytes"],) * 2)
     if {"kill_at", "tear_at", "count"} & set(job):
         sys.addaudithook(_Steps(job))
+
+
+def _stopped_outside(number: int, frame: object) -> None:
+    """End on a signal before the command line has begun, or after it has ended."""
+    os.write(2, b"Error: stopped; outside of the command line\n")
+    os._exit(128 + number)
 
 
 class _Steps:

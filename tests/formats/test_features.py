@@ -193,7 +193,7 @@ def test_videos_of_different_width_are_refused(tmp_path: Path) -> None:
     write_feature_file(tmp_path / "f.h5", [video("v"), wide], provenance={})
     with (
         FeatureFile(tmp_path / "f.h5") as file,
-        pytest.raises(InputError, match="one feature width"),
+        pytest.raises(InputError, match="rows of one width are needed: 4 in 'v', 9 in 'w'"),
     ):
         file.width(("rgb",))
 

@@ -16,7 +16,7 @@ from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.formats.features import FeatureFile
 from tsatal.head.detector import load_detector
-from tsatal.head.export import INPUTS, OUTPUTS, Exportable, export_head, save_onnx
+from tsatal.head.export import INPUTS, OUTPUTS, Exportable, export_head, onnx_bytes
 
 STEPS = 64
 
@@ -101,4 +101,4 @@ def test_what_writes_onnx_may_be_missing(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.onnx, "export", missing)
     program: Any = None
     with pytest.raises(InputError, match="onnxscript is needed to write ONNX: pip install"):
-        save_onnx(program, tmp_path / "head.onnx", {})
+        onnx_bytes(program, {})

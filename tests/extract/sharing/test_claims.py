@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from tsatal.formats.atomic import this_host
 TAKE_AND_DIE = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from tsatal.extract.sharing.claims import Claims
 claims = Claims(Path(sys.argv[1]))
 for name in sys.argv[2:]:
@@ -275,3 +277,38 @@ def test_a_damaged_claim_is_one_that_names_nobody(tmp_path: Path, text: str) -> 
         assert str(claims.holder("a")) == "a process"
         with claims.hold("a"):  # taken over once it has stood still
             pass
+
+
+STRANGE: dict[str, Any] = {
+    "other bytes": b"\xff\xfe\x00claim",
+    "a number beyond 64 bits": {"pid": 2**70},
+    "a truth value for a number": {"pid": True},
+    "a token with a slash": {"token": "../../x"},
+    "a host of blanks": {"host": "  "},
+    "lists in lists": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("what", [*STRANGE, "pipe", "link to nothing", "loop"])
+def test_what_is_no_claim_of_ours_is_another_host_s_until_it_has_stood_still(
+    what: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "c"
+    folder.mkdir()
+    path = folder / "a.claim"
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what in ("link to nothing", "loop"):
+        path.symlink_to("nowhere" if what == "link to nothing" else "a.claim")
+    elif isinstance(content := STRANGE[what], bytes):
+        path.write_bytes(content)
+    else:
+        claim = {"host": this_host(), "pid": 1, "started": "1", "token": "t", "about": {}}
+        path.write_text(json.dumps(claim | content))
+    with Claims(folder, limit_sec=0.2) as claims:
+        assert not claims.take("a") and str(claims.holder("a")) == "a process"
+        until = time.monotonic() + 10
+        while not claims.take("a"):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    assert [p.name for p in tmp_path.iterdir()] in ([], ["c"])
