@@ -169,7 +169,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, write_toy: Callable[..., Path]
         (
             f"{IMPORT} --flow flow --split-at 1 --no-transpose",
             {"arrays/v.npy": np.zeros((9, 3)), "flow/v.npy": np.zeros((9, 3))},
-            "--split-at is for arrays that hold both streams; --flow is there already",
+            "--split-at is for arrays that hold both streams; flow is there already",
         ),
     ],
 )
