@@ -17,10 +17,12 @@ import numpy as np
 import torch
 
 from .checks.check import warnings_for_training
+from .checks.predictions import usable_predictions
 from .config import Config, EvalConfig, load_config
 from .errors import InputError
 from .evaluation.average_precision import evaluate as measure_detections
 from .evaluation.matching import Measure
+from .evaluation.time_scale import likely_scale
 from .extract.backbones.device import choose_device
 from .extract.engine import ThisProcess
 from .extract.extractor import Summary, extract_videos
@@ -291,15 +293,20 @@ def evaluate_predictions(
     annotations: Pathlike,
     *,
     subset: str | None = None,
+    strict: bool = False,
     timelines: int | None = 8,
     out: Pathlike | None = None,
     **measure: Unpack[HowToMeasure],
 ) -> Report:
     """Measure a file of detections in the ActivityNet format.
 
+    What cannot be read of the file, and videos that the annotations do not have, are left out with
+    a note; and a note says so where another scale of all times fits plainly better.
+
     Args:
         annotations: the ground truth.
         subset: found by its name where not given.
+        strict: refuse a file with entries that would be left out.
         timelines: how many videos to draw; None writes the page alone, without pictures.
         out: the folder for figures, pictures and the page; nothing is written where not given.
         measure: see `HowToMeasure`.
@@ -308,9 +315,12 @@ def evaluate_predictions(
     """
     truth = load_annotations(annotations)
     subset = subset or subset_to_test(truth)
-    found = load_predictions(predictions)
+    found, notes = usable_predictions(predictions, truth, strict=strict)
     how = Measure().changed(**measure)
     evaluation = measure_detections(truth.subset(subset), found, how, subset=subset)
+    if scale := likely_scale(truth.videos, found):
+        notes.append(str(scale))
+    evaluation = replace(evaluation, notes=(*evaluation.notes, *notes))
     if out is None:
         return Report(evaluation)
     name = Path(predictions).stem

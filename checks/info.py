@@ -20,7 +20,7 @@ from ..formats.annotations import (
     Instance,
     json_kind,
     load_actionness,
-    load_predictions,
+    read_predictions,
     read_text,
 )
 from ..formats.features import FeatureFile, looks_like_features
@@ -157,12 +157,13 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _predictions(path: Path) -> dict[str, Any]:
-    found = load_predictions(path)
+    found, problems = read_predictions(path)
     every = [d for detections in found.values() for d in detections]
     return {
         "file": str(path),
         "kind": "detections",
         "videos": len(found),
+        "unreadable_entries": len(problems),
         "videos_without_detections": sum(not detections for detections in found.values()),
         "detections": len(every),
         "scores": _spread([d.score for d in every]),

@@ -16,6 +16,7 @@ from .options import DECODING, DEVICE, FILE, FOLDER, TIOUS
 @click.argument("runs", nargs=-1, type=FOLDER)
 @click.option("--predictions", type=FILE, help="Measure this file of detections instead of a run.")
 @click.option("--annotations", type=FILE, help="Ground truth; a run finds its own.")
+@click.option("--strict", is_flag=True, help="Refuse --predictions with entries to leave out.")
 @click.option("--subset", help="Videos to measure on.  [default: the test subset]")
 @click.option("--protocol", type=click.Choice(["anet", "thumos14"]), help="See docs/evaluation.md.")
 @TIOUS
@@ -38,6 +39,7 @@ from .options import DECODING, DEVICE, FILE, FOLDER, TIOUS
 def command(
     runs: tuple[Path, ...],
     predictions: Path | None,
+    strict: bool,
     annotations: Path | None,
     json_path: str | None,
     checkpoint: str,
@@ -58,8 +60,13 @@ def command(
     if predictions is not None:
         if runs or changes or annotations is None:
             raise click.UsageError("--predictions needs --annotations, and no RUN and no --set")
-        reports = {"": pipeline.evaluate_predictions(predictions, annotations, out=out, **common)}
+        report = pipeline.evaluate_predictions(
+            predictions, annotations, strict=strict, out=out, **common
+        )
+        reports = {"": report}
     else:
+        if strict:
+            raise click.UsageError("--strict goes with --predictions")
         if len(runs) > 1 and out:
             raise click.UsageError("several runs are written into their own folders: no --out")
         reports = pipeline.evaluate_runs(

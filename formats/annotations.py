@@ -155,6 +155,18 @@ def load_predictions(path: str | Path) -> dict[str, list[Detection]]:
     Raises:
         InputError: not of that form; the message names the video and the entry.
     """
+    found, problems = read_predictions(path)
+    if problems:
+        raise InputError(f"{path}: {problems[0]}")
+    return found
+
+
+def read_predictions(path: str | Path) -> tuple[dict[str, list[Detection]], list[Problem]]:
+    """Return the detections that can be read, per video, and what is wrong with the others.
+
+    Raises:
+        InputError: nothing can be read: not JSON, or not of this form.
+    """
     source, problems = str(path), list[Problem]()
     # The garbage collector would walk over and over through millions of new records, none of them
     # garbage, and take more than half of the time.
@@ -167,9 +179,9 @@ def load_predictions(path: str | Path) -> dict[str, list[Detection]]:
     finally:
         if was_on:
             gc.enable()
-    if problems:
-        raise InputError(f"{source}: {problems[0]}")
-    return found
+    if problems and not any(found.values()):
+        raise InputError(f"{source}: {problems[0]}; no entry can be read")
+    return found, problems
 
 
 def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:

@@ -7,6 +7,7 @@ the page; the scripts in `assets/` say how it looks and what keys and clicks do.
 from __future__ import annotations
 
 import base64
+import logging
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -26,12 +27,14 @@ from ..formats.annotations import (
     class_labels,
     load_actionness,
     load_annotations,
-    load_predictions,
+    read_predictions,
 )
 from ..formats.atomic import write_text
 from .browser_copy import TYPES, obstacle, write_preview
 from .page import page
 from .pictures import present_colours
+
+logger = logging.getLogger(__name__)
 
 EMBED_BYTES = 50_000_000  # larger videos stay beside the page
 MAX_DETECTIONS = 2000  # more, and the page would answer slowly
@@ -180,7 +183,10 @@ def view_predictions(
     if out.resolve() in inputs:
         raise InputError(f"{out}: is one of the files to show; choose another --out")
     video_id = video_id or video.stem
-    found = load_predictions(predictions)
+    found, problems = read_predictions(predictions)
+    for problem in problems:
+        if problem.video_id == video_id:
+            logger.warning("%s: %s; left out", predictions, problem)
     _check_known(video_id, found, predictions)
     truth = load_annotations(annotations).videos if annotations else {}
     if annotations:
