@@ -15,8 +15,9 @@ from typing import Any
 import click
 
 from . import __version__
-from .commands.options import is_first_process
+from .commands.options import TYPED, is_first_process
 from .errors import InputError, is_out_of_memory, one_line
+from .progress import LogHandler
 
 # In the order of a newcomer's way.
 COMMANDS = (
@@ -40,11 +41,16 @@ class _Group(click.Group):
         command: click.Command = import_module(f".commands.{module}", __package__).command
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words after the program's name, and keep them for `options.typed_command`."""
+        ctx.meta[TYPED] = ["tsatal", *args]
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (InputError, OSError) as error:
-            if ctx.params.get("debug"):
+            if ctx.params.get("debug") or isinstance(error, BrokenPipeError):  # `| head`: click's
                 raise
             raise click.ClickException(one_line(error)) from error
         except Exception as error:
@@ -60,7 +66,8 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="tsatal")
 @click.option("--debug", is_flag=True, help="Show where an error came from.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings and results only.")
-def main(debug: bool, quiet: bool) -> None:
+@click.pass_context
+def main(context: click.Context, debug: bool, quiet: bool) -> None:
     """Find actions in untrimmed video: label, start, end, score.
 
     \b
@@ -72,6 +79,16 @@ def main(debug: bool, quiet: bool) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     quiet = quiet or not is_first_process()
-    logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO, format="%(message)s", stream=sys.stderr
-    )
+    _log_for(context, logging.WARNING if quiet else logging.INFO)
+
+
+def _log_for(context: click.Context, level: int) -> None:
+    """Show our log from `level` on, and of other libraries warnings, while the command runs."""
+    root, ours = logging.getLogger(), logging.getLogger(__package__)
+    before = ours.level
+    ours.setLevel(level)
+    context.call_on_close(lambda: ours.setLevel(before))
+    if not root.handlers:  # a program around us may have its own
+        handler = LogHandler()
+        root.addHandler(handler)
+        context.call_on_close(lambda: root.removeHandler(handler))

@@ -33,15 +33,23 @@ from .extract.sources import assign_ids, find_videos
 from .formats.annotations import (
     AnnotatedVideo,
     Detection,
+    all_labels,
     load_annotations,
     load_predictions,
     predictions_json,
 )
 from .formats.atomic import write_text
 from .formats.features import FEATURE_SUFFIXES, FeatureFile, TimeAxis
-from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
-from .head.checkpoint import LAST
+from .formats.subsets import (
+    find_annotations,
+    report_unmatched,
+    subset_to_test,
+    videos_in_subset,
+    with_durations,
+)
+from .head.checkpoint import LAST, finished_epochs
 from .head.detector import load_detector
+from .head.origin import add_origin
 from .head.parallel import barrier, broadcast, process_group, rank
 from .head.run import (
     DATA_FILE,
@@ -59,6 +67,7 @@ from .reports.pictures import timeline
 from .reports.report import (
     METRICS,
     PREDICTIONS,
+    Epochs,
     Report,
     load_metrics,
     warn_of_other_annotations,
@@ -136,6 +145,7 @@ def train(
     run: Pathlike | None = None,
     annotations: Pathlike | None = None,
     device: str = "auto",
+    command: Sequence[str] | None = None,
 ) -> Path:
     """Train a head on a feature file and return the run's folder.
 
@@ -146,6 +156,7 @@ def train(
         run: the folder to write; where not given, a new one in `runs`.
         annotations: used instead of those inside the feature file.
         device: `auto`, `cpu` or `cuda`.
+        command: the command line, for `run.json`.
     Raises:
         InputError: the folder already holds a run, or the features, annotations and settings do
             not fit together.
@@ -172,6 +183,10 @@ def train(
             logger.warning("%s", finding.line)
         if rank() == 0:
             save_run_description(run, config, data)
+            add_origin(
+                run, features=file.path, truth=truth, seed=config.optim.seed, epoch=0,
+                command=command,
+            )  # fmt: skip
         barrier()
         train_head(
             file, truth, config, data, videos, run_dir=run, device=on, resume=False, draw=_draw
@@ -185,6 +200,7 @@ def resume(
     features: Pathlike | None = None,
     annotations: Pathlike | None = None,
     device: str = "auto",
+    command: Sequence[str] | None = None,
 ) -> Path:
     """Go on with an interrupted training, under its own settings, and return its folder.
 
@@ -193,6 +209,7 @@ def resume(
         features: where the feature file is now, if it has moved.
         annotations: used instead of those that the training began with.
         device: `auto`, `cpu` or `cuda`.
+        command: the command line, for `run.json`.
     """
     run = Path(run) if run else newest_run(needs=DATA_FILE)
     config, data = load_run_description(run)
@@ -201,6 +218,11 @@ def resume(
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(None, annotations))
         started = (run / LAST).exists()
+        if rank() == 0:
+            add_origin(
+                run, features=file.path, truth=truth, seed=config.optim.seed,
+                epoch=finished_epochs(run / LAST) if started else 0, command=command,
+            )  # fmt: skip
         barrier()
         videos = training_videos(
             file, truth, subset=data.subsets.train, streams=data.streams, labels=data.labels
@@ -256,11 +278,12 @@ def evaluate(
         truth = find_annotations(file, data.annotations_for(features, annotations))
         videos = videos_in_subset(file, truth, subset)
         detected = {video_id: detector.in_file(file, video_id) for video_id in videos}
+        labels = all_labels(data.labels, truth)
     found = {video_id: d.detections for video_id, d in detected.items()}
     curves = {video_id: d.actionness for video_id, d in detected.items()}
     out = Path(out or run)
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / PREDICTIONS, predictions_json(found, curves))
+    write_text(out / PREDICTIONS, predictions_json(found, curves, labels))
     defaults = defaults or config.eval
     # What the settings leave out is left out where it is; what a user names must be there.
     configured = tuple(v for v in defaults.exclude if v in videos)
@@ -270,9 +293,14 @@ def evaluate(
         logger.warning(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
         )
+    epochs = Epochs(detector.epoch, config.optim.epochs, checkpoint)
+    if unfinished := epochs.words(run):
+        evaluation = replace(evaluation, notes=(*evaluation.notes, unfinished))
     name = out.resolve().name
-    written = write_report(evaluation, out, timelines=timelines, name=name)
-    return Report(evaluation, (out / PREDICTIONS, *written), config)
+    written = write_report(
+        evaluation, out, timelines=timelines, name=name, labels=labels, epochs=epochs
+    )
+    return Report(evaluation, (out / PREDICTIONS, *written), config, epochs)
 
 
 def evaluate_runs(runs: Sequence[Pathlike], **options: Any) -> dict[str, Report]:
@@ -324,7 +352,9 @@ def evaluate_predictions(
     if out is None:
         return Report(evaluation)
     name = Path(predictions).stem
-    return Report(evaluation, write_report(evaluation, Path(out), timelines=timelines, name=name))
+    labels = all_labels((), truth)
+    written = write_report(evaluation, Path(out), timelines=timelines, name=name, labels=labels)
+    return Report(evaluation, written)
 
 
 def report(
@@ -361,6 +391,9 @@ def report(
             truth = find_annotations(file, None)
     subset = subset or earlier.get("subset") or data.subsets.test
     videos = {k: v for k, v in truth.subset(subset).items() if k in found}
+    if Path(features or data.features).is_file():
+        with FeatureFile(features or data.features) as file:
+            videos = with_durations(file, videos)
     if not videos:
         raise InputError(
             f"{run / PREDICTIONS}: is about none of the {subset} videos; look for actions in "
@@ -373,9 +406,12 @@ def report(
     ).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
+    epochs = Epochs.of_json(earlier.get("epochs"))
+    if unfinished := epochs and epochs.words(run):
+        evaluation = replace(evaluation, notes=(*evaluation.notes, unfinished))
     name = run.resolve().name
-    written = write_report(evaluation, Path(out or run), timelines=None, name=name)
-    return Report(evaluation, written, config)
+    written = write_report(evaluation, Path(out or run), timelines=None, name=name, epochs=epochs)
+    return Report(evaluation, written, config, epochs)
 
 
 def detect(
@@ -425,7 +461,11 @@ def detect(
     run = Path(run) if run else newest_run()
     device = choose_device(device)
     detector = load_detector(run, checkpoint=checkpoint, device=device, changes=changes)
-    truth = load_annotations(annotations).videos if annotations else {}
+    annotated = load_annotations(annotations) if annotations else None
+    truth = annotated.videos if annotated else {}
+    labels = all_labels(detector.data.labels, annotated)
+    if unfinished := Epochs(detector.epoch, detector.config.optim.epochs, checkpoint).words(run):
+        logger.warning("%s", unfinished)
     out = Path(out or run / "detections")
     # A feature file is detected in as it is; everything else stands for raw videos.
     given = [Path(v) for v in ([videos] if isinstance(videos, Pathlike) else videos)]
@@ -440,7 +480,7 @@ def detect(
         found = detector(rows, axis)
         kept = [d for d in found.detections if d.score >= min_score][:top]
         detected[video_id] = DetectedVideo(
-            video_id, axis.duration_sec, kept, found.actionness, detector.data.labels,
+            video_id, axis.duration_sec, kept, found.actionness, labels,
             paths.get(video_id),
         )  # fmt: skip
         on_video(detected[video_id])

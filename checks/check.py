@@ -21,7 +21,7 @@ from ..formats.annotations import (
     read_text,
     repeated_keys,
 )
-from ..formats.features import FeatureFile, TimeAxis, looks_like_features
+from ..formats.features import FeatureFile, TimeAxis, embedded_in, looks_like_features
 from ..formats.subsets import Subsets, subset_to_test, videos_with_features
 from .findings import NOTE, Case, Finding, Report, collect
 from .predictions import check_predictions
@@ -56,8 +56,14 @@ def check_file(
             checked = f"{len(file.video_ids)} videos with rows of {streams}"
             text = read_text(annotations) if annotations else file.annotations_text()
             truth, cases = None, [Case("not-annotated", "neither inside nor given")]
-            if text is not None:
-                truth, cases = _read(text, str(annotations or path), exclude)
+            if annotations and text is not None:
+                truth, cases = _read(text, str(annotations), exclude)
+            elif text is not None:
+                try:
+                    truth, cases = _read(text, embedded_in(path), exclude)
+                except InputError as e:  # the rows can be checked all the same
+                    cases = [Case("refused", str(e))]
+            if truth:
                 checked += f"; annotations of {_summary(truth)}"
             cases += _feature_cases(file, truth, named=named)
     elif json_kind(path) == "detections":

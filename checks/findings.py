@@ -182,7 +182,8 @@ KINDS = (
     Kind("lone-label", WARNING, "labels that occur in one subset only",
          "they are learned but not measured, or measured but not learned"),
     Kind("one-subset", WARNING, "subsets that are the only one with actions",
-         "it can be tested on, but training needs a second to hold out"),
+         "put some videos into another, to be measured on; or measure on what was trained on, "
+         "which flatters: --set data.test_subset=NAME"),
     Kind("many-short", WARNING, "instances that are shorter than a step of the features",
          "extract with more rows per second, or expect these not to be found precisely"),
     Kind("duration", WARNING, "videos whose rows cover a little more or less than is said",

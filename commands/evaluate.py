@@ -31,7 +31,11 @@ from .options import DECODING, DEVICE, FILE, FOLDER, TIOUS
 )
 @click.option("--features", type=FILE, help="Other features for the run, made in the same way.")
 @click.option(
-    "--timelines", type=click.IntRange(min=0), default=8, show_default=True, help="Videos to draw."
+    "--timelines",
+    type=click.IntRange(min=0),
+    default=8,
+    show_default=True,
+    help="Videos to draw; 0 for none.",
 )
 @click.option("--out", type=FOLDER, help="Folder for files and pictures.  [default: the run's]")
 @DECODING
@@ -85,14 +89,15 @@ def command(
     if others:
         evaluations = {name: report.evaluation for name, report in reports.items()}
         configs = {name: report.config for name, report in reports.items() if report.config}
-        click.echo(comparison_table(evaluations, configs), err=to_stdout)
+        trained = {name: report.epochs.short for name, report in reports.items() if report.epochs}
+        click.echo(comparison_table(evaluations, configs, trained), err=to_stdout)
     else:
         click.echo(str(first), err=to_stdout)
     for path in (p for report in reports.values() for p in report.written):
         click.echo(path, err=to_stdout)
     if json_path:
-        figures = {name: report.evaluation.to_json() for name, report in reports.items()}
-        text = json.dumps(figures if others else first.evaluation.to_json(), indent=1)
+        figures = {name: report.to_json() for name, report in reports.items()}
+        text = json.dumps(figures if others else first.to_json(), indent=1)
         if to_stdout:
             click.echo(text)
         else:

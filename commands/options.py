@@ -16,6 +16,7 @@ from ..formats.atomic import write_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+TYPED = f"{__name__}.typed"  # key of a context's `meta`
 MAX_NAMED = 5  # names on a line; the rest are counted
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -146,6 +147,11 @@ def named(what: str, names: list[str]) -> list[str]:
         return []
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return [f"{what}: {', '.join(names[:MAX_NAMED])}{more}"]
+
+
+def typed_command() -> list[str]:
+    """The words of the command line that is being run."""
+    return list(click.get_current_context().meta.get(TYPED, []))
 
 
 def is_first_process() -> bool:

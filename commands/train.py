@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import DEVICE, FILE, FOLDER, is_first_process
+from .options import DEVICE, FILE, FOLDER, is_first_process, typed_command
 
 
 @click.command("train")
@@ -66,7 +66,9 @@ def command(
     if not resume and features is None:
         raise click.UsageError("give --features FILE.h5 (or --resume)")
     run = out or (newest_run(needs=DATA_FILE) if resume else new_run_dir(config_name))
-    common: dict[str, Any] = {"run": run, "annotations": annotations, "device": device}
+    common: dict[str, Any] = {
+        "run": run, "annotations": annotations, "device": device, "command": typed_command(),
+    }  # fmt: skip
     try:
         if resume or features is None:
             pipeline.resume(features=features, **common)

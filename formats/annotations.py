@@ -5,7 +5,8 @@ Only this module knows the keys of our annotation and prediction files:
     {"database": {ID: {"subset": S, "duration": SEC,
                        "annotations": [{"label": L, "segment": [START, END]}]}}}
     {"results": {ID: [{"label": L, "segment": [START, END], "score": P}]},
-     "actionness": {ID: {"start_sec": S, "step_sec": S, "values": [...]}}}   (ours, optional)
+     "actionness": {ID: {"start_sec": S, "step_sec": S, "values": [...]}},   (ours, optional)
+     "labels": [L, ...]}                                                     (ours, optional)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -116,6 +117,15 @@ def class_labels(videos: Iterable[AnnotatedVideo]) -> list[str]:
     return sorted({i.label for v in videos for i in v.instances} - {AMBIGUOUS})
 
 
+def all_labels(first: Sequence[str], truth: Annotations | None) -> list[str]:
+    """Return the labels of a run, then those that only the annotations have: sorted, each once.
+
+    One list for a run, so that a class has the same colour wherever it is drawn.
+    """
+    others = set(class_labels(truth.videos.values())) - set(first) if truth else set()
+    return [*first, *sorted(others)]
+
+
 def load_annotations(path: str | Path) -> Annotations:
     """Return the annotations in the JSON file at `path`; see `parse_annotations`."""
     return parse_annotations(read_text(path), source=str(path))
@@ -210,6 +220,15 @@ def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
     return curves
 
 
+def load_label_order(path: str | Path) -> list[str]:
+    """Return all classes of the run that wrote a file of detections; none where it does not say."""
+    raw = _parse_json(read_text(path), str(path))
+    labels = raw.get("labels") if isinstance(raw, dict) else None
+    if not isinstance(labels, list):
+        return []
+    return list(dict.fromkeys(x for x in labels if isinstance(x, str) and is_text(x)))
+
+
 def json_kind(path: str | Path) -> str | None:
     """Return `annotations` or `detections`, or None for other JSON.
 
@@ -239,11 +258,13 @@ def repeated_keys(text: str) -> list[str]:
 def predictions_json(
     predictions: Mapping[str, Iterable[Detection]],
     actionness: Mapping[str, ActionnessCurve] | None = None,
+    labels: Sequence[str] = (),
 ) -> str:
     """Return detections as ActivityNet submission JSON, videos and detections in given order.
 
     Args:
         actionness: curves that go into the same file, where other programs do not look.
+        labels: all classes of the run, in the order that fixes their colours; as `actionness`.
     """
     results = {
         video: [
@@ -254,6 +275,8 @@ def predictions_json(
     whole: dict[str, Any] = {"version": "VERSION 1.3", "results": results, "external_data": {}}
     if actionness:
         whole["actionness"] = {video: asdict(curve) for video, curve in actionness.items()}
+    if labels:
+        whole["labels"] = list(labels)
     return json.dumps(whole)
 
 

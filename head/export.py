@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import warnings
@@ -11,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, how_to_install
 from ..formats.atomic import replacing
 from .decode import segment_scores
 from .detector import load_detector
@@ -52,7 +53,9 @@ def export_head(
         if out.suffix == ".onnx":
             save_onnx(program, aside, facts)
         else:
-            torch.export.save(program, aside, extra_files=facts)
+            content = io.BytesIO()  # torch warns of a file whose name does not end in .pt2
+            torch.export.save(program, content, extra_files=facts)
+            aside.write_bytes(content.getbuffer())
     return out
 
 
@@ -96,7 +99,7 @@ def save_onnx(program: torch.export.ExportedProgram, path: Path, facts: Mapping[
                 program, input_names=INPUTS, output_names=OUTPUTS, dynamo=True, verbose=False
             )
     except ModuleNotFoundError as e:
-        raise InputError(f"{e.name} is needed to write ONNX: pip install 'tsatal[onnx]'") from None
+        raise InputError(f"{e.name} is needed to write ONNX: {how_to_install('onnx')}") from None
     assert made is not None
     made.model.metadata_props.update(facts)
     made.save(path)

@@ -24,9 +24,10 @@ from ..formats.annotations import (
     ActionnessCurve,
     Detection,
     Instance,
-    class_labels,
+    all_labels,
     load_actionness,
     load_annotations,
+    load_label_order,
     read_predictions,
 )
 from ..formats.atomic import write_text
@@ -151,7 +152,7 @@ def write_viewer(
         video_id=video_id,
         duration_sec=(probe_duration(video) if video else 0.0) or duration_sec,
         detections=detections,
-        labels=sorted({*labels} - {AMBIGUOUS}),
+        labels=[label for label in labels if label != AMBIGUOUS],
         media=media,
         truth=truth,
         actionness=actionness,
@@ -188,11 +189,13 @@ def view_predictions(
         if problem.video_id == video_id:
             logger.warning("%s: %s; left out", predictions, problem)
     _check_known(video_id, found, predictions)
-    truth = load_annotations(annotations).videos if annotations else {}
-    if annotations:
-        _check_known(video_id, truth, annotations)
-    known = truth.get(video_id)
-    labels = {d.label for detections in found.values() for d in detections}
+    truth = load_annotations(annotations) if annotations else None
+    if annotations and truth:
+        _check_known(video_id, truth.videos, annotations)
+    known = truth.videos.get(video_id) if truth else None
+    labels = load_label_order(predictions) or sorted(
+        {d.label for detections in found.values() for d in detections}
+    )
     return write_viewer(
         video,
         out,
@@ -200,7 +203,7 @@ def view_predictions(
         detections=found[video_id],
         truth=known.instances if known else None,
         actionness=load_actionness(predictions).get(video_id),
-        labels=labels.union(class_labels(truth.values())),
+        labels=all_labels(labels, truth),
         duration_sec=(known.duration_sec if known else None) or 0.0,
         embed=embed,
     )
