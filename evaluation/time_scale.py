@@ -22,12 +22,13 @@ from .matching import Predictions, Videos
 MOST_VIDEOS, MOST_DETECTIONS, MOST_INSTANCES = 100, 40, 60  # looked at; evenly spread, or the best
 LEAST_INSTANCES = 8  # with detections of their label; of fewer, chance says anything
 PLAINLY, MORE_THAN_CHANCE = 1.5, 1.3  # times as good as without a factor, and as one a little off
+FAR_OFF = 5.0  # times as good as without a factor: then one a little off may be good too
 OFF = (0.7, 0.85, 1.18, 1.4)  # a little off: by that much, a right factor is no longer right
 LEAST_DEVIATIONS = 4.0  # standard errors by which instances must overlap more
 NO_SCALE = 0.02  # factors so near to 1 are no other unit, and may be a habit of a head
 BIN = 0.01  # of the logarithm of a factor
 FRAME_RATES = (24, 25, 30, 10, 15, 50, 60)  # 23.976 and 29.97 are too near to be told apart
-NEAR = 0.005  # how far a factor may be from one that has a name
+NEAR, AS_GOOD = 0.03, 0.97  # how far a factor that has a name may be, and how much worse
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class TimeScale:
         )
 
 
+@np.errstate(all="ignore")  # times may be anything finite; what overflows fits nothing
 def likely_scale(videos: Videos, predictions: Predictions) -> TimeScale | None:
     """Return the scale by which detections fit plainly better than as they are, or None.
 
@@ -72,17 +74,19 @@ def likely_scale(videos: Videos, predictions: Predictions) -> TimeScale | None:
     proposed, judged = [g.half(0) for g in groups], [g.half(1) for g in groups]
     now = _fit(judged, 1.0)
     candidates: list[float | None] = list(_proposals(proposed))
-    candidates += [_named(f) for f in candidates if f is not None]
     if all(g.duration_sec for g in groups) and _within_one(groups):
         candidates.append(None)
     if not candidates:
         return None
     factor = max(candidates, key=lambda f: _fit(proposed, f).mean())
+    if factor is not None:
+        factor = _named(factor, proposed)
     if factor is not None and abs(factor - 1) < NO_SCALE:
         return None
     fit = _fit(judged, factor)
     chance = max((_fit(judged, factor, off) for off in OFF), key=np.mean)
-    if not (_plainly(fit, now, PLAINLY) and _plainly(fit, chance, MORE_THAN_CHANCE)):
+    fits = _plainly(fit, chance, MORE_THAN_CHANCE) or _plainly(fit, now, FAR_OFF)
+    if not (_plainly(fit, now, PLAINLY) and fits):
         return None
     ends = np.concatenate([g.found[:, 1] / (g.duration_sec or np.inf) for g in groups])
     return TimeScale(factor, float(fit.mean()), float(now.mean()), float((ends > 1).mean()))
@@ -107,7 +111,8 @@ def _groups(videos: Videos, predictions: Predictions) -> Iterator[_Group]:
     number = 0
     for video in there[:: max(1, -(-len(there) // MOST_VIDEOS))]:
         for truth, found in _by_label(video, predictions[video.video_id]):
-            yield _Group(truth, found, video.duration_sec, number % 2)
+            duration = video.duration_sec if (video.duration_sec or 0) > 0 else None
+            yield _Group(truth, found, duration, number % 2)
             number += len(truth)
 
 
@@ -188,17 +193,13 @@ def _known() -> Iterator[tuple[float, str]]:
         yield rate, f"divided by a frame rate of about {rate} once too often"
 
 
-def _nearest(factor: float) -> tuple[float, str] | None:
-    near = ((abs(f / factor - 1), n, (f, words)) for n, (f, words) in enumerate(_known()))
-    off, _, known = min(near)
-    return known if off <= NEAR else None
-
-
-def _named(factor: float) -> float:
-    known = _nearest(factor)
-    return known[0] if known else factor
+def _named(factor: float, groups: Sequence[_Group]) -> float:
+    """Return the factor with a name that fits as well as the factor, or the factor itself."""
+    near = [f for f, _ in _known() if abs(f / factor - 1) <= NEAR]
+    best = max(near, key=lambda f: _fit(groups, f).mean(), default=factor)
+    as_good = _fit(groups, best).mean() >= AS_GOOD * _fit(groups, factor).mean()
+    return best if as_good else factor
 
 
 def _unit(factor: float) -> str:
-    known = _nearest(factor)
-    return known[1] if known else ""
+    return next((words for f, words in _known() if f == factor), "")

@@ -14,7 +14,7 @@ from torch import nn
 from ..config import Config, OptimConfig
 from ..evaluation.average_precision import evaluate, threshold_name
 from ..evaluation.matching import ANET, Measure, quantity
-from ..formats.annotations import AnnotatedVideo, Annotations, Detection
+from ..formats.annotations import AnnotatedVideo, Annotations, Detection, all_labels
 from ..formats.features import FeatureFile
 from ..formats.subsets import videos_in_subset
 from .dataset import Batch, LabelledVideo, alike_together, batches, draw_windows
@@ -81,7 +81,16 @@ def train_head(
         batches_of=lambda epoch: epoch_batches(file, labelled, config, data.streams, epoch=epoch),
         steps_per_epoch=steps_per_epoch,
         criterion=HeadLoss(config.loss).to(device),
-        validate=partial(validate, file, validation, config, data, draw=draw, device=device),
+        validate=partial(
+            validate,
+            file,
+            validation,
+            config,
+            data,
+            draw=draw,
+            device=device,
+            labels=all_labels(data.labels, truth),
+        ),
         run_dir=run_dir,
         optim=optim,
         resume=resume,
@@ -151,10 +160,14 @@ def validate(
     *,
     draw: Draw | None,
     device: torch.device,
+    labels: Sequence[str] = (),
 ) -> Validation:
     """Return the mAP of a head on the validation videos, with pictures of some where `drawn`.
 
     All processes share the videos. The same are drawn each time, to show what training changes.
+
+    Args:
+        labels: all classes, which fix the colours; those of the run if not given.
     """
     detector = Detector(model.eval(), config, data, device)
     mine = list(videos)[rank() :: world_size()]
@@ -168,6 +181,8 @@ def validate(
     if draw is not None and drawn and rank() == 0:
         for video in [v for v in videos.values() if v.instances][:PICTURES]:
             v = video.video_id
-            pictures[v] = draw(video, file.time_axis(v).duration_sec, found[v], data.labels)
+            pictures[v] = draw(
+                video, file.time_axis(v).duration_sec, found[v], labels or data.labels
+            )
     number = sum(map(len, found.values()))
     return Validation(evaluation.average_map, by_tiou, pictures, detections=number)
