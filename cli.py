@@ -16,14 +16,15 @@ import threading
 from collections.abc import Iterator
 from importlib import import_module
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 import click
 
 from . import __version__
-from .commands.options import Number, exit_status, is_first_process, kept
+from .commands.options import TYPED, Number, exit_status, is_first_process, kept
 from .errors import InputError, Terminated, is_out_of_memory, one_line, shortened
 from .formats.limits import MEMORY_GIB, MOST_GIB, allow
+from .progress import LogHandler
 
 # In the order of a newcomer's way.
 COMMANDS = (
@@ -66,13 +67,18 @@ class _Group(click.Group):
         with _one_screen():
             return super().make_context(*args, **extra)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words after the program's name, and keep them for `options.typed_command`."""
+        ctx.meta[TYPED] = ["tsatal", *args]
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and turn what it raises into one line."""
         try:
             with _one_screen():
                 return super().invoke(ctx)
         except (InputError, OSError) as error:
-            if ctx.params.get("debug"):
+            if ctx.params.get("debug") or isinstance(error, BrokenPipeError):  # `| head`: click's
                 raise
             raise click.ClickException(one_line(error)) from error
         except Exception as error:
@@ -155,7 +161,8 @@ class _Short(logging.Formatter):
     metavar="GIB",
     help="Refuse a file, a video's rows or a network that would take more memory than this.",
 )
-def main(debug: bool, quiet: bool, memory: float) -> None:
+@click.pass_context
+def main(context: click.Context, debug: bool, quiet: bool, memory: float) -> None:
     """Find actions in untrimmed video: label, start, end, score.
 
     \b
@@ -168,8 +175,17 @@ def main(debug: bool, quiet: bool, memory: float) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     quiet = quiet or not is_first_process()
-    handler: logging.StreamHandler[IO[str]] = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Short("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    # What libraries say below a warning is not for users.
-    logging.getLogger(__package__).setLevel(logging.WARNING if quiet else logging.INFO)
+    _log_for(context, logging.WARNING if quiet else logging.INFO)
+
+
+def _log_for(context: click.Context, level: int) -> None:
+    """Show our log from `level` on, and of other libraries warnings, while the command runs."""
+    root, ours = logging.getLogger(), logging.getLogger(__package__)
+    before = ours.level
+    ours.setLevel(level)
+    context.call_on_close(lambda: ours.setLevel(before))
+    if not root.handlers:  # a program around us may have its own
+        handler = LogHandler()
+        handler.setFormatter(_Short("%(message)s"))
+        root.addHandler(handler)
+        context.call_on_close(lambda: root.removeHandler(handler))

@@ -11,6 +11,7 @@ import difflib
 import os
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import MAX_SHOWN, InputError, listed, shown
+from .errors import MAX_SHOWN, InputError, did_you_mean, listed, shown
 from .formats.limits import regular_file
 
 if TYPE_CHECKING:
@@ -257,12 +258,19 @@ def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> Config:
             value of the wrong type or out of range.
     """
     settings: dict[str, Any] = {}
-    source = name_or_path
+    source, overrides = name_or_path, list(overrides)
     for part in [source] if os.path.exists(source) else source.split("+"):
         _merge(settings, _read(part))
+    before = deepcopy(settings)
     for override in overrides:
         _override(settings, override)
-    return parse_config(settings, source=source)
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as e:
+        if overrides:
+            parse_config(before, source=source)  # the file's own mistakes are the file's
+            source = " ".join(f"--set {o}" for o in _blamed(e, overrides))
+        raise InputError(f"{source}: {explain(e, all_keys())}") from None
 
 
 def parse_config(settings: Mapping[str, Any], *, source: str) -> Config:
@@ -359,7 +367,7 @@ def _override(settings: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     section, dot, name = key.strip().partition(".")
     if not equals or not dot:
-        near = _nearest(key.strip(), all_keys())
+        near = did_you_mean(key.strip(), all_keys())
         raise InputError(f"--set {listed([override])}: write section.key=value{near}")
     try:
         parsed = _parse_yaml(value, at=key)
@@ -367,9 +375,19 @@ def _override(settings: dict[str, Any], override: str) -> None:
         raise InputError(
             f"--set {listed([override])}: {shown(value)} is not a YAML value; quote it"
         ) from None
+    if f"{section}.{name}" not in all_keys():
+        near = did_you_mean(f"{section}.{name}", all_keys())
+        unknown = shown(f"{section}.{name}")
+        raise InputError(f"--set {listed([override])}: unknown key {unknown}{near}")
     if not isinstance(settings.setdefault(section, {}), dict):
         raise InputError(f"section {shown(section)} must hold keys (see `tsatal configs paper`)")
     settings[section][name] = parsed
+
+
+def _blamed(error: ValidationError, overrides: Sequence[str]) -> Sequence[str]:
+    """Return the overrides of the keys that an error names; all where it names none of theirs."""
+    wrong = {".".join(map(str, problem["loc"][:2])) for problem in error.errors()}
+    return [o for o in overrides if o.partition("=")[0].strip() in wrong] or overrides
 
 
 def explain(error: ValidationError, keys: Sequence[str]) -> str:
@@ -386,7 +404,7 @@ def explain(error: ValidationError, keys: Sequence[str]) -> str:
         said = problem["msg"].removeprefix("Value error, ")
         rule = said.removeprefix("Input should be ")
         if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key!r}{_nearest(key, keys)}")
+            lines.append(f"unknown key {key!r}{did_you_mean(key, keys)}")
         elif not key:  # several settings do not fit together
             lines.append(said)
         elif rule == said:
@@ -397,13 +415,3 @@ def explain(error: ValidationError, keys: Sequence[str]) -> str:
             lines.append(f"{key} must be {rule}, is {shown(problem['input'])}")
     more = len(problems) - len(lines)
     return "; ".join([*lines, *([f"and {more} more"] if more else [])])
-
-
-def _nearest(key: str, keys: Sequence[str]) -> str:
-    """A question whether the most similar key is meant, in the same section or another."""
-    last = key.rpartition(".")[2]
-    by_last = {k.rpartition(".")[2]: k for k in keys}
-    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.7) or [
-        by_last[k] for k in difflib.get_close_matches(last, list(by_last), n=1, cutoff=0)
-    ]
-    return f"; did you mean {near[0]!r}?"

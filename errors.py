@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from importlib import metadata
 
 MAX_SHOWN = 80  # characters of a value in a message
 MAX_LINE, LAST = 1200, 400  # characters of a message, and those of its end where it is cut
@@ -21,6 +24,42 @@ class InputError(ValueError):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a command as Ctrl-C does."""
+
+
+def how_to_install(extra: str) -> str:
+    """Return the command that installs the packages of an extra, as setup.cfg names them.
+
+    tsatal itself is not on PyPI, so `pip install 'tsatal[EXTRA]'` works for nobody.
+    """
+    ours = re.compile(rf"""([^;\s]+)\s*;.*\bextra\s*==\s*['"]{extra}['"]""")
+    try:
+        wanted = metadata.requires(__package__) or []
+    except metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        wanted = []
+    names = [f"'{found[1]}'" for found in map(ours.match, wanted) if found]
+    return f"pip install {' '.join(names) or extra}"
+
+
+def did_you_mean(key: str, keys: Sequence[str]) -> str:
+    """Return a question whether the most similar key is meant, or nothing if none is similar.
+
+    Args:
+        key: as it was written; a section that is misspelt stands for the most similar one.
+        keys: those there are, as "section.key" or "key".
+    """
+    section, _, last = key.rpartition(".")
+    sections = list(dict.fromkeys(k.partition(".")[0] for k in keys if "." in k))
+    if not section and (meant := difflib.get_close_matches(key, sections, n=1, cutoff=0.7)):
+        return f"; did you mean {meant[0]!r}?"
+    for meant_section in difflib.get_close_matches(section, sections, n=1, cutoff=0.6):
+        inside = {k.rpartition(".")[2]: k for k in keys if k.startswith(f"{meant_section}.")}
+        for meant_last in difflib.get_close_matches(last, list(inside), n=1, cutoff=0.7):
+            return f"; did you mean {inside[meant_last]!r}?"
+    by_last = {k.rpartition(".")[2]: k for k in keys}
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.7) or [
+        by_last[k] for k in difflib.get_close_matches(last, list(by_last), n=1, cutoff=0.5)
+    ]
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def shown(value: object) -> str:

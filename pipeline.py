@@ -17,13 +17,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from .checks.predictions import usable_predictions
 from .config import Config, EvalConfig, load_config
 from .errors import InputError, shown
+from .evaluation.time_scale import likely_scale
 from .evaluation.video_scores import with_video_scores
 from .extract.clock import BY_ITSELF
 from .extract.settings import ExtractSettings, check_files
 from .extract.sources import assign_ids, find_videos
 from .formats.annotations import (
+    all_labels,
     class_labels,
     load_annotations,
     load_predictions,
@@ -33,7 +36,13 @@ from .formats.atomic import check_place, write_text
 from .formats.features import FEATURE_SUFFIXES, FeatureFile
 from .formats.limits import read_text
 from .formats.names import nfc
-from .formats.subsets import find_annotations, report_unmatched, subset_to_test, videos_in_subset
+from .formats.subsets import (
+    find_annotations,
+    report_unmatched,
+    subset_to_test,
+    videos_in_subset,
+    with_durations,
+)
 from .formats.video_scores import load_video_scores
 from .head.run import (
     DATA_FILE,
@@ -134,6 +143,7 @@ def train(
     run: Pathlike | None = None,
     annotations: Pathlike | None = None,
     device: str = "auto",
+    command: Sequence[str] | None = None,
 ) -> Path:
     """Train a head on a feature file and return the run's folder.
 
@@ -144,6 +154,7 @@ def train(
         run: the folder to write; where not given, a new one in `runs`.
         annotations: used instead of those inside the feature file.
         device: `auto`, `cpu` or `cuda`.
+        command: the command line, for `run.json`.
     Raises:
         InputError: the folder already holds a run, or the features, annotations and settings do
             not fit together.
@@ -161,6 +172,7 @@ def train(
 
     from .checks.check import warnings_for_training
     from .extract.backbones.device import choose_device
+    from .head.origin import add_origin
     from .head.parallel import barrier, broadcast, process_group, rank
     from .head.training import train_head
 
@@ -180,6 +192,10 @@ def train(
             logger.warning("%s", finding.line)
         if rank() == 0:
             save_run_description(run, config, data)
+            add_origin(
+                run, features=file.path, truth=truth, seed=config.optim.seed, epoch=0,
+                command=command,
+            )  # fmt: skip
         barrier()
         train_head(
             file, truth, config, data, videos, run_dir=run, device=on, resume=False, draw=_draw
@@ -193,6 +209,7 @@ def resume(
     features: Pathlike | None = None,
     annotations: Pathlike | None = None,
     device: str = "auto",
+    command: Sequence[str] | None = None,
 ) -> Path:
     """Go on with an interrupted training, under its own settings, and return its folder.
 
@@ -201,6 +218,7 @@ def resume(
         features: where the feature file is now, if it has moved.
         annotations: used instead of those that the training began with.
         device: `auto`, `cpu` or `cuda`.
+        command: the command line, for `run.json`.
     """
     run = Path(run) if run else newest_run(needs=DATA_FILE)
     config, data = load_run_description(run)
@@ -209,7 +227,9 @@ def resume(
     import torch
 
     from .extract.backbones.device import choose_device
-    from .head.parallel import barrier, process_group
+    from .head.checkpoint import finished_epochs
+    from .head.origin import add_origin
+    from .head.parallel import barrier, process_group, rank
     from .head.training import train_head
 
     on = torch.device(choose_device(device))
@@ -217,6 +237,11 @@ def resume(
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(None, annotations))
         started = (run / LAST).exists()
+        if rank() == 0:
+            add_origin(
+                run, features=file.path, truth=truth, seed=config.optim.seed,
+                epoch=finished_epochs(run / LAST) if started else 0, command=command,
+            )  # fmt: skip
         barrier()
         videos = training_videos(
             file, truth, subset=data.subsets.train, streams=data.streams, labels=data.labels
@@ -274,7 +299,7 @@ def evaluate(
     from .evaluation.matching import Measure
     from .extract.backbones.device import choose_device
     from .head.detector import load_detector
-    from .reports.report import PREDICTIONS, Report, write_report
+    from .reports.report import PREDICTIONS, Epochs, Report, write_report
 
     detector = load_detector(
         run, checkpoint=checkpoint, device=choose_device(device), changes=changes
@@ -286,12 +311,13 @@ def evaluate(
         truth = find_annotations(file, data.annotations_for(features, annotations))
         videos = videos_in_subset(file, truth, subset)
         detected = {video_id: detector.in_file(file, video_id) for video_id in videos}
+        labels = all_labels(data.labels, truth)
     found = {video_id: d.detections for video_id, d in detected.items()}
     if video_scores:
         found = with_video_scores(found, load_video_scores(video_scores), data.labels)
     curves = {video_id: d.actionness for video_id, d in detected.items()}
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / PREDICTIONS, predictions_json(found, curves))
+    write_text(out / PREDICTIONS, predictions_json(found, curves, labels))
     defaults = defaults or config.eval
     # What the settings leave out is left out where it is; what a user names must be there.
     configured = tuple(v for v in map(nfc, defaults.exclude) if v in videos)
@@ -301,9 +327,14 @@ def evaluate(
         logger.warning(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
         )
+    epochs = Epochs(detector.epoch, config.optim.epochs, checkpoint)
+    if unfinished := epochs.words(run):
+        evaluation = replace(evaluation, notes=(*evaluation.notes, unfinished))
     name = Path(os.path.realpath(out)).name
-    written = write_report(evaluation, out, timelines=timelines, name=name)
-    return Report(evaluation, (out / PREDICTIONS, *written), config)
+    written = write_report(
+        evaluation, out, timelines=timelines, name=name, labels=labels, epochs=epochs
+    )
+    return Report(evaluation, (out / PREDICTIONS, *written), config, epochs)
 
 
 def evaluate_runs(runs: Sequence[Pathlike], **options: Any) -> dict[str, Report]:
@@ -324,6 +355,7 @@ def evaluate_predictions(
     annotations: Pathlike,
     *,
     subset: str | None = None,
+    strict: bool = False,
     timelines: int | None = 8,
     out: Pathlike | None = None,
     video_scores: Pathlike | None = None,
@@ -331,9 +363,13 @@ def evaluate_predictions(
 ) -> Report:
     """Measure a file of detections in the ActivityNet format.
 
+    What cannot be read of the file, and videos that the annotations do not have, are left out with
+    a note; and a note says so where another scale of all times fits plainly better.
+
     Args:
         annotations: the ground truth.
         subset: found by its name where not given.
+        strict: refuse a file with entries that would be left out.
         timelines: how many videos to draw; None writes the page alone, without pictures.
         out: the folder for figures, pictures and the page; nothing is written where not given.
         video_scores: see `evaluate`.
@@ -350,17 +386,22 @@ def evaluate_predictions(
 
     truth = load_annotations(annotations)
     subset = subset or subset_to_test(truth)
-    found = load_predictions(predictions)
+    found, notes = usable_predictions(predictions, truth, strict=strict)
     how = Measure().changed(**measure)
     videos = truth.subset(subset)
     if video_scores:
         labels = class_labels(videos.values())
         found = with_video_scores(found, load_video_scores(video_scores), labels)
     evaluation = measure_detections(videos, found, how, subset=subset)
+    if scale := likely_scale(truth.videos, found):
+        notes.append(str(scale))
+    evaluation = replace(evaluation, notes=(*evaluation.notes, *notes))
     if out is None:
         return Report(evaluation)
     name = Path(predictions).stem
-    return Report(evaluation, write_report(evaluation, Path(out), timelines=timelines, name=name))
+    labels = all_labels((), truth)
+    written = write_report(evaluation, Path(out), timelines=timelines, name=name, labels=labels)
+    return Report(evaluation, written)
 
 
 def report(
@@ -388,6 +429,7 @@ def report(
     from .reports.report import (
         METRICS,
         PREDICTIONS,
+        Epochs,
         Report,
         load_metrics,
         warn_of_other_annotations,
@@ -409,6 +451,9 @@ def report(
             truth = find_annotations(file, None)
     subset = subset or earlier.get("subset") or data.subsets.test
     videos = {k: v for k, v in truth.subset(subset).items() if k in found}
+    if Path(features or data.features).is_file():
+        with FeatureFile(features or data.features) as file:
+            videos = with_durations(file, videos)
     if not videos:
         raise InputError(
             f"{run / PREDICTIONS}: is about none of the {subset} videos; look for actions in "
@@ -421,9 +466,12 @@ def report(
     ).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
+    epochs = Epochs.of_json(earlier.get("epochs"))
+    if unfinished := epochs and epochs.words(run):
+        evaluation = replace(evaluation, notes=(*evaluation.notes, unfinished))
     name = Path(os.path.realpath(run)).name
-    written = write_report(evaluation, Path(out or run), timelines=None, name=name)
-    return Report(evaluation, written, config)
+    written = write_report(evaluation, Path(out or run), timelines=None, name=name, epochs=epochs)
+    return Report(evaluation, written, config, epochs)
 
 
 def detect(
@@ -479,7 +527,8 @@ def detect(
     out = Path(out or run / "detections")
     check_place(out, folder=True)
     load_run_description(run, changes)
-    truth = load_annotations(annotations).videos if annotations else {}
+    annotated = load_annotations(annotations) if annotations else None
+    truth = annotated.videos if annotated else {}
     # A feature file is detected in as it is; everything else stands for raw videos.
     given = [Path(v) for v in ([videos] if isinstance(videos, Pathlike) else videos)]
     feature_files = [path for path in given if path.suffix.lower() in FEATURE_SUFFIXES]
@@ -498,11 +547,14 @@ def detect(
     from .extract.provenance import settings_of
     from .head.detector import load_detector
     from .reports.detections import DetectedVideo, DetectedVideos, write_detections
+    from .reports.report import Epochs
 
     device = choose_device(device)
     detector = load_detector(run, checkpoint=checkpoint, device=device, changes=changes)
     streams, detected = detector.data.streams, dict[str, DetectedVideo]()
-    labels = detector.data.labels
+    labels = all_labels(detector.data.labels, annotated)
+    if unfinished := Epochs(detector.epoch, detector.config.optim.epochs, checkpoint).words(run):
+        logger.warning("%s", unfinished)
     scores = load_video_scores(video_scores) if video_scores else None
 
     def detect_in(video_id: str, rows: np.ndarray, axis: TimeAxis) -> None:

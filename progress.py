@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import closing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -14,6 +15,30 @@ log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 PLAIN_EVERY_SEC = 30.0
+
+
+class LogHandler(logging.Handler):
+    """Writes log lines to standard error, between the bars that are drawn there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; bars are cleared before it and drawn again after it."""
+        try:
+            tqdm.write(self.format(record), file=sys.stderr)
+        except Exception:  # as of all handlers: logging must not end the program
+            self.handleError(record)
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]
+    """A bar that never says that less than nothing is left."""
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What the bar is drawn from."""
+        values = dict(super().format_dict)
+        total, rate = values["total"], values["rate"]
+        values["n"] = max(values["n"] if total is None else min(values["n"], total), 0)
+        values["rate"] = rate if rate and rate > 0 else None
+        return values
 
 
 class Progress:
@@ -30,7 +55,7 @@ class Progress:
         self.doing, self.total, self.unit, self.shown = doing, total, unit, shown
         self.done = 0.0
         self._began = self._last_line = time.monotonic()
-        self._bar = tqdm(
+        self._bar = _Bar(
             total=total,
             unit=f" {unit}",
             bar_format="{desc} |{bar}| {n:.0f}/{total:.0f}{unit} [{elapsed}<{remaining}]",
@@ -60,7 +85,8 @@ class Progress:
         )
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar as it stands, full if all that was announced is done."""
+        self._bar.total = max(self.total, self.done)
         self._bar.close()
 
 

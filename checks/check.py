@@ -1,4 +1,4 @@
-"""Annotations or a feature file in, findings out: what would ruin a result silently.
+"""Annotations, detections or a feature file in, findings out: what would ruin a result silently.
 
 `check_file` is the command's; `warnings_for_training` finds what can be found at the start of a
 training without reading rows. All kinds of findings stand in `findings.KINDS`.
@@ -7,16 +7,26 @@ training without reading rows. All kinds of findings stand in `findings.KINDS`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..formats.annotations import JSON, Annotations, class_labels
-from ..formats.features import FeatureFile, TimeAxis, looks_like_features
+from ..formats.annotations import (
+    JSON,
+    Annotations,
+    class_labels,
+    json_kind,
+    load_annotations,
+    read_predictions,
+    repeated_keys,
+)
+from ..formats.features import FeatureFile, TimeAxis, embedded_in, looks_like_features
 from ..formats.limits import read_text
 from ..formats.names import nfc
-from ..formats.subsets import Subsets, videos_with_features
+from ..formats.subsets import Subsets, subset_to_test, videos_with_features
 from .findings import NOTE, Case, Finding, Report, collect
+from .predictions import check_predictions
 from .rows import check_ids, check_rows, check_times, usable_axes
 from .truth import actions, check_instances, check_labels, check_subsets, read_leniently
 
@@ -31,14 +41,15 @@ def check_file(
     named: Subsets | None = None,
     exclude: Collection[str] = (),
 ) -> Report:
-    """Return the faults of a feature file and its annotations, or of annotations alone.
+    """Return the faults of a feature file and its annotations, of annotations, or of detections.
 
     Args:
-        annotations: of a feature file; those inside it where not given.
+        annotations: of a feature file, those inside it where not given; or to compare detections
+            with.
         named: the roles of subsets; an empty name is found by itself.
         exclude: ids of videos not to look at.
     Raises:
-        InputError: the file is neither, or cannot be opened.
+        InputError: the file is none of these, or cannot be opened.
     """
     named, exclude = named or Subsets("", "", ""), set(map(nfc, exclude))
     if looks_like_features(path):
@@ -47,12 +58,22 @@ def check_file(
             checked = f"{len(file.video_ids)} videos with rows of {streams}"
             text = read_text(annotations, needs=JSON) if annotations else file.annotations_text()
             truth, cases = None, [Case("not-annotated", "neither inside nor given")]
-            if text is not None:
-                truth, cases = _read(text, str(annotations or path), exclude)
+            if annotations and text is not None:
+                truth, cases = _read(text, str(annotations), exclude)
+            elif text is not None:
+                try:
+                    truth, cases = _read(text, embedded_in(path), exclude)
+                except InputError as e:  # the rows can be checked all the same
+                    cases = [Case("refused", str(e))]
+            if truth:
                 checked += f"; annotations of {_summary(truth)}"
             cases += _feature_cases(file, truth, named=named)
+    elif json_kind(path) == "detections":
+        return _check_detections(path, annotations, named.test, exclude)
     elif annotations:
-        raise InputError(f"{path}: not a feature file; --annotations goes with one")
+        raise InputError(
+            f"{path}: neither a feature file nor detections; --annotations goes with one of these"
+        )
     else:
         truth, cases = _read(read_text(path, needs=JSON), str(path), exclude)
         checked, videos = _summary(truth), truth.videos.values()
@@ -81,6 +102,25 @@ def warnings_for_training(
         for finding in collect(cases, exclude=exclude)
         if finding.level != NOTE and finding.kind.name not in SAID_BY_TRAINING
     ]
+
+
+def _check_detections(
+    path: Path, annotations: Path | None, subset: str, exclude: Collection[str]
+) -> Report:
+    found, problems = read_predictions(path)
+    cases = [Case("repeated-key", repr(key)) for key in repeated_keys(read_text(path))]
+    truth = _without(load_annotations(annotations), exclude) if annotations else None
+    videos = {}
+    if truth:
+        with suppress(InputError):  # then nobody says which videos should have detections
+            videos = truth.subset(subset or subset_to_test(truth))
+    cases += check_predictions(found, problems, truth, videos)
+    total = sum(map(len, found.values()))
+    labels = len({d.label for detections in found.values() for d in detections})
+    checked = f"checked {total} detections of {labels} labels in {len(found)} videos"
+    if truth:
+        checked += f"; annotations of {_summary(truth)}"
+    return Report(str(path), checked, tuple(collect(cases, exclude=exclude)))
 
 
 def _read(text: str, source: str, exclude: Collection[str]) -> tuple[Annotations, list[Case]]:

@@ -20,10 +20,10 @@ from ..formats.annotations import (
     Instance,
     json_kind,
     load_actionness,
-    load_predictions,
     parse_json,
+    read_predictions,
 )
-from ..formats.features import FeatureFile, looks_like_features
+from ..formats.features import FeatureFile, embedded_in, looks_like_features
 from ..formats.limits import TooLarge, kind_of, read_text, regular_file
 from .rows import usable_axes
 from .truth import actions, read_leniently
@@ -103,14 +103,22 @@ def _features(file: FeatureFile) -> dict[str, Any]:
         "streams": streams,
         "step_sec": _range([axis.step_sec for axis in axes.values()]),
         "start_sec": _range([axis.start_sec for axis in axes.values()]),
-        "annotations": _truth(text, str(file.path), set(file.video_ids)) if text else None,
+        "annotations": _embedded(text, file) if text else None,
         "made_by": made_by,
     }
+
+
+def _embedded(text: str, file: FeatureFile) -> dict[str, Any]:
+    try:
+        return _truth(text, embedded_in(file.path), set(file.video_ids))
+    except InputError as e:
+        return {"problem": str(e)}
 
 
 def _run(run_dir: Path) -> dict[str, Any]:
     """Return the data, the progress and the figures of a run."""
     from ..head.checkpoint import BEST, LAST
+    from ..head.origin import load_origin
     from ..head.run import load_run_description
 
     config, data = load_run_description(run_dir)
@@ -121,6 +129,10 @@ def _run(run_dir: Path) -> dict[str, Any]:
                 checkpoints[path.name] = _checkpoint(path)
             except InputError as e:
                 checkpoints[path.name] = {"problem": str(e)}
+    try:
+        made_by: list[dict[str, Any]] | str = load_origin(run_dir)
+    except InputError:
+        made_by = "damaged"
     return {
         "folder": str(run_dir),
         "kind": "run",
@@ -138,6 +150,7 @@ def _run(run_dir: Path) -> dict[str, Any]:
         "validation_mAP": _validation(run_dir),
         "checkpoints": checkpoints,
         "evaluation": _evaluation(run_dir / "metrics.json"),
+        "made_by": made_by or None,
     }
 
 
@@ -164,12 +177,13 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _predictions(path: Path) -> dict[str, Any]:
-    found = load_predictions(path)
+    found, problems = read_predictions(path)
     every = [d for detections in found.values() for d in detections]
     return {
         "file": str(path),
         "kind": "detections",
         "videos": len(found),
+        "unreadable_entries": len(problems),
         "videos_without_detections": sum(not detections for detections in found.values()),
         "detections": len(every),
         "scores": _spread([d.score for d in every]),
@@ -184,8 +198,12 @@ def as_text(described: Mapping[str, Any], *, indent: str = "") -> str:
     width = max(map(len, described), default=0)
     lines = []
     for name, value in described.items():
+        if isinstance(value, list) and any(isinstance(v, Mapping) for v in value):
+            value = {str(n): v for n, v in enumerate(value, start=1)}
         members = value.values() if isinstance(value, Mapping) else ()
-        if len(members) > MAX_IN_LINE or any(isinstance(m, Mapping) for m in members):
+        # Values with commas in them could not be told apart on one line.
+        apart = any(isinstance(m, Mapping) or "," in str(m) for m in members)
+        if len(members) > MAX_IN_LINE or apart:
             lines += [f"{indent}{name}", as_text(value, indent=f"{indent}  ")]
         else:
             lines.append(f"{indent}{name:{width}}  {_words(value)}")

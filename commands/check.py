@@ -11,7 +11,7 @@ from .options import FILE, JSON, MOST, READS, tell, when_stopped
 
 @click.command("check")
 @click.argument("file", type=FILE)
-@click.option("--annotations", type=FILE, help="Instead of those inside the feature file.")
+@click.option("--annotations", type=FILE, help="Of detections, or instead of those in FILE.")
 @click.option("--train-subset", default="", metavar="NAME", help="Subset that is trained on.")
 @click.option("--test-subset", default="", metavar="NAME", help="Subset that is tested on.")
 @click.option("--exclude", multiple=True, metavar="VIDEO", help="Leave a video out; repeatable.")
@@ -34,7 +34,9 @@ def command(
     examples: int,
     json_path: str | None,
 ) -> None:
-    """Look for what would ruin a training or an evaluation of FILE (features or annotations).
+    """Look for what would ruin a training or an evaluation of FILE.
+
+    FILE holds features, annotations or detections.
 
     The exit status is 0 if there is nothing worse than a note, and 1 otherwise; what each finding
     means stands in docs/checking.md.

@@ -28,6 +28,7 @@ from .options import (
 @click.argument("runs", nargs=-1, type=FOLDER)
 @click.option("--predictions", type=FILE, help="Measure this file of detections instead of a run.")
 @click.option("--annotations", type=FILE, help="Ground truth; a run finds its own.")
+@click.option("--strict", is_flag=True, help="Refuse --predictions with entries to leave out.")
 @click.option("--subset", help="Videos to measure on.  [default: the test subset]")
 @click.option("--protocol", type=click.Choice(["anet", "thumos14"]), help="See docs/evaluation.md.")
 @TIOUS
@@ -46,7 +47,7 @@ from .options import (
     type=click.IntRange(0, MOST),
     default=8,
     show_default=True,
-    help="Videos to draw.",
+    help="Videos to draw; 0 for none.",
 )
 @click.option("--out", type=FOLDER, help="Folder for files and pictures.  [default: the run's]")
 @VIDEO_SCORES
@@ -55,6 +56,7 @@ from .options import (
 def command(
     runs: tuple[Path, ...],
     predictions: Path | None,
+    strict: bool,
     annotations: Path | None,
     json_path: str | None,
     checkpoint: str,
@@ -78,8 +80,13 @@ def command(
     if predictions is not None:
         if runs or changes or annotations is None:
             raise click.UsageError("--predictions needs --annotations, and no RUN and no --set")
-        reports = {"": pipeline.evaluate_predictions(predictions, annotations, out=out, **common)}
+        report = pipeline.evaluate_predictions(
+            predictions, annotations, strict=strict, out=out, **common
+        )
+        reports = {"": report}
     else:
+        if strict:
+            raise click.UsageError("--strict goes with --predictions")
         if len(runs) > 1 and out:
             raise click.UsageError("several runs are written into their own folders: no --out")
         reports = pipeline.evaluate_runs(
@@ -98,14 +105,15 @@ def command(
     if others:
         evaluations = {name: report.evaluation for name, report in reports.items()}
         configs = {name: report.config for name, report in reports.items() if report.config}
-        say(comparison_table(evaluations, configs), err=to_stdout)
+        trained = {name: report.epochs.short for name, report in reports.items() if report.epochs}
+        say(comparison_table(evaluations, configs, trained), err=to_stdout)
     else:
         say(first, err=to_stdout)
     for path in (p for report in reports.values() for p in report.written):
         say(path, err=to_stdout)
     if json_path:
-        figures = {name: report.evaluation.to_json() for name, report in reports.items()}
-        text = json.dumps(figures if others else first.evaluation.to_json(), indent=1)
+        figures = {name: report.to_json() for name, report in reports.items()}
+        text = json.dumps(figures if others else first.to_json(), indent=1)
         if to_stdout:
             click.echo(text)
         else:

@@ -19,7 +19,7 @@ from .options import ANY, FILE, WHOLE, named, say, settings_options, when_stoppe
     type=FILE,
     help="ActivityNet-style JSON to embed; durations and frame rates are taken from it.",
 )
-@click.option("--flow", type=ANY, help="Where the second stream is.")
+@click.option("--flow", type=ANY, help="Where the second stream is, if not in SOURCE.")
 @click.option(
     "--video-info",
     type=FILE,
@@ -57,6 +57,7 @@ def command(
     # A line for each kind of video that wants attention, then the counts.
     misfits = [f"{name} ({share:.2f})" for name, share in summary.misfits.items()]
     lines = [
+        *summary.notes,
         *(f"failed: {reason}" for reason in summary.failed.values()),
         *named("warning: rows cover another share of the duration than 1 (is --fps or "
                 "--stride-frames wrong?)", misfits),
@@ -69,7 +70,7 @@ def command(
     if summary.transposed:
         lines.append("arrays are width by rows (D, T), and were transposed")
     if summary.others:
-        lines.append(f"{summary.others} arrays have other names than --prefix and --suffix say")
+        lines.append(f"{summary.others} arrays have other names than --prefix and the suffixes say")
     counts = (
         f"{summary.out}: {len(summary.matched)} videos matched, {len(summary.missing)} missing, "
         f"{len(summary.unlabelled) + len(summary.skipped)} unlabelled, {len(summary.failed)} failed"

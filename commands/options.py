@@ -19,6 +19,7 @@ from ..formats.atomic import check_place, write_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+TYPED = f"{__name__}.typed"  # key of a context's `meta`
 KEPT = "tsatal.kept"  # where a command's words on a stop lie, in click's context
 NOTHING = "nothing was written; give the same command again"
 WHOLE = "every file is whole, the new one or the old one; give the same command again"
@@ -215,6 +216,11 @@ def kept() -> str:
 def exit_status(stop: KeyboardInterrupt) -> int:
     """Return the exit status of a command that a signal has ended, as shells have it."""
     return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+
+
+def typed_command() -> list[str]:
+    """The words of the command line that is being run."""
+    return list(click.get_current_context().meta.get(TYPED, []))
 
 
 def is_first_process() -> bool:

@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from .options import DEVICE, FILE, FOLDER, NOTHING, is_first_process, say, when_stopped
+from .options import (
+    DEVICE,
+    FILE,
+    FOLDER,
+    NOTHING,
+    is_first_process,
+    say,
+    typed_command,
+    when_stopped,
+)
 
 
 @click.command("train")
@@ -66,7 +75,9 @@ def command(
     if not resume and features is None:
         raise click.UsageError("give --features FILE.h5 (or --resume)")
     run = out or (newest_run(needs=DATA_FILE) if resume else new_run_dir(config_name))
-    common: dict[str, Any] = {"run": run, "annotations": annotations, "device": device}
+    common: dict[str, Any] = {
+        "run": run, "annotations": annotations, "device": device, "command": typed_command(),
+    }  # fmt: skip
     when_stopped(
         lambda: (
             f"finished epochs are kept; go on with: tsatal train --resume --out {run}"

@@ -33,11 +33,15 @@ CSV_ENDINGS = (".csv",)
 
 @dataclass(frozen=True)
 class Entry:
-    """One array of a source: its name without ending, its place for messages, and its reader."""
+    """One array of a source: its name without ending, its place for messages, and its reader.
+
+    `averaged` is whether it is the mean of arrays of several crops.
+    """
 
     stem: str
     where: str
     reader: Callable[[], np.ndarray]
+    averaged: bool = False
 
     def read(self) -> np.ndarray:
         """Return the array.
@@ -138,7 +142,12 @@ class Assigned:
 
 
 def assign_ids(
-    entries: Iterable[Entry], settings: ImportSettings, known: Collection[str]
+    entries: Iterable[Entry],
+    settings: ImportSettings,
+    known: Collection[str],
+    stream: str = "rgb",
+    *,
+    not_suffix: str = "",
 ) -> Assigned:
     """Return the videos that arrays belong to.
 
@@ -147,10 +156,15 @@ def assign_ids(
 
     Args:
         known: the ids of the annotations, which decide whether `v_` belongs to an id.
+        stream: `rgb` or `flow`, which may have a suffix of its own.
+        not_suffix: what the names of another stream in the same place end with.
     """
     assigned = Assigned()
+    suffix = settings.suffix_of(stream)
     for entry in entries:
-        video_id = video_id_of(entry.stem, settings, known)
+        if not_suffix and len(not_suffix) > len(suffix) and entry.stem.endswith(not_suffix):
+            continue
+        video_id = video_id_of(entry.stem, settings, known, suffix)
         if video_id is None:
             assigned.others += 1
         elif problem := id_problem(video_id):
@@ -158,17 +172,19 @@ def assign_ids(
         elif (first := assigned.entries.setdefault(video_id, entry)) is not entry:
             assigned.refused[entry.where] = (
                 f"{entry.where}: has the id {video_id!r} of {first.where}; rename one of them, or "
-                "name one folder or --prefix only"
+                "name one folder or --prefix only, and a second stream with --flow"
             )
     return assigned
 
 
-def video_id_of(stem: str, settings: ImportSettings, known: Collection[str]) -> str | None:
+def video_id_of(
+    stem: str, settings: ImportSettings, known: Collection[str], suffix: str
+) -> str | None:
     """Return the id in an array's name; None where the name lacks the prefix or suffix.
 
     Without a prefix in the settings, `v_` is taken off or put on where that gives a known id.
     """
-    stem, before, after = nfc(stem), nfc(settings.prefix or ""), nfc(settings.suffix)
+    stem, before, after = nfc(stem), nfc(settings.prefix or ""), nfc(suffix)
     if not (stem.startswith(before) and stem[len(before) :].endswith(after)):
         return None
     core = stem[len(before) : len(stem) - len(after)]
@@ -182,7 +198,8 @@ def _choose(arrays: Mapping[str, Any], key: str | None, at: str) -> Any:
     """Return the array named `key`, or the only one."""
     there = listed(arrays)
     if key is None and len(arrays) != 1:
-        raise InputError(f"{at}: name one of its arrays with --key; it has: {there}")
+        also = ", and the second stream's with --flow-key" if "flow" in arrays else ""
+        raise InputError(f"{at}: name one of its arrays with --key{also}; it has: {there}")
     if key is not None and key not in arrays:
         raise InputError(f"{at}: has no array {shown(key)}; it has: {there}")
     return arrays[key or next(iter(arrays))]

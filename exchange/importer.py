@@ -19,9 +19,10 @@ from ..formats.annotations import load_annotations
 from ..formats.atomic import check_place
 from ..formats.features import VideoFeatures, write_feature_file
 from ..progress import counted
-from .arrays import open_source
+from .arrays import Entry, open_source
 from .facts import FactBook
 from .layouts import ImportSettings, UnknownTimes, clock
+from .pairing import stream_folders, with_suffixes
 from .streams import Streams, split_rows
 
 
@@ -37,6 +38,7 @@ class ImportSummary:
     misfits: imported, with the share of the duration that rows cover, where that is not all.
     others: number of arrays whose names lack the prefix or suffix.
     transposed: whether arrays are (D, T).
+    notes: what was found out about the source, a line each.
     """
 
     out: Path
@@ -49,6 +51,7 @@ class ImportSummary:
     misfits: dict[str, float] = field(default_factory=dict)
     others: int = 0
     transposed: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 def import_features(
@@ -82,16 +85,20 @@ def import_features(
         if not overwrite:
             raise InputError(f"{out}: is there already; --overwrite replaces it")
     if flow and flow.exists() and source.exists() and flow.samefile(source):
-        raise InputError(f"{flow}: is the first stream's place too; --split-at parts one array")
+        if settings.flow_suffix is None and settings.flow_key is None:
+            raise InputError(
+                f"{flow}: is the first stream's place too; --flow-suffix tells streams apart by "
+                "names, --split-at parts one array"
+            )
+        flow = None
     # What stands in the annotations decides which names are ids, and where rows are in time.
     truth = load_annotations(annotations) if annotations else None
     facts = FactBook(truth, video_info)
     with ExitStack() as stack:
-        opened = {"rgb": stack.enter_context(open_source(source, settings, flow))}
-        if flow:
-            opened["flow"] = stack.enter_context(open_source(flow, settings))
+        opened, settings, notes = _open_streams(stack, source, flow, settings, facts.annotated)
         streams = Streams(opened, settings, facts.annotated)
         job = _Import(source, out, settings, streams, facts)
+        job.summary.notes = notes
         provenance = {
             **settings.provenance(),
             "source": source.name,
@@ -104,6 +111,39 @@ def import_features(
         text = truth.text if truth else None
         write_feature_file(out, job.videos(), provenance=provenance, annotations_text=text)
     return job.summary
+
+
+def _open_streams(
+    stack: ExitStack, source: Path, flow: Path | None, settings: ImportSettings, known: set[str]
+) -> tuple[dict[str, list[Entry]], ImportSettings, list[str]]:
+    """Open the places of one or two streams, and find out whether one place holds two.
+
+    Returns:
+        The arrays by stream, the settings with the suffixes that tell streams of one place apart,
+        and what was found out, in words.
+    """
+    if not flow and settings.names_one_stream and (folders := stream_folders(source)):
+        source, flow = folders["rgb"], folders["flow"]
+        notes = [f"two streams: rgb in {source}, flow in {flow}"]
+    else:
+        notes = []
+    opened = {"rgb": stack.enter_context(open_source(source, settings, flow))}
+    if settings.flow_key:
+        of_flow = settings.changed(key=settings.flow_key)
+        opened["flow"] = stack.enter_context(open_source(flow or source, of_flow))
+    elif flow:
+        opened["flow"] = stack.enter_context(open_source(flow, settings))
+    else:
+        named = with_suffixes(settings, [entry.stem for entry in opened["rgb"]], known)
+        if named.flow_suffix:
+            opened["flow"] = opened["rgb"]
+        if named != settings:
+            notes.append(
+                f"two streams in {source}: names that end in {named.rgb_suffix!r} are rgb, in "
+                f"{named.flow_suffix!r} flow (--rgb-suffix, --flow-suffix)"
+            )
+        settings = named
+    return opened, settings, notes
 
 
 class _Import:
@@ -181,7 +221,8 @@ class _Import:
         wanted = f" such as {min(annotated)!r}" if annotated else ""
         raise self._nothing(
             f"the names of the arrays{such} are not those of videos{wanted}; --prefix and "
-            "--suffix say what stands around the id"
+            "--suffix say what stands around the id, --rgb-suffix and --flow-suffix tell two "
+            "streams in one folder apart"
         )
 
     def _check_times(self) -> None:

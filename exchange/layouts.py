@@ -80,8 +80,32 @@ class ImportSettings(Settings):
         description="What stands before the id in a name.  [default: v_ is found by itself]",
     )
     suffix: str = Field("", description="What stands after it, before the file's ending.")
+    rgb_suffix: str | None = Field(
+        None,
+        description="The same for the first stream.  [default: --suffix, or found out by names]",
+    )
+    flow_suffix: str | None = Field(
+        None,
+        description="The same for the second stream, which may lie in SOURCE too.  [default: "
+        "--suffix, or found out by names]",
+    )
     key: str | None = Field(
         None, description="The array's name, where .npz, .pt or HDF5 hold several."
+    )
+    flow_key: str | None = Field(
+        None, description="The name of the second stream's array, in the same files or in --flow."
+    )
+    crops: Literal["mean", "apart"] | None = Field(
+        None,
+        description="Average the crops of five- or ten-crop features, or take the files of crops "
+        "for videos.  [default: arrays have no crops]",
+    )
+    crop_axis: int | None = Field(
+        None,
+        ge=0,
+        le=2,
+        description="The axis of arrays that counts the crops, from 0.  [default: found out by "
+        "sizes]",
     )
     transpose: bool | None = Field(
         None,
@@ -99,12 +123,24 @@ class ImportSettings(Settings):
                 "rows resized over the video have no fps, stride, window or offset in frames: "
                 "leave these out, or the format (bmn) or --resized is wrong"
             )
+        if self.crop_axis is not None and self.crops != "mean":
+            raise InputError("--crop-axis goes with --crops mean")
         return self
+
+    def suffix_of(self, stream: str) -> str:
+        """What stands after the id in the names of a stream's arrays."""
+        own = self.flow_suffix if stream == "flow" else self.rgb_suffix
+        return self.suffix if own is None else own
 
     @property
     def spread(self) -> bool:
         """Whether rows are spread evenly over each video, whatever its frame rate."""
         return self.resized or self.format == "bmn"
+
+    @property
+    def names_one_stream(self) -> bool:
+        """Whether nothing is said of how the names of a second stream differ."""
+        return self.rgb_suffix is None and self.flow_suffix is None and self.flow_key is None
 
     @property
     def counts_frames(self) -> bool:
@@ -122,6 +158,7 @@ class ImportSettings(Settings):
             "window_frames": self.window_frames,
             "offset_frames": self.offset_frames,
             "resized": self.spread,
+            **({"crops": self.crops} if self.crops == "mean" else {}),
         }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from ..errors import InputError
 from ..formats.features import STREAMS
 from .arrays import Entry, assign_ids
+from .crops import crop_axis, join_crops, mean_of_crops, three_axes
 from .layouts import FIRST_AXIS_IS_TIME, ImportSettings
 
 SAMPLE = 16  # arrays that are looked at before the first is imported
@@ -39,7 +41,13 @@ class Streams:
         self, sources: Mapping[str, Sequence[Entry]], settings: ImportSettings, known: set[str]
     ) -> None:
         self._settings = settings
-        assigned = {name: assign_ids(there, settings, known) for name, there in sources.items()}
+        assigned = {}
+        for name, there in sources.items():
+            # Streams in one place are told apart by their suffixes.
+            beside = [n for n, other in sources.items() if other is there and n != name]
+            joined = join_crops(there, settings.crops, known)
+            not_suffix = settings.suffix_of(beside[0]) if beside else ""
+            assigned[name] = assign_ids(joined, settings, known, name, not_suffix=not_suffix)
         self.entries = {name: a.entries for name, a in assigned.items()}
         self.found = list(self.entries["rgb"])
         self.others = assigned["rgb"].others
@@ -50,6 +58,7 @@ class Streams:
                 self.problems[video_id] = f"{video_id}: has no array of {lacking[0]}"
         self.ids = [v for v in self.found if v not in self.problems]
         self._axes: dict[str, Axes] = {}
+        self._crop_axes: dict[str, int] = {}
 
     def find_axes(self, expected_rows: Callable[[str], float | None]) -> bool:
         """Whether arrays are (D, T), as some of them show; `rows` needs to know, so call it first.
@@ -65,6 +74,8 @@ class Streams:
             transpose = False
         sample = self.ids[:: max(1, len(self.ids) // SAMPLE)]
         for name, entries in self.entries.items():
+            if self._settings.crops == "mean":
+                self._find_crop_axis(name, sample)
             shapes, reason = {}, ""
             for video_id in sample:
                 try:
@@ -101,9 +112,22 @@ class Streams:
             )
         return {name: r[:shortest] for name, r in rows.items()}, uneven
 
+    def _find_crop_axis(self, name: str, sample: Sequence[str]) -> None:
+        axis, shapes, entries = self._settings.crop_axis, [], self.entries[name]
+        for video_id in sample if axis is None else ():
+            with suppress(InputError):  # that one fails by its own name
+                if not entries[video_id].averaged:
+                    shapes.append(three_axes(entries[video_id].read()).shape)
+        if shapes := [shape for shape in shapes if len(shape) == 3]:
+            axis = crop_axis(shapes, next(iter(entries.values())).where)
+        self._crop_axes[name] = axis or 0
+
     def _matrix(self, name: str, video_id: str) -> np.ndarray:
         entry = self.entries[name][video_id]
-        return two_dimensional(entry.read(), entry.where)
+        array = entry.read()
+        if name in self._crop_axes and not entry.averaged:
+            array = mean_of_crops(three_axes(array), self._crop_axes[name], entry.where)
+        return two_dimensional(array, entry.where)
 
 
 def split_rows(
@@ -125,7 +149,7 @@ def split_rows(
     if split_at is None:
         return rows
     if len(rows) > 1:
-        raise InputError("--split-at is for arrays that hold both streams; --flow is there already")
+        raise InputError("--split-at is for arrays that hold both streams; flow is there already")
     if not 0 < split_at < width:
         raise InputError(f"rows are {width} wide and cannot be split at {split_at}")
     return {"rgb": rows["rgb"][:, :split_at], "flow": rows["rgb"][:, split_at:]}
@@ -149,7 +173,8 @@ def two_dimensional(array: np.ndarray, at: str) -> np.ndarray:
         raise InputError(f"{at}: holds {array.dtype}, numbers are needed")
     matrix = array if array.ndim == 2 else array.squeeze()
     if matrix.ndim != 2:
-        raise InputError(f"{at}: has the shape {array.shape}, rows by width are needed")
+        hint = "; --crops mean averages the crops of ten-crop features" if matrix.ndim == 3 else ""
+        raise InputError(f"{at}: has the shape {array.shape}, rows by width are needed{hint}")
     if not matrix.size:
         raise InputError(f"{at}: is empty, of shape {array.shape}")
     return matrix

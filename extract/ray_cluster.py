@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, how_to_install
 from ..formats.features import VideoFeatures
 from .backbones.device import choose_device
 from .backbones.weights import resolve_weights
@@ -134,7 +134,7 @@ def connect(address: str) -> Iterator[Cluster]:
     try:
         import ray
     except ImportError:
-        raise InputError("--ray needs Ray: pip install 'tsatal[ray]'") from None
+        raise InputError(f"--ray needs Ray: {how_to_install('ray')}") from None
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)

@@ -6,7 +6,8 @@ Only this module knows the keys of our annotation and prediction files:
                        "annotations": [{"label": L, "segment": [START, END]}],
                        "annotated": [[START, END]], "ignore": [[START, END]]}}}   (ours, optional)
     {"results": {ID: [{"label": L, "segment": [START, END], "score": P}]},
-     "actionness": {ID: {"start_sec": S, "step_sec": S, "values": [...]}}}   (ours, optional)
+     "actionness": {ID: {"start_sec": S, "step_sec": S, "values": [...]}},   (ours, optional)
+     "labels": [L, ...]}                                                     (ours, optional)
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -125,6 +126,15 @@ def class_labels(videos: Iterable[AnnotatedVideo]) -> list[str]:
     return sorted({i.label for v in videos for i in v.instances} - {AMBIGUOUS})
 
 
+def all_labels(first: Sequence[str], truth: Annotations | None) -> list[str]:
+    """Return the labels of a run, then those that only the annotations have: sorted, each once.
+
+    One list for a run, so that a class has the same colour wherever it is drawn.
+    """
+    others = set(class_labels(truth.videos.values())) - set(first) if truth else set()
+    return [*first, *sorted(others)]
+
+
 def load_annotations(path: str | Path) -> Annotations:
     """Return the annotations in the JSON file at `path`; see `parse_annotations`."""
     return parse_annotations(read_text(path, needs=JSON), source=str(path))
@@ -164,6 +174,18 @@ def load_predictions(path: str | Path) -> dict[str, list[Detection]]:
     Raises:
         InputError: not of that form; the message names the video and the entry.
     """
+    found, problems = read_predictions(path)
+    if problems:
+        raise InputError(f"{path}: {problems[0]}")
+    return found
+
+
+def read_predictions(path: str | Path) -> tuple[dict[str, list[Detection]], list[Problem]]:
+    """Return the detections that can be read, per video, and what is wrong with the others.
+
+    Raises:
+        InputError: nothing can be read: not JSON, or not of this form.
+    """
     source, problems = str(path), list[Problem]()
     # The garbage collector would walk over and over through millions of new records, none of them
     # garbage, and take more than half of the time.
@@ -176,9 +198,9 @@ def load_predictions(path: str | Path) -> dict[str, list[Detection]]:
     finally:
         if was_on:
             gc.enable()
-    if problems:
-        raise InputError(f"{source}: {problems[0]}")
-    return found
+    if problems and not any(found.values()):
+        raise InputError(f"{source}: {problems[0]}; no entry can be read")
+    return found, problems
 
 
 def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
@@ -205,6 +227,15 @@ def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
     if problems:
         raise InputError(f"{source}: {problems[0]}")
     return curves
+
+
+def load_label_order(path: str | Path) -> list[str]:
+    """Return all classes of the run that wrote a file of detections; none where it does not say."""
+    raw = parse_json(read_text(path), str(path))
+    labels = raw.get("labels") if isinstance(raw, dict) else None
+    if not isinstance(labels, list):
+        return []
+    return list(dict.fromkeys(x for x in labels if isinstance(x, str) and is_text(x)))
 
 
 def json_kind(path: str | Path) -> str | None:
@@ -236,11 +267,13 @@ def repeated_keys(text: str) -> list[str]:
 def predictions_json(
     predictions: Mapping[str, Iterable[Detection]],
     actionness: Mapping[str, ActionnessCurve] | None = None,
+    labels: Sequence[str] = (),
 ) -> str:
     """Return detections as ActivityNet submission JSON, videos and detections in given order.
 
     Args:
         actionness: curves that go into the same file, where other programs do not look.
+        labels: all classes of the run, in the order that fixes their colours; as `actionness`.
     """
     results = {
         video: [
@@ -251,6 +284,8 @@ def predictions_json(
     whole: dict[str, Any] = {"version": "VERSION 1.3", "results": results, "external_data": {}}
     if actionness:
         whole["actionness"] = {video: asdict(curve) for video, curve in actionness.items()}
+    if labels:
+        whole["labels"] = list(labels)
     return json.dumps(whole)
 
 

@@ -130,10 +130,20 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
         return stored
 
     def annotations(self) -> Annotations | None:
-        """Return the embedded annotations, or None where the file has none."""
+        """Return the embedded annotations, or None where the file has none.
+
+        Raises:
+            InputError: they are damaged or of another form; what to do stands in the message.
+        """
         if (text := self.annotations_text()) is None:
             return None
-        return parse_annotations(text, source=f"{self.path} (embedded annotations)")
+        try:
+            return parse_annotations(text, source=embedded_in(self.path))
+        except InputError as e:
+            raise InputError(
+                f"{e}; give others with --annotations FILE.json, or put them in anew with `tsatal "
+                f"extract VIDEOS {self.path.name} --annotations FILE.json`"
+            ) from None
 
     def annotations_text(self) -> str | None:
         """Return the JSON of the embedded annotations, or None where the file has none."""
@@ -299,6 +309,11 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
         except DAMAGE as e:
             said = " ".join(str(e).split()) or type(e).__name__
             raise DamagedFile(f"{self.path}: {what}: damaged ({said:.200})") from None
+
+
+def embedded_in(path: str | Path) -> str:
+    """Return the words for the annotations inside a feature file, for messages."""
+    return f"{path} (embedded annotations)"
 
 
 def looks_like_features(path: Path) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError, listed, shown
@@ -61,6 +63,16 @@ def choose_subsets(
     watched = "" if watched == train else watched
     test = test or held_out or watched or validation
     validation = validation or watched or test
+    if len(annotated) == 1 and not (train and test):
+        (only,) = annotated
+        other = "training" if only in ("validation", "val", "testing", "test") else "validation"
+        named = f"--set {shlex.quote(f'data.test_subset={only}')}"
+        named = named if train else f"--set {shlex.quote(f'data.train_subset={only}')} {named}"
+        raise InputError(
+            f"all annotated videos with features are in subset {only!r}; put some into {other!r} "
+            "to measure on what was not trained on; or measure on what was trained on, which "
+            f"flatters: {named}"
+        )
     if not train or not test:
         role, missing = ("training", "train") if not train else ("test", "test")
         raise InputError(
@@ -97,6 +109,7 @@ def videos_in_subset(
     """Return the videos of a subset that have features; log the others."""
     wanted = truth.subset(subset)
     there = {k: v for k, v in videos_with_features(file, truth).items() if v.subset == subset}
+    there = with_durations(file, there)
     missing = [name for name in wanted if name not in there]
     if not there:
         raise InputError(
@@ -109,6 +122,20 @@ def videos_in_subset(
             len(missing), len(wanted), subset, some_names(missing),
         )  # fmt: skip
     return there
+
+
+def with_durations(
+    file: FeatureFile, videos: Mapping[str, AnnotatedVideo]
+) -> dict[str, AnnotatedVideo]:
+    """Return the videos with the features' duration where the annotations give none above 0."""
+    ids = set(file.video_ids)
+    filled = dict(videos)
+    for video_id, video in videos.items():
+        if video_id in ids and not (video.duration_sec or 0) > 0:
+            with suppress(InputError):  # it cannot be read, which is said where it is used
+                duration = file.time_axis(video_id).duration_sec
+                filled[video_id] = replace(video, duration_sec=duration)
+    return filled
 
 
 def some_names(names: Sequence[str]) -> str:

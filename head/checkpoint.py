@@ -94,6 +94,23 @@ class TrainingState:
             ) from None
 
 
+def finished_epochs(path: Path) -> int:
+    """Return the number of epochs after which a checkpoint was saved.
+
+    Raises:
+        InputError: there is none, or it is not one of ours.
+    """
+    return epoch_of(load_checkpoint(path)) or 0
+
+
+def epoch_of(checkpoint: Mapping[str, Any]) -> int | None:
+    """Return the number of epochs after which a checkpoint was saved, None where it is damaged."""
+    try:
+        return int(checkpoint["progress"]["epoch"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Return the checkpoint at `path`, on the CPU.
 

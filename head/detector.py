@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..formats.annotations import ActionnessCurve, VideoDetections
 from ..formats.features import FeatureFile, TimeAxis
 from ..formats.limits import check_size
-from .checkpoint import BEST, LAST, MISFITS, last_line, load_checkpoint
+from .checkpoint import BEST, LAST, MISFITS, epoch_of, last_line, load_checkpoint
 from .decode import decode_video, score_video
 from .run import CONFIG_FILE, RunData, build_head, load_run_description
 
@@ -27,12 +27,13 @@ SCORE_BYTES = 24  # of memory for each class at each row: of all levels, and of 
 
 @dataclass(frozen=True)
 class Detector:
-    """A head with all that is needed to read its output."""
+    """A head with all that is needed to read its output; trained for `epoch` epochs, if known."""
 
     head: nn.Module
     config: Config
     data: RunData
     device: torch.device
+    epoch: int | None = None
 
     def __call__(self, rows: np.ndarray, axis: TimeAxis) -> VideoDetections:
         """Return the detections and the actionness of one video.
@@ -88,12 +89,12 @@ def load_detector(
     run_dir, device = Path(run_dir), torch.device(device)
     config, data = load_run_description(run_dir, changes)
     path = run_dir / (BEST if checkpoint == "best" else LAST)
-    head, average = build_head(config, data), load_checkpoint(path)["average"]
+    head, saved = build_head(config, data), load_checkpoint(path)
     try:
-        head.load_state_dict(average)
+        head.load_state_dict(saved["average"])
     except MISFITS as e:
         raise InputError(
             f"{path}: does not fit {run_dir / CONFIG_FILE} ({last_line(e)})"
             "; put back the two of one training, or train anew"
         ) from None
-    return Detector(head.to(device).eval(), config, data, device)
+    return Detector(head.to(device).eval(), config, data, device, epoch_of(saved))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, how_to_install
 from ..formats.atomic import check_place, replacing
 from .decode import segment_scores
 from .detector import load_detector
@@ -105,7 +105,7 @@ def onnx_bytes(program: torch.export.ExportedProgram, facts: Mapping[str, str]) 
                 program, input_names=INPUTS, output_names=OUTPUTS, dynamo=True, verbose=False
             )
     except ModuleNotFoundError as e:
-        raise InputError(f"{e.name} is needed to write ONNX: pip install 'tsatal[onnx]'") from None
+        raise InputError(f"{e.name} is needed to write ONNX: {how_to_install('onnx')}") from None
     assert made is not None
     made.model.metadata_props.update(facts)
     serialized: bytes = made.model_proto.SerializeToString()

@@ -28,11 +28,13 @@ class Validation:
 
     mean_ap: in [0, 1], the mean over all thresholds; by_tiou: at each threshold, by its name.
     pictures: time lines by video, (H, W, 3) uint8; empty unless asked for.
+    detections: how many there were, if known: without any, the mAP is 0.
     """
 
     mean_ap: float
     by_tiou: Mapping[str, float] = field(default_factory=dict)
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
+    detections: int | None = None
 
 
 class TrainingLog:
@@ -72,7 +74,11 @@ class TrainingLog:
 
     def validation(self, step: int, epoch: int, result: Validation) -> None:
         """Log the mAP after an epoch; the time until then is not counted as training time."""
-        logger.info("epoch %d, step %d: validation mAP %.2f %%", epoch, step, 100 * result.mean_ap)
+        nothing = " (nothing was detected)" if result.detections == 0 else ""
+        logger.info(
+            "epoch %d, step %d: validation mAP %.2f %%%s",
+            epoch, step, 100 * result.mean_ap, nothing,
+        )  # fmt: skip
         self._save({"step": step, "epoch": epoch, "validation_mAP": result.mean_ap})
         self._board.add_scalar("validation/mAP", result.mean_ap, step)
         for name, value in result.by_tiou.items():

@@ -104,7 +104,8 @@ def fit(
             result = validate(average.module, drawn)
             if log:
                 log.validation(progress.step, done, result)
-            if result.mean_ap > progress.best_map:
+            # Of equals the later: at first it is often 0, which says nothing for those weights.
+            if result.mean_ap >= progress.best_map:
                 progress.best_map, progress.best_epoch = result.mean_ap, done
         if log:
             state.save(run_dir, progress)

@@ -2,6 +2,7 @@
 
 runs/<name>/config.yaml            the resolved settings
            /data.json              feature file, streams, labels, subsets
+           /run.json               what made it: program, command line, digests
            /last.pt  best.pt       checkpoints
            /log.csv  events.*      losses and validation mAP
            /predictions.json  metrics.json  *.png  timelines/   from `evaluate`

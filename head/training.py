@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..config import Config
+from ..config import Config, OptimConfig
 from ..evaluation.average_precision import evaluate, threshold_name
-from ..evaluation.matching import ANET, Measure
-from ..formats.annotations import AnnotatedVideo, Annotations, Detection
+from ..evaluation.matching import ANET, Measure, quantity
+from ..formats.annotations import AnnotatedVideo, Annotations, Detection, all_labels
 from ..formats.features import FeatureFile
 from ..formats.subsets import videos_in_subset
 from .dataset import Batch, batches
@@ -22,13 +22,14 @@ from .detector import Detector
 from .log import Validation
 from .loop import fit, seed_everything
 from .losses import HeadLoss
+from .model import TSATAL
 from .parallel import all_gather, rank, world_size
-from .run import RunData, TrainingVideos, build_head
+from .run import MUCH_BETWEEN, RunData, TrainingVideos, build_head
 from .windows import LabelledVideo, WindowPlan, alike_together, draw_windows, plan_windows
 
 logger = logging.getLogger(__name__)
 
-FEW_STEPS = 100  # in a whole training; below, a warning
+FEW_STEPS = 200  # of a training; 100 gave 51 % mAP on a recording where 1,600 gave 89 %
 PICTURES = 3  # validation videos whose time lines are drawn
 
 # From a video, its duration in seconds, its detections and all labels to (H, W, 3) uint8.
@@ -69,25 +70,14 @@ def train_head(
         data.subsets.validation, run_dir,
     )  # fmt: skip
     logger.info(
-        "an epoch has %d steps: %d windows around actions, %d of background; %d steps in all",
-        steps, sum(plan.around), plan.background, steps * optim.epochs,
+        "an epoch has %s: %s around actions, %d of background",
+        quantity(steps, "step"), quantity(sum(plan.around), "window"), plan.background,
     )  # fmt: skip
-    if steps * optim.epochs < FEW_STEPS:
-        logger.warning(
-            "%d steps are little to learn from; raise optim.epochs, or let "
-            "data.windows_per_video=auto choose",
-            steps * optim.epochs,
-        )
+    _say_how_long(steps, optim)
     seed_everything(optim.seed)
     head = build_head(config, data)
     if config.model.instance_norm:
-        own = 0 if head.embed_own is None else len(head.embed_own.weight)
-        logger.info(
-            "%.0f %% of the features' variance is between whole videos (place, camera, light); it "
-            "predicts a video's classes at %.0f %% (0: by chance, 100: always): %d of %d channels "
-            "are normalised within each video (model.instance_norm)",
-            100 * data.between_videos, 100 * data.classes_told, own, config.model.width,
-        )  # fmt: skip
+        logger.info("%s", videos_as_a_whole(data, head, config))
     head.divide_features_by(videos.stats.scale)
     fit(
         model=head.to(device),
@@ -96,12 +86,58 @@ def train_head(
         ),
         steps_per_epoch=steps,
         criterion=HeadLoss(config.loss).to(device),
-        validate=partial(validate, file, validation, config, data, draw=draw, device=device),
+        validate=partial(
+            validate,
+            file,
+            validation,
+            config,
+            data,
+            draw=draw,
+            device=device,
+            labels=all_labels(data.labels, truth),
+        ),
         run_dir=run_dir,
         optim=optim,
         resume=resume,
         device=device,
     )
+
+
+def videos_as_a_whole(data: RunData, head: TSATAL, config: Config) -> str:
+    """Return in words how much videos differ as a whole, and what the head does about it."""
+    differ = f"{data.between_videos:.0%} of what varies in the features"
+    if head.embed_own is not None:
+        return (
+            f"whole videos look different (place, camera, light): {differ}, and that hardly tells "
+            f"their actions; so {len(head.embed_own.weight)} of {config.model.width} channels are "
+            "normalised within each video, which takes it out (model.instance_norm)"
+        )
+    if data.between_videos < MUCH_BETWEEN:
+        why = f"whole videos look much alike (their differences are {differ})"
+    else:
+        why = (
+            f"whole videos look different ({differ}), but that tells their actions in "
+            f"{data.classes_told:.0%} of the cases where chance does not"
+        )
+    return f"{why}; so nothing is normalised within each video (model.instance_norm)"
+
+
+def _say_how_long(steps_per_epoch: int, optim: OptimConfig) -> None:
+    """Log the length of a training, and a warning if it is too short to learn much."""
+    steps = steps_per_epoch * optim.epochs
+    rising = round(optim.warmup_share * steps)
+    logger.info(
+        "%s in %s%s; a line every %d steps, validation every %d epochs and at the end",
+        quantity(steps, "step"), quantity(optim.epochs, "epoch"),
+        f", the learning rate rises for the first {rising}" if rising else "",
+        optim.log_every, optim.validate_every,
+    )  # fmt: skip
+    if steps < FEW_STEPS:
+        logger.warning(
+            "%s: few to learn from, whatever mAP comes out; more of data.windows_per_video or "
+            "optim.epochs give more",
+            quantity(steps, "step"),
+        )
 
 
 def epoch_batches(
@@ -130,10 +166,14 @@ def validate(
     *,
     draw: Draw | None,
     device: torch.device,
+    labels: Sequence[str] = (),
 ) -> Validation:
     """Return the mAP of a head on the validation videos, with pictures of some where `drawn`.
 
     All processes share the videos. The same are drawn each time, to show what training changes.
+
+    Args:
+        labels: all classes, which fix the colours; those of the run if not given.
     """
     detector = Detector(model.eval(), config, data, device)
     mine = list(videos)[rank() :: world_size()]
@@ -147,5 +187,8 @@ def validate(
     if draw is not None and drawn and rank() == 0:
         for video in [v for v in videos.values() if v.instances][:PICTURES]:
             v = video.video_id
-            pictures[v] = draw(video, file.time_axis(v).duration_sec, found[v], data.labels)
-    return Validation(evaluation.average_map, by_tiou, pictures)
+            pictures[v] = draw(
+                video, file.time_axis(v).duration_sec, found[v], labels or data.labels
+            )
+    number = sum(map(len, found.values()))
+    return Validation(evaluation.average_map, by_tiou, pictures, detections=number)

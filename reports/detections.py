@@ -128,7 +128,8 @@ def write_detections(
     predictions, table, folder = out / PREDICTIONS, out / TABLE, out / TIMELINES
     found = {video_id: video.detections for video_id, video in videos.items()}
     curves = {video_id: video.actionness for video_id, video in videos.items()}
-    write_text(predictions, predictions_json(found, curves))
+    labels = next((video.labels for video in videos.values()), ())
+    write_text(predictions, predictions_json(found, curves, labels))
     write_text(table, detections_csv(found))
     folder.mkdir(exist_ok=True)
     written = [predictions, table, folder]

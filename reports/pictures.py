@@ -136,12 +136,16 @@ def timeline(
     return Picture(figure)
 
 
-def precision_recall_figure(path: str | Path, evaluation: Evaluation, *, tiou: float) -> None:
+def precision_recall_figure(
+    path: str | Path, evaluation: Evaluation, *, tiou: float, labels: Sequence[str] = ()
+) -> None:
     """Draw every class's precision over recall, and their mean, and write it to `path` as PNG.
 
-    Up to 10 classes have the colours of `class_colours` over the evaluation's sorted labels; of
-    more, only the best and the worst three are coloured and named.
+    Up to 10 classes are coloured; of more, only the best and the worst three are coloured and
+    named. Of two named classes with one colour, which more than 21 have, the second is dashed.
 
+    Args:
+        labels: all classes, which fix the colours; those of the evaluation if not given.
     Raises:
         ValueError: `tiou` is not among the evaluation's thresholds.
     """
@@ -150,10 +154,12 @@ def precision_recall_figure(path: str | Path, evaluation: Evaluation, *, tiou: f
     ap = {label: float(values[k]) for label, values in evaluation.per_class.items()}
     ranked = sorted(ap, key=lambda label: -ap[label])
     named = ranked
-    colours = class_colours(sorted(ranked))
+    colours = present_colours(labels, ranked)
     if len(ranked) > MANY_CLASSES:
         named = [*ranked[:NAMED_OF_MANY], *ranked[-NAMED_OF_MANY:]]
-        colours = dict(zip(named, HUES, strict=False))
+        colours = {label: colours[label] for label in named}
+    seen: dict[str, str] = {}
+    dashed = {label for label in named if seen.setdefault(colours[label], label) != label}
 
     title = f"mAP {evaluation.mean_ap[k]:.1%} at tIoU {threshold_name(tiou)}"
     figure, [axes] = _figure(title, evaluation.headline, CHART_WIDTH, 6)
@@ -172,6 +178,7 @@ def precision_recall_figure(path: str | Path, evaluation: Evaluation, *, tiou: f
         (line,) = axes.plot([0.0, *recall], [*precisions[:1], *precisions] or [math.nan])
         line.set(drawstyle="steps-pre", clip_on=False, label=words.get(label))
         line.set(color=colours.get(label, GREY), linewidth=widths.get(label, 0.7))
+        line.set(linestyle="--" if label in dashed else "-")
     if len(ranked) > 1:
         grid = np.linspace(0, 1, 501)
         # Beyond a curve's last hit its precision is 0.

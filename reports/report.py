@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -29,17 +30,52 @@ METRICS, PREDICTIONS = "metrics.json", "predictions.json"
 PAGE, FIGURES = "report.html", "report.json"
 
 
+@dataclass(frozen=True)
+class Epochs:
+    """How many epochs of a training are in the weights that were measured; `done` if known.
+
+    checkpoint: "last", or "best", which may well be of an earlier epoch.
+    """
+
+    done: int | None
+    of: int
+    checkpoint: str = "last"
+
+    @classmethod
+    def of_json(cls, values: Any) -> Epochs | None:
+        """Return what `metrics.json` says, None where it says nothing."""
+        if not isinstance(values, dict):
+            return None
+        done, of = values.get("done"), values.get("of")
+        if not (isinstance(done, int) and isinstance(of, int)):
+            return None
+        return cls(done, of, str(values.get("checkpoint", "last")))
+
+    @property
+    def short(self) -> str:
+        """Return "after 14 of 20 epochs", nothing if all are done or nobody knows."""
+        unfinished = self.done is not None and self.done < self.of
+        return f"after {self.done} of {self.of} epochs" if unfinished else ""
+
+    def words(self, run: Path) -> str:
+        """Return a note on weights that are not those of the last epoch; nothing on others."""
+        if not self.short or self.checkpoint == "best":
+            return self.short and f"weights {self.short}, the best on the validation subset"
+        return f"weights {self.short}; `tsatal train --resume --out {run}` goes on where it stopped"
+
+
 @dataclass(frozen=True, repr=False)
 class Report(Rows):
     """An evaluation, and the files that say it.
 
     written: files and folders.
-    config: the settings of the run that was measured; None for a file of detections.
+    config, epochs: of the run that was measured; None for a file of detections.
     """
 
     evaluation: Evaluation
     written: tuple[Path, ...] = ()
     config: Config | None = None
+    epochs: Epochs | None = None
 
     def __repr__(self) -> str:
         """Return one line: the mAP, and what it was measured on."""
@@ -48,6 +84,11 @@ class Report(Rows):
     def __str__(self) -> str:
         """Return the text table of all classes."""
         return evaluation_table(self.evaluation)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain values for JSON, with the epochs of the run, if it is one."""
+        trained = {"epochs": asdict(self.epochs)} if self.epochs else {}
+        return {**self.evaluation.to_json(), **trained}
 
     def _repr_html_(self) -> str:
         """Return the table of all classes, which a notebook shows."""
@@ -73,7 +114,13 @@ class Report(Rows):
 
 
 def write_report(
-    evaluation: Evaluation, out: Path, *, timelines: int | None, name: str
+    evaluation: Evaluation,
+    out: Path,
+    *,
+    timelines: int | None,
+    name: str,
+    labels: Sequence[str] = (),
+    epochs: Epochs | None = None,
 ) -> tuple[Path, ...]:
     """Write figures, pictures and the page into `out`, and return their paths.
 
@@ -81,35 +128,46 @@ def write_report(
         timelines: how many videos to draw, spread evenly over those that have actions; None
             writes the page alone, without `metrics.json` and pictures.
         name: what was measured, for the page's title.
+        labels: all classes of the run, which fix the colours; those with ground truth if not given.
+        epochs: of the run that was measured.
     """
     from .pictures import per_class_ap_figure, precision_recall_figure
     from .report_page import report_page
 
+    labels = labels or evaluation.matches.labels
+    trained = {"epochs": asdict(epochs)} if epochs else {}
     out.mkdir(parents=True, exist_ok=True)
     excluded = sorted(evaluation.matches.measure.exclude)
     written = []
     if timelines is not None:
-        figures = {**evaluation.to_json(), "excluded": excluded}
+        figures = {**evaluation.to_json(), "excluded": excluded, **trained}
         write_text(out / METRICS, json.dumps(figures, indent=1))
         per_class_ap_figure(out / "per_class_ap.png", evaluation)
         at = min(evaluation.tious, key=lambda t: abs(t - 0.5))
-        precision_recall_figure(out / "precision_recall.png", evaluation, tiou=at)
+        path = out / "precision_recall.png"
+        precision_recall_figure(path, evaluation, tiou=at, labels=labels)
         written = [out / n for n in (METRICS, "per_class_ap.png", "precision_recall.png")]
-        written += _write_timelines(evaluation.matches, out / "timelines", number=timelines)
+        written += _write_timelines(
+            evaluation.matches, out / "timelines", number=timelines, labels=labels
+        )
     diagnosis = diagnose(evaluation.matches)
     write_text(out / PAGE, report_page(evaluation, diagnosis, name=name))
-    figures = {"evaluation": evaluation.to_json(), "excluded": excluded}
+    figures = {"evaluation": evaluation.to_json(), "excluded": excluded, **trained}
     figures["diagnosis"] = diagnosis.to_json()
     write_text(out / FIGURES, json.dumps(figures, indent=1))
     return (*written, out / PAGE, out / FIGURES)
 
 
-def _write_timelines(matches: Matches, folder: Path, *, number: int) -> list[Path]:
+def _write_timelines(
+    matches: Matches, folder: Path, *, number: int, labels: Sequence[str]
+) -> list[Path]:
     """Draw `number` videos and return the folder, or nothing where there is none to draw."""
     from .pictures import timeline
 
     shown = [v for v in matches.videos.values() if v.instances]
-    shown = shown[:: max(1, -(-len(shown) // number))] if number else []
+    if not (shown and number):
+        return []
+    shown = shown[:: max(1, -(-len(shown) // number))]
     folder.mkdir(exist_ok=True)
     names = file_names((v.video_id for v in shown), ".png")
     for video in shown:
@@ -120,9 +178,9 @@ def _write_timelines(matches: Matches, folder: Path, *, number: int) -> list[Pat
             duration_sec=video.duration_sec or max(ends),
             truth=video.instances,
             detections=detections,
-            labels=matches.labels,
+            labels=labels,
         ).save(folder / names[video.video_id])
-    return [folder] if shown else []
+    return [folder]
 
 
 def load_metrics(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..config import Config
@@ -60,18 +61,24 @@ def evaluation_table(evaluation: Evaluation) -> str:
     return "\n".join([*title, *classes, "-" * len(total), total, *notes])
 
 
-def comparison_table(evaluations: Mapping[str, Evaluation], configs: Mapping[str, Config]) -> str:
+def comparison_table(
+    evaluations: Mapping[str, Evaluation],
+    configs: Mapping[str, Config],
+    trained: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Return mAP of every run per threshold, AP per class, and settings that differ, as text.
 
     Args:
         evaluations: by the run's name, all under one protocol and thresholds; the first one's
             headline is written above, and what was measured on others is said in a note.
         configs: the settings of the same runs; empty where they have none.
+        trained: of runs that are not finished, how far they are, in words.
     """
     first = next(iter(evaluations.values()))
     runs = [["run", *(f"tIoU {threshold_name(t)}" for t in first.tious), "average"]]
     for name, evaluation in evaluations.items():
-        runs.append([name, *map(_percent, [*evaluation.mean_ap, evaluation.average_map])])
+        row = f"{name} ({trained[name]})" if trained.get(name) else name
+        runs.append([row, *map(_percent, [*evaluation.mean_ap, evaluation.average_map])])
     classes = [["class", *evaluations]]
     for label in sorted({label for e in evaluations.values() for label in e.per_class}):
         aps = [e.per_class.get(label) for e in evaluations.values()]

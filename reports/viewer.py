@@ -7,6 +7,7 @@ the page; the scripts in `assets/` say how it looks and what keys and clicks do.
 from __future__ import annotations
 
 import base64
+import logging
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -25,10 +26,11 @@ from ..formats.annotations import (
     ActionnessCurve,
     Detection,
     Instance,
-    class_labels,
+    all_labels,
     load_actionness,
     load_annotations,
-    load_predictions,
+    load_label_order,
+    read_predictions,
 )
 from ..formats.atomic import check_place, write_text
 from ..formats.limits import check_size, kind_of, regular_file
@@ -36,6 +38,8 @@ from ..formats.names import nfc
 from .browser_copy import TYPES, obstacle, write_preview
 from .page import page
 from .pictures import present_colours
+
+logger = logging.getLogger(__name__)
 
 EMBED_BYTES = 50_000_000  # larger videos stay beside the page
 EMBED_FACTOR = 5  # bytes of memory for each of a video that goes into a page
@@ -156,7 +160,7 @@ def write_viewer(
         video_id=video_id,
         duration_sec=(probe_duration(video, reading) if video else 0.0) or duration_sec,
         detections=detections,
-        labels=sorted({*labels} - {AMBIGUOUS}),
+        labels=[label for label in labels if label != AMBIGUOUS],
         media=media,
         truth=truth,
         actionness=actionness,
@@ -189,13 +193,18 @@ def view_predictions(
     if os.path.realpath(out) in inputs:
         raise InputError(f"{out}: is one of the files to show; choose another --out")
     video_id = nfc(video_id or video.stem)
-    found = load_predictions(predictions)
+    found, problems = read_predictions(predictions)
+    for problem in problems:
+        if problem.video_id == video_id:
+            logger.warning("%s: %s; left out", predictions, problem)
     _check_known(video_id, found, predictions)
-    truth = load_annotations(annotations).videos if annotations else {}
-    if annotations:
-        _check_known(video_id, truth, annotations)
-    known = truth.get(video_id)
-    labels = {d.label for detections in found.values() for d in detections}
+    truth = load_annotations(annotations) if annotations else None
+    if annotations and truth:
+        _check_known(video_id, truth.videos, annotations)
+    known = truth.videos.get(video_id) if truth else None
+    labels = load_label_order(predictions) or sorted(
+        {d.label for detections in found.values() for d in detections}
+    )
     return write_viewer(
         video,
         out,
@@ -203,7 +212,7 @@ def view_predictions(
         detections=found[video_id],
         truth=known.instances if known else None,
         actionness=load_actionness(predictions).get(video_id),
-        labels=labels.union(class_labels(truth.values())),
+        labels=all_labels(labels, truth),
         duration_sec=(known.duration_sec if known else None) or 0.0,
         embed=embed,
         reading=reading,

@@ -1,6 +1,7 @@
 """The command line: the three lines on encoded video, and what a mistake prints."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tsatal.cli import main
-from tsatal.commands import demo
+from tsatal.commands import configs, demo
 
 SMALL = ["--set", "model.width=16", "--set", "optim.epochs=1", "--set", "data.window_steps=20"]
 
@@ -215,3 +216,22 @@ def test_detections_are_measured_without_torch_and_pictures(tmp_path: Path) -> N
         "sys.exit(bool({'torch', 'matplotlib', 'cv2'} & set(sys.modules)))\n"
     )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+
+
+def test_only_our_own_log_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of other libraries is shown from warnings on, whatever our level is."""
+    root, ours, other = (logging.getLogger(name) for name in (None, "tsatal.x", "elsewhere"))
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", logging.WARNING)
+
+    def speak(*arguments: object, **keywords: object) -> None:
+        for logger in (ours, other):
+            logger.info("%s: info", logger.name)
+            logger.warning("%s: warning", logger.name)
+
+    monkeypatch.setattr(configs.command, "callback", speak)
+    loud, quiet = (CliRunner().invoke(main, [*flags, "configs"]) for flags in ((), ("-q",)))
+    warnings = ["tsatal.x: warning", "elsewhere: warning"]
+    assert loud.stderr.splitlines() == ["tsatal.x: info", *warnings]
+    assert quiet.stderr.splitlines() == warnings
+    assert root.handlers == [] and logging.getLogger("tsatal").level == logging.NOTSET

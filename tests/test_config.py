@@ -61,6 +61,11 @@ def test_what_is_dumped_loads_again(tmp_path: Path) -> None:
         ("model.epochs=3", "did you mean 'optim.epochs'?"),
         ("epochs=3", "write section.key=value; did you mean 'optim.epochs'?"),
         ("optim.epochs", "write section.key=value"),
+        ("modle.tsa=none", "^--set modle.tsa=none: unknown key .* did you mean 'model.tsa'?"),
+        ("optm.epoch=3", "did you mean 'optim.epochs'?"),
+        ("tsa=none", "write section.key=value; did you mean 'model.tsa'?"),
+        ("modle=none", "did you mean 'model'?"),
+        ("q.zzzzzz=1", "unknown key 'q.zzzzzz'$"),
         ("optim.epochs=many", "optim.epochs must be .*integer.*'many'"),
         ("optim.epochs=0", "optim.epochs must be at least 1, is 0"),
         ("model.tsa=on", "model.tsa must be 'hard', 'soft' or 'none'"),
@@ -125,7 +130,9 @@ def test_configurations_are_read_one_after_another() -> None:
 
 
 def test_a_coarsest_level_must_fit_into_the_windows() -> None:
-    with pytest.raises(InputError, match=r"paper: model.levels=9 needs decode.window_steps of 256"):
+    with pytest.raises(
+        InputError, match="--set model.levels=9: .* needs decode.window_steps of 256"
+    ):
         load_config("paper", ["model.levels=9"])
     assert load_config("paper", ["model.levels=9", "decode.window_steps=256"]).model.levels == 9
 
@@ -193,3 +200,21 @@ def test_what_is_no_file_is_not_read(path: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     with pytest.raises(InputError, match=r"(leads back|where a YAML file is needed)"):
         load_config(str(tmp_path / path))
+
+
+def test_what_is_wrong_is_blamed_on_where_it_was_written(tmp_path: Path) -> None:
+    """On `--set` what `--set` says, on the file what the file says, whatever else is said."""
+    right, wrong = tmp_path / "right.yaml", tmp_path / "wrong.yaml"
+    right.write_text("optim: {lr: 0.1}")
+    wrong.write_text("modle: {tsa: none}")
+    fine = "optim.epochs=3"
+    for file, overrides, blamed in [
+        (right, [fine, "optim.lr=-1"], "--set optim.lr=-1: optim.lr must be above 0, is -1"),
+        (right, ["model.levels=9", fine], "--set model.levels=9 --set optim.epochs=3: model.leve"),
+        (wrong, [fine], f"{wrong}: unknown key 'modle'; did you mean 'model'?"),
+        (wrong, [], f"{wrong}: unknown key 'modle'; did you mean 'model'?"),
+        (wrong, ["optim.lr=-1"], f"{wrong}: unknown key 'modle'"),
+    ]:
+        with pytest.raises(InputError) as caught:
+            load_config(str(file), overrides)
+        assert str(caught.value).startswith(blamed)

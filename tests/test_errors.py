@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 from tsatal import pipeline
 from tsatal.cli import main
-from tsatal.errors import InputError
+from tsatal.errors import InputError, how_to_install
 from tsatal.formats.features import VideoFeatures, write_feature_file
 
 ROOT = Path(__file__).parents[1]
@@ -171,7 +171,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, write_toy: Callable[..., Path]
         (
             f"{IMPORT} --flow flow --split-at 1 --no-transpose",
             {"arrays/v.npy": np.zeros((9, 3)), "flow/v.npy": np.zeros((9, 3))},
-            "--split-at is for arrays that hold both streams; --flow is there already",
+            "--split-at is for arrays that hold both streams; flow is there already",
         ),
     ],
 )
@@ -419,3 +419,35 @@ main(["export-onnx", {str(run)!r}, "head.pt2", "--steps", "16"])
     )
     assert ended.returncode == 1 and ended.stderr.startswith("Error: [Errno 27] File too large")
     assert len(ended.stderr.splitlines()) == 1 and list(Path().iterdir()) == []
+
+
+def test_damaged_annotations_inside_a_feature_file_are_told_from_the_file(
+    write_toy: Callable[..., Path],
+) -> None:
+    """The rows are whole: it says what is damaged, and what to do."""
+    with h5py.File(write_toy(Path("f.h5")), "a") as file:
+        del file["annotations"]
+        file["annotations"] = '{"database": {"v": '
+    for command in ("train --features f.h5 --out r", "export f.h5 out"):
+        line = said(command, *(SMALL if command.startswith("train") else ()))
+        assert "f.h5 (embedded annotations): not JSON" in line
+        assert line.endswith(
+            "give others with --annotations FILE.json, or put them in anew with `tsatal extract "
+            "VIDEOS f.h5 --annotations FILE.json`"
+        )
+    checked = CliRunner().invoke(main, ["check", "f.h5"])
+    assert checked.exit_code == 1 and "checked 6 videos with rows of rgb" in checked.output
+    assert "f.h5 (embedded annotations): not JSON" in checked.output
+    described = CliRunner().invoke(main, ["info", "f.h5"])
+    assert described.exit_code == 0 and "(embedded annotations): not JSON" in described.output
+
+
+def test_packages_that_are_missing_are_named_themselves() -> None:
+    """tsatal is not on PyPI, so `pip install tsatal[...]` would work for nobody."""
+    assert re.fullmatch(r"pip install 'ray>=[\d.]+'", how_to_install("ray"))
+    onnx = how_to_install("onnx")
+    assert all(f"'{name}>=" in onnx for name in ("onnx", "onnxscript", "onnxruntime"))
+    assert how_to_install("nothing-of-ours") == "pip install nothing-of-ours"
+    told = [text for _, text in messages() if "pip install" in text]
+    pages = [p.read_text("utf-8") for p in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))]
+    assert [t for t in (*told, *pages) if re.search(r"pip install '?tsatal", t)] == []

@@ -2,20 +2,25 @@
 
 import json
 import logging
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import pytest
+from click.testing import CliRunner
 
 from tsatal import pipeline
+from tsatal.cli import main
+from tsatal.commands.demo import write_demo_videos
 from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.formats.annotations import load_predictions
 from tsatal.head import run as runs
 from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.windows import draw_windows
+from tsatal.reports import pictures, viewer
 
 WriteToy = Callable[..., Path]
 
@@ -239,11 +244,11 @@ def test_training_says_how_much_is_normalised_within_each_video(
 ) -> None:
     caplog.set_level(logging.INFO, "tsatal")
     config = load_config("strong", ["optim.epochs=1", "model.width=16"])
-    for places, own in ((0.0, 0), (0.5, 8)):
+    for places, said in ((0.0, "nothing is normalised"), (0.5, "8 of 16 channels are normalised")):
         caplog.clear()
         features = write_toy(tmp_path / f"{places}.h5", places=places)
         pipeline.train(features, config, run=tmp_path / f"run-{places}")
-        assert f": {own} of 16 channels are normalised within each video" in caplog.text
+        assert f"; so {said} within each video" in caplog.text
 
 
 def test_detections_are_multiplied_by_scores_of_whole_videos(
@@ -261,3 +266,127 @@ def test_detections_are_multiplied_by_scores_of_whole_videos(
         assert all(d.score == 0 for d in detections if d.label == "jump")
         kept = sorted(d.score for d in before[video_id] if d.label == "run")
         assert [2 * d.score for d in detections if d.label == "run"] == pytest.approx(kept[::-1])
+
+
+def test_a_run_that_was_stopped_says_so_wherever_its_figures_stand(
+    features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = train(features, tmp_path / "done")
+    stopped = tmp_path / "stopped"
+    shutil.copytree(done, stopped)
+    config = (stopped / "config.yaml").read_text().replace("epochs: 2", "epochs: 9")
+    (stopped / "config.yaml").write_text(config)
+    note = f"weights after 2 of 9 epochs; `tsatal train --resume --out {stopped}` goes on"
+
+    def said(*command: object) -> str:
+        return CliRunner().invoke(main, [str(c) for c in command]).output
+
+    assert "epochs" not in said("evaluate", done, "--timelines", 0).partition("tIoU")[2]
+    assert note in said("evaluate", stopped, "--timelines", 0)
+    metrics = json.loads((stopped / "metrics.json").read_text())
+    assert metrics["epochs"] == {"done": 2, "of": 9, "checkpoint": "last"}
+    assert any(note in each for each in metrics["notes"])
+    (stopped / "report.html").unlink()
+    said("report", stopped)
+    assert note in (stopped / "report.html").read_text()
+    table = said("evaluate", done, stopped, "--timelines", 0)
+    assert f"{stopped} (after 2 of 9 epochs)" in table and f"{done} (" not in table
+    caplog.clear()
+    pipeline.detect(features, stopped, out=tmp_path / "d", device="cpu")
+    assert any(note in message for message in caplog.messages)
+    best = pipeline.evaluate(stopped, checkpoint="best", timelines=0, device="cpu")
+    assert "the best on the validation subset" in best.evaluation.notes[-1]
+
+
+def test_a_run_says_what_made_it_and_each_resume_too(features: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", "--features", features, "--out", run, *(f"--set={s}" for s in SMALL)]
+    assert CliRunner().invoke(main, [str(a) for a in arguments]).exit_code == 0
+    pipeline.resume(run, device="cpu")
+    first, second = json.loads((run / "run.json").read_text())
+    assert first["command"].startswith(f"tsatal train --features {features} --out {run} ")
+    assert (first["from_epoch"], second["from_epoch"]) == (0, 2)
+    told = CliRunner().invoke(main, ["info", str(run)]).output
+    assert first["commit"] is None or first["commit"][:12] in told
+    assert f"command      {first['command']}" in told
+    (run / "run.json").unlink()  # as of an older version
+    assert "made_by         -" in CliRunner().invoke(main, ["info", str(run)]).output
+
+
+def test_a_class_has_one_colour_in_all_pictures_of_a_run(
+    write_toy: WriteToy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the subset has, and for classes that were never trained too."""
+    features = write_toy(tmp_path / "f.h5")
+    with h5py.File(features, "a") as file:
+        truth = json.loads(file["annotations"].asstr()[()])
+        for n, video in enumerate(truth["database"].values()):
+            if video["subset"] == "validation":
+                for action in video["annotations"]:
+                    action["label"] = "a new one" if n < 4 else "run"
+        del file["annotations"]
+        file["annotations"] = json.dumps(truth)
+    annotations = tmp_path / "a.json"
+    annotations.write_text(json.dumps(truth))
+    seen: dict[str, set[str]] = {}
+    colours = pictures.present_colours
+
+    def present_colours(labels: Sequence[str], present: Collection[str]) -> dict[str, str]:
+        for label, colour in colours(labels, present).items():
+            seen.setdefault(label, set()).add(colour)
+        return colours(labels, present)
+
+    monkeypatch.setattr(pictures, "present_colours", present_colours)
+    monkeypatch.setattr(viewer, "present_colours", present_colours)
+    run = train(features, tmp_path / "run")
+    pipeline.evaluate(run, device="cpu")
+    pipeline.detect(features, run, annotations=annotations, pages=True, device="cpu")
+    videos = write_demo_videos(tmp_path / "v", training=0, validation=1, duration_sec=3.0, seed=0)
+    for given in (None, annotations):
+        viewer.view_predictions(
+            videos[0], run / "predictions.json", tmp_path / "p.html", annotations=given,
+            video_id="video_2",
+        )  # fmt: skip
+    assert set(seen) == {"jump", "run", "a new one"}
+    assert all(len(of) == 1 for of in seen.values()) and len(set().union(*seen.values())) == 3
+
+
+def test_coverage_knows_the_durations_that_only_the_features_have(
+    write_toy: WriteToy, tmp_path: Path
+) -> None:
+    features = write_toy(tmp_path / "f.h5")
+    with h5py.File(features, "a") as file:
+        truth = json.loads(file["annotations"].asstr()[()])
+        for video in truth["database"].values():
+            del video["duration"]
+        del file["annotations"]
+        file["annotations"] = json.dumps(truth)
+    run = train(features, tmp_path / "run")
+    pipeline.evaluate(run, timelines=0, device="cpu")
+    for _ in range(2):
+        assert "duration not known" not in (run / "report.json").read_text()
+        pipeline.report(run)
+
+
+def test_no_pictures_are_drawn_where_none_are_wanted(features: Path, tmp_path: Path) -> None:
+    run = train(features, tmp_path / "run")
+    report = pipeline.evaluate(run, timelines=0, device="cpu")
+    assert not (run / "timelines").exists() and all(p.exists() for p in report.written)
+
+
+def test_a_training_says_what_it_leaves_out_and_how_long_it_is(
+    write_toy: WriteToy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    features = write_toy(tmp_path / "f.h5", videos=6)
+    with h5py.File(features, "a") as file:
+        truth = json.loads(file["annotations"].asstr()[()])
+        truth["database"]["video_0"]["annotations"] = []
+        del file["annotations"]
+        file["annotations"] = json.dumps(truth)
+    caplog.set_level(logging.INFO)
+    train(features, tmp_path / "run", "model.instance_norm=0.5")
+    said = "\n".join(caplog.messages)
+    assert "training on 4 training videos (1 without actions; " in said
+    assert "6 steps in 2 epochs, the learning rate rises for the first 1;" in said
+    assert "6 steps: few to learn from" in said
+    assert "whole videos look much alike (their differences are" in said

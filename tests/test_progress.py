@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tsatal import progress
-from tsatal.progress import Progress, counted
+from tsatal.progress import LogHandler, Progress, counted
 
 
 def test_time_left_goes_by_the_amount(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,10 +46,6 @@ def test_more_than_announced_is_no_error() -> None:
 
 
 def test_more_than_announced_is_no_error_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     bar = Progress("extract", 10.0, "s of video")
@@ -69,3 +65,54 @@ def test_items_come_as_they_are_and_a_line_says_how_far(
     monkeypatch.setattr(progress, "PLAIN_EVERY_SEC", 0.0)
     assert list(counted("abc", "import")) == ["a", "b", "c"]
     assert caplog.messages[0].startswith("import: 1 of 3 videos, ") and len(caplog.messages) == 3
+
+
+class Terminal(io.StringIO):
+    """Keeps what a terminal is sent."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def screen(self) -> list[str]:
+        """Return the lines as they can be read in the end: what follows "\\r" overwrites."""
+        lines = []
+        for line in self.getvalue().split("\n"):
+            shown = ""
+            for part in line.split("\r"):
+                shown = part + shown[len(part) :]
+            lines.append(shown.rstrip())
+        return lines
+
+
+def test_log_lines_stand_above_the_bar_and_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    logger, handler = logging.getLogger("tsatal.test"), LogHandler()
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.addHandler(handler)
+    bar = Progress("extract", 10.0, "s of video")
+    bar.advance(5.0)
+    logger.warning("a line")
+    bar.advance(5.0)
+    logger.warning("another")
+    bar.close()
+    logger.removeHandler(handler)
+    first, second, last, _ = terminal.screen()
+    assert (first, second) == ("a line", "another")
+    assert last.startswith("extract |") and "10/10 s of video" in last
+
+
+def test_less_than_nothing_is_never_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Videos are longer or shorter than announced, and amounts may be taken back."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress._Bar, "monitor_interval", 0)
+    bar = Progress("extract", 10.0, "s of video")
+    bar._bar.mininterval = 0
+    for amount in (4.0, -2.0, 9.4, -3.0, 0.3, 5.0):
+        time.sleep(0.01)
+        bar.advance(amount)
+    bar.total = 3.0
+    bar.close()
+    assert "<-" not in terminal.getvalue() and "-1:" not in terminal.getvalue()
+    assert terminal.getvalue().count("extract") >= 3

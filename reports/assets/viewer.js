@@ -232,7 +232,19 @@ function showFrom(threshold) {
   drawList();
   letTabIn();
   summarize();
+  fitList();
   paint();
+}
+
+/** Let the list be as long as the window has room for, rather than hide entries beside a blank. */
+function fitList() {
+  const found = byId("found");
+  const list = byId("list");
+  found.style.minHeight = "";
+  const hidden = list.scrollHeight - list.clientHeight;
+  const free = innerHeight - document.body.getBoundingClientRect().height;
+  const more = Math.min(hidden, free);
+  if (more > 0) found.style.minHeight = `${found.offsetHeight + more}px`;
 }
 
 /* ---- mouse, finger and keyboard ---- */
@@ -321,7 +333,10 @@ function listen() {
   byId("threshold").addEventListener("pointerup", (e) => e.target.blur());
   byId("list").addEventListener("keydown", onListKey);
   document.addEventListener("keydown", onKey, true); // before the video's own controls
-  addEventListener("resize", drawTimes);
+  addEventListener("resize", () => {
+    drawTimes();
+    fitList();
+  });
 }
 
 /* ---- start ---- */

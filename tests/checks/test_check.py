@@ -165,7 +165,8 @@ def test_json_names_every_case(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.json", "{", "a.json: not JSON"),
-        ("a.json", '{"results": {}}', "a.json: has no 'database'"),
+        ("a.json", "{}", "a.json: has no 'database'"),
+        ("a.json", '{"results": []}', "a.json: 'results' must be a dict"),
         ("a.json", '{"database": []}', "a.json: 'database' must be a dict"),
         ("a.json", b"\xff\xfe\x00", "a.json: not a text file in UTF-8"),
         ("f.h5", "text", "f.h5: not an HDF5 file"),

@@ -230,3 +230,18 @@ def test_real_files(tmp_path: Path) -> None:
         pytest.skip(f"{SHARED} is not here")
     assert describe(SHARED / "ut_stitched" / "squeezenet.h5")["annotations"]["instances"] == 60
     assert describe(SHARED / "annotations" / "thumos14.json")["instances"] == 6365
+
+
+def test_values_with_commas_in_them_can_be_told_apart() -> None:
+    text = as_text({"made_by": {"extractor": "SqueezeNet v1.0, ImageNet", "step_sec": 0.2}})
+    assert text.splitlines() == [
+        "made_by",
+        "  extractor  SqueezeNet v1.0, ImageNet",
+        "  step_sec   0.2",
+    ]
+    assert as_text({"a": {"b": 1, "c": 2}}) == "a  b 1, c 2"
+
+
+def test_a_list_of_entries_is_numbered() -> None:
+    text = as_text({"made_by": [{"seed": 1}, {"seed": 2}]})
+    assert text.splitlines() == ["made_by", "  1  seed 1", "  2  seed 2"]

@@ -166,7 +166,7 @@ def named(prefix: str | None = None, suffix: str = "") -> ImportSettings:
 def test_ids_are_what_prefix_and_suffix_leave(
     naming: ImportSettings, stem: str, found: str | None
 ) -> None:
-    assert video_id_of(stem, naming, {"a", "v_b"}) == found
+    assert video_id_of(stem, naming, {"a", "v_b"}, naming.suffix) == found
 
 
 def array(stem: str, where: str) -> Entry:

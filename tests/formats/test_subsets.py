@@ -1,9 +1,15 @@
 """Subset roles by name."""
 
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from tsatal.errors import InputError
-from tsatal.formats.subsets import Subsets, choose_subsets
+from tsatal.formats.annotations import AnnotatedVideo
+from tsatal.formats.features import FeatureFile
+from tsatal.formats.subsets import Subsets, choose_subsets, with_durations
 
 
 @pytest.mark.parametrize(
@@ -36,7 +42,41 @@ def test_a_subset_that_matches_nothing_lists_what_there_is() -> None:
         choose_subsets({"training": 5, "validation": 5}, test="tset")
 
 
-@pytest.mark.parametrize("annotated", [{}, {"all": 7}, {"training": 7}, {"validation": 7}])
+@pytest.mark.parametrize("annotated", [{}, {"all": 7, "other": 2}, {"training": 7, "dev": 1}])
 def test_names_that_say_nothing_are_an_error_with_a_remedy(annotated: dict[str, int]) -> None:
     with pytest.raises(InputError, match=r"there are: .*--set data\.(train|test)_subset=NAME"):
         choose_subsets(annotated)
+
+
+@pytest.mark.parametrize(
+    ("only", "other", "way"),
+    [
+        ("training", "validation", "--set data.test_subset=training"),
+        ("validation", "training",
+         "--set data.train_subset=validation --set data.test_subset=validation"),
+        ("my set", "validation",
+         "--set 'data.train_subset=my set' --set 'data.test_subset=my set'"),
+    ],
+)  # fmt: skip
+def test_one_subset_is_an_error_that_says_how_to_go_on(only: str, other: str, way: str) -> None:
+    with pytest.raises(InputError) as caught:
+        choose_subsets({only: 1})
+    message = str(caught.value)
+    assert f"are in subset {only!r}; put some into {other!r}" in message
+    assert message.endswith(f"which flatters: {way}")
+    given = dict(word.split("=") for word in shlex.split(way) if "=" in word)
+    roles = {key.removeprefix("data.").removesuffix("_subset"): v for key, v in given.items()}
+    assert choose_subsets({only: 1}, **roles).test == only
+
+
+def test_durations_that_annotations_lack_are_those_of_the_features(
+    tmp_path: Path, write_toy: Callable[..., Path]
+) -> None:
+    with FeatureFile(write_toy(tmp_path / "f.h5")) as file:
+        truth = file.annotations()
+        assert truth is not None
+        wrong = {"video_0": None, "video_1": 0.0, "video_2": 12.0, "video_3": -1.0, "absent": None}
+        videos = {v: AnnotatedVideo(v, "training", d, ()) for v, d in wrong.items()}
+        filled = {v: video.duration_sec for v, video in with_durations(file, videos).items()}
+    expected = dict.fromkeys(("video_0", "video_1", "video_3"), 30.0)
+    assert filled == {**expected, "video_2": 12.0, "absent": None}

@@ -341,3 +341,21 @@ def test_an_hour_with_two_thousand_detections_answers_at_once(
     mark, box = (page.locator(s).bounding_box() for s in (".mark[aria-current]", "#scroller"))
     assert mark and box and box["x"] <= mark["x"] < box["x"] + box["width"] and mark["width"] > 30
     assert page.locator("#zoom-in").is_disabled()
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1200, 790), (1920, 1080), (900, 900)])
+@pytest.mark.parametrize("number", [8, 9, 10, 40])
+def test_no_entry_is_hidden_beside_a_blank(
+    show: Callable[..., Page], size: tuple[int, int], number: int
+) -> None:
+    """The list shows all it has, or the page fills the window."""
+    page = show([Detection("wave", n / 12, n / 12 + 0.5, 0.9) for n in range(number)])
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    wait_until(
+        page,
+        """(() => {
+          const list = document.getElementById("list");
+          const hidden = list.scrollHeight - list.clientHeight;
+          return hidden < 1 || innerHeight - document.body.getBoundingClientRect().height < 1;
+        })()""",
+    )
