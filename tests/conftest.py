@@ -15,6 +15,19 @@ LABELS = ("jump", "run")
 STEP_SEC = 0.5
 
 
+class _Root:
+    """The repository's root is a package, which pytest would import under the folder's own name."""
+
+    @pytest.hookimpl
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Dir | None:
+        return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the root be a plain folder: it may be called tsatal-0.1.0, as in an sdist."""
+    config.pluginmanager.register(_Root())
+
+
 def _write(
     path: Path,
     *,
