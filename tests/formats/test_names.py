@@ -149,4 +149,4 @@ def test_a_list_may_name_a_file_in_the_other_form(tmp_path: Path) -> None:
 def test_excluded_and_imported_ids_are_brought_into_one_form() -> None:
     assert Measure(exclude=(NFD,)).exclude == (NFC,)
     settings = ImportSettings(format="npy", suffix=f"_{NFC}")
-    assert video_id_of(f"{NFD}_{NFD}", settings, settings.suffix, {NFC}) == NFC
+    assert video_id_of(f"{NFD}_{NFD}", settings, {NFC}, settings.suffix) == NFC
