@@ -49,6 +49,7 @@ from .head.run import (
     LAST,
     check_same_extraction,
     describe,
+    load_operating_point,
     load_run_description,
     new_run_dir,
     newest_run,
@@ -296,7 +297,8 @@ def evaluate(
     _look_at(features or data.features, annotations)
 
     from .evaluation.average_precision import evaluate as measure_detections
-    from .evaluation.matching import Measure
+    from .evaluation.matching import ANET, Measure, match
+    from .evaluation.operating_point import events, events_in_words
     from .extract.backbones.device import choose_device
     from .head.detector import load_detector
     from .reports.report import PREDICTIONS, Epochs, Report, write_report
@@ -328,11 +330,16 @@ def evaluate(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
         )
     epochs = Epochs(detector.epoch, config.optim.epochs, checkpoint)
-    if unfinished := epochs.words(run):
-        evaluation = replace(evaluation, notes=(*evaluation.notes, unfinished))
+    notes = [epochs.words(run)]
+    seen = None
+    if point := load_operating_point(run):
+        at = Measure(ANET, (point.tiou,), how.exclude)
+        seen = events(match(videos, found, at, subset=subset), point)
+        notes.append(events_in_words(seen, point))
+    evaluation = replace(evaluation, notes=(*evaluation.notes, *filter(None, notes)))
     name = Path(os.path.realpath(out)).name
     written = write_report(
-        evaluation, out, timelines=timelines, name=name, labels=labels, epochs=epochs
+        evaluation, out, timelines=timelines, name=name, labels=labels, epochs=epochs, events=seen
     )
     return Report(evaluation, (out / PREDICTIONS, *written), config, epochs)
 
@@ -479,7 +486,7 @@ def detect(
     run: Pathlike | None = None,
     *,
     out: Pathlike | None = None,
-    min_score: float = 0.0,
+    min_score: float | None = None,
     top: int | None = None,
     annotations: Pathlike | None = None,
     features: Pathlike | None = None,
@@ -504,7 +511,9 @@ def detect(
         videos: videos, folders and lists of videos, and feature files; one or several.
         run: the run's folder; the newest in `runs` where not given.
         out: where to write; `detections` in the run's folder where not given.
-        min_score, top: leave out what scores less, and all but the best so many of each video.
+        min_score: leave out what scores less; where not given, less than the run's own threshold of
+            the class, which was chosen on its validation videos. 0 keeps all.
+        top: keep the best so many of each video.
         annotations: ground truth to draw above the detections.
         features: where the run's feature file is now; needed if that holds the projection.
         weights, flow_weights: checkpoints of the extraction, see `extract.provenance.settings_of`.
@@ -556,6 +565,15 @@ def detect(
     if unfinished := Epochs(detector.epoch, detector.config.optim.epochs, checkpoint).words(run):
         logger.warning("%s", unfinished)
     scores = load_video_scores(video_scores) if video_scores else None
+    point = load_operating_point(run) if min_score is None and not scores else None
+    if point:
+        logger.info(
+            "keeping what scores at least the run's thresholds (%s); --min-score 0 keeps all",
+            point.in_words,
+        )
+
+    def least(label: str) -> float:
+        return point.of(label) if point else min_score or 0.0
 
     def detect_in(video_id: str, rows: np.ndarray, axis: TimeAxis) -> None:
         if video_id in detected:
@@ -566,7 +584,7 @@ def detect(
         detections = found.detections
         if scores:
             detections = with_video_scores({video_id: detections}, scores, labels)[video_id]
-        kept = [d for d in detections if d.score >= min_score][:top]
+        kept = [d for d in detections if d.score >= least(d.label)][:top]
         detected[video_id] = DetectedVideo(
             video_id, axis.duration_sec, kept, found.actionness, labels,
             paths.get(video_id),

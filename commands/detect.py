@@ -35,9 +35,7 @@ from .options import (
 @click.option(
     "--min-score",
     type=Number(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Leave out what scores less.",
+    help="Leave out what scores less.  [default: the run's own threshold of each class; 0: none]",
 )
 @click.option("--top", type=click.IntRange(1, MOST), help="Keep the best so many of each video.")
 @click.option("--annotations", type=FILE, help="Ground truth, drawn above the detections.")

@@ -40,6 +40,12 @@ class OperatingPoint:
         """Return the least score of detections of a class."""
         return self.thresholds.get(label, self.other)
 
+    @property
+    def in_words(self) -> str:
+        """What they were chosen for, and on what."""
+        wish = "best F1" if self.rule == F1 else f"precision {float(self.rule):.0%}"
+        return f"{wish} at tIoU {self.tiou:g} on {self.subset!r}"
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON's own types."""
         return {**asdict(self), "thresholds": dict(self.thresholds)}
@@ -57,6 +63,11 @@ class Events:
     detections: int
     right: int
     hours: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return counts and shares as JSON's own types."""
+        shares = ("precision", "recall", "f1", "count_error", "false_alarms_per_hour")
+        return {**asdict(self), **{name: getattr(self, name) for name in shares}}
 
     @property
     def precision(self) -> float:
@@ -135,6 +146,18 @@ def events(
         kept = ranked[matches.score[ranked] >= point.of(label)]
         found[label] = Events(int(count), len(kept), int(hit[kept].sum()), hours)
     return found
+
+
+def events_in_words(found: Mapping[str, Events], point: OperatingPoint) -> str:
+    """Return one line on all classes' events together."""
+    all_classes = together(found)
+    alarms = all_classes.false_alarms_per_hour
+    return (
+        f"above the run's own thresholds ({point.in_words}): precision "
+        f"{all_classes.precision:.0%}, recall {all_classes.recall:.0%}, F1 {all_classes.f1:.0%}; "
+        f"{all_classes.detections} detections for {all_classes.instances} instances"
+        + (f"; {alarms:.1f} false alarms per hour" if alarms is not None else "")
+    )
 
 
 def together(found: Mapping[str, Events]) -> Events:

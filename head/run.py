@@ -4,6 +4,7 @@ runs/<name>/config.yaml            the resolved settings
            /data.json              feature file, streams, labels, subsets
            /run.json               what made it: program, command line, digests
            /last.pt  best.pt       checkpoints
+           /operating_point.json   the scores from which on its detections count
            /log.csv  events.*      losses and validation mAP
            /predictions.json  metrics.json  *.png  timelines/   from `evaluate`
 """
@@ -31,6 +32,7 @@ from pydantic import (
 
 from ..config import Config, dump_config, load_config
 from ..errors import InputError
+from ..evaluation.operating_point import OperatingPoint
 from ..formats.annotations import Annotations, class_labels
 from ..formats.atomic import write_text
 from ..formats.features import FeatureFile
@@ -54,7 +56,7 @@ CLASSES_TOLD = 0.5  # half-way from chance to certainty
 RUNS = Path("runs")
 JSON_FACTOR = 40  # bytes of memory that one of a JSON file may take
 COPIES = 6  # of the weights: gradients, two moments, the average, and what is being saved
-CONFIG_FILE, DATA_FILE = "config.yaml", "data.json"
+CONFIG_FILE, DATA_FILE, POINT_FILE = "config.yaml", "data.json", "operating_point.json"
 LAST, BEST = "last.pt", "best.pt"  # checkpoints
 
 _Composed = Annotated[str, AfterValidator(nfc)]  # as annotations are read
@@ -224,6 +226,29 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
             f"{run_dir / DATA_FILE}: damaged ({key}: {first['msg']}); put it back, or train anew"
         ) from None
     return load_config(str(run_dir / CONFIG_FILE), changes), data
+
+
+def save_operating_point(run_dir: Path, point: OperatingPoint) -> None:
+    """Write the scores from which on a run's detections count into its folder."""
+    write_text(run_dir / POINT_FILE, json.dumps(point.to_json(), indent=1))
+
+
+def load_operating_point(run_dir: Path) -> OperatingPoint | None:
+    """Return the scores from which on a run's detections count; None for a run without any.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = run_dir / POINT_FILE
+    if not path.is_file():
+        return None
+    try:
+        return TypeAdapter(OperatingPoint).validate_json(read_bytes(path, factor=JSON_FACTOR))
+    except ValidationError as e:
+        says = e.errors(include_url=False)[0]["msg"]
+        raise InputError(
+            f"{path}: damaged ({says}); remove it, and detections of all scores count"
+        ) from None
 
 
 def build_head(config: Config, data: RunData) -> TSATAL:

@@ -13,7 +13,8 @@ from torch import nn
 
 from ..config import Config, OptimConfig
 from ..evaluation.average_precision import evaluate, threshold_name
-from ..evaluation.matching import ANET, Measure, quantity
+from ..evaluation.matching import ANET, Measure, match, quantity
+from ..evaluation.operating_point import choose_operating_point
 from ..formats.annotations import AnnotatedVideo, Annotations, Detection, all_labels
 from ..formats.features import FeatureFile
 from ..formats.subsets import videos_in_subset
@@ -24,12 +25,13 @@ from .loop import fit, seed_everything
 from .losses import HeadLoss
 from .model import TSATAL
 from .parallel import all_gather, rank, world_size
-from .run import MUCH_BETWEEN, RunData, TrainingVideos, build_head
+from .run import MUCH_BETWEEN, RunData, TrainingVideos, build_head, save_operating_point
 from .windows import LabelledVideo, WindowPlan, alike_together, draw_windows, plan_windows
 
 logger = logging.getLogger(__name__)
 
 FEW_STEPS = 200  # of a training; 100 gave 51 % mAP on a recording where 1,600 gave 89 %
+POINT_TIOU = 0.5  # from which on a detection is right where thresholds are chosen
 PICTURES = 3  # validation videos whose time lines are drawn
 
 # From a video, its duration in seconds, its detections and all labels to (H, W, 3) uint8.
@@ -79,6 +81,7 @@ def train_head(
     if config.model.instance_norm:
         logger.info("%s", videos_as_a_whole(data, head, config))
     head.divide_features_by(videos.stats.scale)
+    found: dict[str, list[Detection]] = {}  # of the last validation, which is after the last epoch
     fit(
         model=head.to(device),
         batches_of=lambda epoch: epoch_batches(
@@ -95,12 +98,17 @@ def train_head(
             draw=draw,
             device=device,
             labels=all_labels(data.labels, truth),
+            found=found,
         ),
         run_dir=run_dir,
         optim=optim,
         resume=resume,
         device=device,
     )
+    if found and rank() == 0:
+        subset = data.subsets.validation
+        matches = match(validation, found, Measure(ANET, (POINT_TIOU,)), subset=subset)
+        save_operating_point(run_dir, choose_operating_point(matches, tiou=POINT_TIOU))
 
 
 def videos_as_a_whole(data: RunData, head: TSATAL, config: Config) -> str:
@@ -167,6 +175,7 @@ def validate(
     draw: Draw | None,
     device: torch.device,
     labels: Sequence[str] = (),
+    found: dict[str, list[Detection]] | None = None,
 ) -> Validation:
     """Return the mAP of a head on the validation videos, with pictures of some where `drawn`.
 
@@ -174,11 +183,14 @@ def validate(
 
     Args:
         labels: all classes, which fix the colours; those of the run if not given.
+        found: is filled with the detections.
     """
     detector = Detector(model.eval(), config, data, device)
     mine = list(videos)[rank() :: world_size()]
     shares = all_gather({v: detector.in_file(file, v).detections for v in mine})
-    found = {video_id: each for share in shares for video_id, each in share.items()}
+    found = {} if found is None else found
+    for share in shares:
+        found |= share
     measure = Measure(ANET, config.eval.tious)
     evaluation = evaluate(videos, found, measure, subset=data.subsets.validation)
     names = map(threshold_name, evaluation.tious)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..evaluation.average_precision import Evaluation
 from ..evaluation.diagnosis import diagnose
 from ..evaluation.matching import Matches
+from ..evaluation.operating_point import Events, together
 from ..formats.annotations import parse_json
 from ..formats.atomic import write_text
 from ..formats.limits import read_text
@@ -121,6 +122,7 @@ def write_report(
     name: str,
     labels: Sequence[str] = (),
     epochs: Epochs | None = None,
+    events: Mapping[str, Events] | None = None,
 ) -> tuple[Path, ...]:
     """Write figures, pictures and the page into `out`, and return their paths.
 
@@ -130,17 +132,21 @@ def write_report(
         name: what was measured, for the page's title.
         labels: all classes of the run, which fix the colours; those with ground truth if not given.
         epochs: of the run that was measured.
+        events: what the detections above the run's own thresholds are worth, by class.
     """
     from .pictures import per_class_ap_figure, precision_recall_figure
     from .report_page import report_page
 
     labels = labels or evaluation.matches.labels
-    trained = {"epochs": asdict(epochs)} if epochs else {}
+    more: dict[str, Any] = {"epochs": asdict(epochs)} if epochs else {}
+    if events is not None:
+        by_class = {label: of_class.to_json() for label, of_class in events.items()}
+        more["events"] = {"all": together(events).to_json(), "per_class": by_class}
     out.mkdir(parents=True, exist_ok=True)
     excluded = sorted(evaluation.matches.measure.exclude)
     written = []
     if timelines is not None:
-        figures = {**evaluation.to_json(), "excluded": excluded, **trained}
+        figures = {**evaluation.to_json(), "excluded": excluded, **more}
         write_text(out / METRICS, json.dumps(figures, indent=1))
         per_class_ap_figure(out / "per_class_ap.png", evaluation)
         at = min(evaluation.tious, key=lambda t: abs(t - 0.5))
@@ -152,7 +158,7 @@ def write_report(
         )
     diagnosis = diagnose(evaluation.matches)
     write_text(out / PAGE, report_page(evaluation, diagnosis, name=name))
-    figures = {"evaluation": evaluation.to_json(), "excluded": excluded, **trained}
+    figures = {"evaluation": evaluation.to_json(), "excluded": excluded, **more}
     figures["diagnosis"] = diagnosis.to_json()
     write_text(out / FIGURES, json.dumps(figures, indent=1))
     return (*written, out / PAGE, out / FIGURES)
