@@ -85,7 +85,7 @@ def _gib(size: float) -> str:
 
 
 def _in_words(size: float) -> str:
-    return f"{size / GIB:,.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:.3g} MiB"
+    return f"{size / GIB:,.4g} GiB" if size >= GIB / 10 else f"{size / 2**20:.3g} MiB"
 
 
 def kind_of(path: str | Path, *, missing: str = "no such file or folder") -> str:
@@ -172,6 +172,8 @@ def check_json(text: str, source: str) -> None:
         InputError: too large.
     """
     cost = sys.getsizeof(text)
+    if not text.isascii():  # its strings are as wide as its widest letter
+        cost *= 2
     if 24 * len(text) + cost > _allowed:  # else it cannot be, whatever is in it
         cost += sum(text.count(sign) * each for sign, each in JSON_COST.items())
         check_size(cost, f"{source}: as values its JSON")

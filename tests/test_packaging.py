@@ -159,7 +159,7 @@ def test_sdist_holds_tests_and_docs(sdist: Path) -> None:
 
 def test_wheel_has_the_console_script_and_works_from_elsewhere(wheel: Path, tmp_path: Path) -> None:
     entry = next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("entry_points.txt"))
-    assert "tsatal = tsatal.cli:main" in zipfile.ZipFile(wheel).read(entry).decode()
+    assert "tsatal = tsatal.__main__:run" in zipfile.ZipFile(wheel).read(entry).decode()
     zipfile.ZipFile(wheel).extractall(tmp_path)
     # -I would drop the site packages' path order; the folder first makes this the copy imported.
     code = (

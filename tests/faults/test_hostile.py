@@ -79,7 +79,7 @@ def test_what_is_no_file_is_not_opened(inputs: Inputs, warm: Warm, tmp_path: Pat
     places = inputs_taking(inputs)
     every = [
         (f"{place}: {kind}", partial(_no_file_at, *places[place], kind))
-        for place, kind in some([(p, k) for p in places for k in NO_FILES], 30)
+        for place, kind in some([(p, k) for p in places for k in NO_FILES], 14)
         if (place, kind) != ("extract OUT", "missing")  # that is as it should be
     ]
     all_refused(warm, tmp_path, every)
@@ -98,7 +98,7 @@ def test_a_place_to_write_is_judged_before_anything_is_made(
     kinds = [k for k in NO_FILES if k != "missing"]
     every = [
         (f"{place}: {kind}", partial(_no_file_at, *places[place], kind))
-        for place, kind in some([(p, k) for p in places for k in kinds], 30)
+        for place, kind in some([(p, k) for p in places for k in kinds], 14)
         if not (kind == "folder" and not places[place][0])
         and not ("--json" in place and kind in ("zero", "null"))
     ]
@@ -111,7 +111,7 @@ def test_what_would_fill_the_memory_is_refused(inputs: Inputs, warm: Warm, tmp_p
     made = [(place, str(path)) for place, path in bombs(tmp_path / "bombs", inputs)]
     every = [
         (f"{place}: {Path(path).name}", lambda _, p=place, at=path: places[p][1](at))
-        for place, path in some(made, 40)
+        for place, path in some(made, 20)
     ]
     all_refused(warm, tmp_path, every)
 
