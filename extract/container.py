@@ -14,10 +14,10 @@ from pathlib import Path
 import av
 
 from ..errors import InputError
-from ..formats.limits import regular_file
+from ..formats.limits import TooLarge, allowed, check_size, regular_file
 from .clock import ClockSteps
 
-MAX_PICTURE_BYTES = 2**28  # 256 MiB decoded: 16384 x 8192 in 8 bits, or 6500 x 6500 in 16-bit RGB
+HELD = 4  # pictures that a decoder and the scaling after it have in memory, about
 MAX_SIDE = 32_768
 MAX_ASPECT = 32
 MAX_PIXEL_ASPECT = 4  # wider or narrower pixels do not exist; such a statement is damage
@@ -31,6 +31,7 @@ APPENDED = {"mov,mp4,m4a,3gp,3g2,mj2", "asf", "flv"}  # which end for FFmpeg whe
 HEAD_BYTES = 12  # that tell the beginning of such a file
 CHUNK, MAX_SEARCHED = 2**20, 2**28  # bytes
 MISSING_SEC = 0.5  # an end that is this much too early is not worth a warning
+SCALE_DOWN = "scale it down: ffmpeg -i VIDEO -vf scale=1920:-2 NEW.mp4"
 HDR = {16: "PQ", 18: "HLG"}  # transfer functions, by ITU-T H.273
 
 
@@ -133,7 +134,7 @@ def picture_track(
         )
     stream = max(known, key=_rank)
     context = stream.codec_context
-    check_size(context.width, context.height, context.pix_fmt, path)
+    check_pictures(context.width, context.height, context.pix_fmt, path)
     return stream
 
 
@@ -165,7 +166,7 @@ def _tracks_in_words(streams: list[av.VideoStream]) -> str:
     return ", ".join(sizes)
 
 
-def check_size(width: int, height: int, kind: str | None, path: Path) -> None:
+def check_pictures(width: int, height: int, kind: str | None, path: Path) -> None:
     """Refuse pictures that no camera takes, or that would fill the memory.
 
     Args:
@@ -177,11 +178,10 @@ def check_size(width: int, height: int, kind: str | None, path: Path) -> None:
     told = f"{path}: its pictures are said to be {width} x {height}"
     if long > MAX_SIDE or (min(width, height) and long > MAX_ASPECT * short):
         raise VideoError(f"{told}; copy it again, or scale it down")
-    if size > MAX_PICTURE_BYTES:
-        raise VideoError(
-            f"{told}, {size / 2**20:.0f} MiB each, and {MAX_PICTURE_BYTES // 2**20} is the limit"
-            "; scale it down: ffmpeg -i VIDEO -vf scale=1920:-2 NEW.mp4"
-        )
+    try:
+        check_size(HELD * size, told, instead=SCALE_DOWN)
+    except TooLarge as e:
+        raise VideoError(str(e)) from None
 
 
 def promised_sec(container: av.container.InputContainer, stream: av.VideoStream) -> float:
@@ -246,7 +246,7 @@ def decoded_pictures(
     path: Path,
 ) -> Iterator[av.VideoFrame]:
     """Yield every picture that can be decoded, counting what is lost or damaged."""
-    stream.codec_context.options = {"max_pixels": str(MAX_PICTURE_BYTES)}
+    stream.codec_context.options = {"max_pixels": str(allowed() // HELD * 2)}
     end = 0
     try:
         for packet in container.demux(stream):
@@ -258,7 +258,7 @@ def decoded_pictures(
                 continue
             for picture in pictures:
                 if (picture.width, picture.height) != (stream.width, stream.height):
-                    check_size(picture.width, picture.height, picture.format.name, path)
+                    check_pictures(picture.width, picture.height, picture.format.name, path)
                 report.pictures += 1
                 report.damaged += bool(picture.is_corrupt)
                 yield picture

@@ -18,7 +18,7 @@ from tsatal.extract.container import (
     TIME,
     DecodeReport,
     VideoError,
-    check_size,
+    check_pictures,
     picture_track,
 )
 from tsatal.extract.video import probe_duration, read_frames
@@ -256,12 +256,15 @@ def test_a_stream_that_nothing_decodes_is_refused() -> None:
 
 def test_pictures_that_no_camera_takes_are_refused() -> None:
     for width, height in ((16385, 16384), (32769, 4096), (33, 1), (1, 33)):
-        with pytest.raises(VideoError, match=f"said to be {width} x {height}"):
-            check_size(width, height, "yuv420p", Path("v.mp4"))
-    check_size(8192, 8192, "yuv420p", Path("v.mp4"))
-    with pytest.raises(VideoError, match="384 MiB each, and 256 is the limit"):
-        check_size(8192, 8192, "gbrp16le", Path("v.mkv"))
-    check_size(64, 2, None, Path("v.mp4"))
+        with pytest.raises(VideoError, match=rf"said to be {width} x {height}"):
+            check_pictures(width, height, "yuv420p", Path("v.mp4"))
+    check_pictures(8192, 8192, "yuv420p", Path("v.mp4"))
+    with pytest.raises(
+        VideoError,
+        match="would take 1.5 GiB.*; scale it down.*--memory",
+    ):
+        check_pictures(8192, 8192, "gbrp16le", Path("v.mkv"))
+    check_pictures(64, 2, None, Path("v.mp4"))
 
 
 @pytest.mark.parametrize(
