@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     import numpy as np
     from typing_extensions import Unpack
 
+    from .evaluation.operating_point import Events, OperatingPoint
     from .extract.extractor import Summary
     from .formats.annotations import AnnotatedVideo, Detection
     from .formats.features import TimeAxis
@@ -297,8 +298,8 @@ def evaluate(
     _look_at(features or data.features, annotations)
 
     from .evaluation.average_precision import evaluate as measure_detections
-    from .evaluation.matching import ANET, Measure, match
-    from .evaluation.operating_point import events, events_in_words
+    from .evaluation.matching import Measure
+    from .evaluation.operating_point import events_in_words
     from .extract.backbones.device import choose_device
     from .head.detector import load_detector
     from .reports.report import PREDICTIONS, Epochs, Report, write_report
@@ -330,12 +331,12 @@ def evaluate(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
         )
     epochs = Epochs(detector.epoch, config.optim.epochs, checkpoint)
-    notes = [epochs.words(run)]
-    seen = None
-    if point := load_operating_point(run):
-        at = Measure(ANET, (point.tiou,), how.exclude)
-        seen = events(match(videos, found, at, subset=subset), point)
+    point, seen = load_operating_point(run), None
+    notes = []
+    if point:
+        seen = _events(videos, found, point, how.exclude, subset)
         notes.append(events_in_words(seen, point))
+    notes.append(epochs.words(run))
     evaluation = replace(evaluation, notes=(*evaluation.notes, *filter(None, notes)))
     name = Path(os.path.realpath(out)).name
     written = write_report(
@@ -433,6 +434,7 @@ def report(
     """
     from .evaluation.average_precision import evaluate as measure_detections
     from .evaluation.matching import Measure
+    from .evaluation.operating_point import events_in_words
     from .reports.report import (
         METRICS,
         PREDICTIONS,
@@ -473,9 +475,14 @@ def report(
     ).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
-    epochs = Epochs.of_json(earlier.get("epochs"))
-    if unfinished := epochs and epochs.words(run):
-        evaluation = replace(evaluation, notes=(*evaluation.notes, unfinished))
+    epochs, point = Epochs.of_json(earlier.get("epochs")), load_operating_point(run)
+    notes = []
+    if point:
+        seen = _events(videos, found, point, how.exclude, subset)
+        notes.append(events_in_words(seen, point))
+    if epochs:
+        notes.append(epochs.words(run))
+    evaluation = replace(evaluation, notes=(*evaluation.notes, *filter(None, notes)))
     name = Path(os.path.realpath(run)).name
     written = write_report(evaluation, Path(out or run), timelines=None, name=name, epochs=epochs)
     return Report(evaluation, written, config, epochs)
@@ -629,6 +636,21 @@ def detect(
     detected = {video_id: detected[video_id] for video_id in in_order}
     written = write_detections(detected, out, truth=truth, pages=pages, reading=reading)
     return DetectedVideos(detected, tuple(written), extraction)
+
+
+def _events(
+    videos: Mapping[str, AnnotatedVideo],
+    found: Mapping[str, Sequence[Detection]],
+    point: OperatingPoint,
+    exclude: Sequence[str],
+    subset: str,
+) -> dict[str, Events]:
+    """Return what the detections above a run's thresholds are worth, by class."""
+    from .evaluation.matching import ANET, Measure, match
+    from .evaluation.operating_point import events
+
+    measure = Measure(ANET, (point.tiou,), tuple(exclude))
+    return events(match(videos, found, measure, subset=subset), point, tiou=point.tiou)
 
 
 def _look_at(features: Pathlike | None = None, annotations: Pathlike | None = None) -> None:

@@ -35,12 +35,13 @@ class ExtractSettings(Settings):
         None,
         "Picture track to take, from 0.  [default: one flagged as default, then the largest]",
         ge=0,
+        le=1000,
     )
     assume_fps: float | None = setting(
         None,
         "Pictures per second of what has no clock: folders of numbered images, and raw streams "
         "that do not state it.",
-        gt=0,
+        ge=0.001,
         le=1000,
     )
     segment: int | None = setting(

@@ -74,7 +74,7 @@ def test_an_evaluation_shows_itself(trained: tuple[str, str]) -> None:
 
 def test_detections_show_themselves(trained: tuple[str, str], tmp_path: Path) -> None:
     features, run = trained
-    found = tsatal.detect(features, run, out=str(tmp_path), top=3, device="cpu")
+    found = tsatal.detect(features, run, out=str(tmp_path), top=3, min_score=0.0, device="cpu")
     video = found["video_2"]
     assert len(found) == 6 and len(video.detections) == 3
     assert repr(video).startswith("video_2 (30 s): 3 detections; best: ")

@@ -19,6 +19,7 @@ SETTINGS = {
     "model.channel_dropout": "0",
     "data.window_steps": "20",
     "optim.epochs": "3",
+    "data.least_steps": "1",
     "optim.batch_size": "4",
     "optim.log_every": "1",
     "optim.validate_every": "1",

@@ -145,7 +145,7 @@ def test_a_video_that_cannot_be_read_is_named_on_the_page_without_its_folder(
     made = write_viewer(tmp_path / "a.mp4", tmp_path / "p.html", video_id="v", detections=FOUND)
     assert made.startswith("a.mp4: not a video, or cut off before its index; ")
     assert str(tmp_path) not in (tmp_path / "p.html").read_text()
-    with pytest.raises(InputError, match=r"b\.mp4: no such file"):
+    with pytest.raises(InputError, match=r"b\.mp4: no such video file"):
         write_viewer(tmp_path / "b.mp4", tmp_path / "p.html", video_id="v", detections=[])
 
 
