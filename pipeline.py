@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -64,7 +64,9 @@ if TYPE_CHECKING:
     from .evaluation.operating_point import Events, OperatingPoint
     from .extract.extractor import Summary
     from .formats.annotations import AnnotatedVideo, Detection
-    from .formats.features import TimeAxis
+    from .formats.features import TimeAxis, VideoFeatures
+    from .formats.video_scores import VideoScores
+    from .head.detector import Detector
     from .reports.detections import DetectedVideo, DetectedVideos
     from .reports.report import Report
 
@@ -544,15 +546,14 @@ def detect(
     check_place(out, folder=True)
     load_run_description(run, changes)
     annotated = load_annotations(annotations) if annotations else None
-    truth = annotated.videos if annotated else {}
     # A feature file is detected in as it is; everything else stands for raw videos.
     given = [Path(v) for v in ([videos] if isinstance(videos, Pathlike) else videos)]
     feature_files = [path for path in given if path.suffix.lower() in FEATURE_SUFFIXES]
     raw = [
-        v
+        video
         for path in given
         if path not in feature_files
-        for v in find_videos(path, images=assume_fps is not None)
+        for video in find_videos(path, images=assume_fps is not None)
     ]
     paths, _ = assign_ids(raw)
     for path in feature_files:
@@ -562,56 +563,33 @@ def detect(
     from .extract.extractor import extract_videos
     from .extract.provenance import settings_of
     from .head.detector import load_detector
-    from .reports.detections import DetectedVideo, DetectedVideos, write_detections
+    from .reports.detections import DetectedVideos, write_detections
     from .reports.report import Epochs
 
     device = choose_device(device)
     detector = load_detector(run, checkpoint=checkpoint, device=device, changes=changes)
-    streams, detected = detector.data.streams, dict[str, DetectedVideo]()
-    labels = all_labels(detector.data.labels, annotated)
     if unfinished := Epochs(detector.epoch, detector.config.optim.epochs, checkpoint).words(run):
         logger.warning("%s", unfinished)
-    scores = load_video_scores(video_scores) if video_scores else None
-    point = load_operating_point(run) if min_score is None and not scores else None
-    if point:
-        logger.info(
-            "keeping what scores at least the run's thresholds (%s); --min-score 0 keeps all",
-            point.in_words,
-        )
-
-    def least(label: str) -> float:
-        return point.of(label) if point else min_score or 0.0
-
-    def detect_in(video_id: str, rows: np.ndarray, axis: TimeAxis) -> None:
-        if video_id in detected:
-            raise InputError(
-                f"two videos have the id {shown(video_id)}; detect in one after the other"
-            )
-        found = detector(rows, axis)
-        detections = found.detections
-        if scores:
-            detections = with_video_scores({video_id: detections}, scores, labels)[video_id]
-        kept = [d for d in detections if d.score >= least(d.label)][:top]
-        detected[video_id] = DetectedVideo(
-            video_id, axis.duration_sec, kept, found.actionness, labels,
-            paths.get(video_id),
-        )  # fmt: skip
-        on_video(detected[video_id])
-
-    def detect_in_file(file: FeatureFile, video_ids: Iterable[str]) -> None:
-        for video_id in video_ids:
-            detect_in(video_id, file.rows(video_id, streams), file.time_axis(video_id))
-
+    finder = _Finder(
+        detector,
+        labels=all_labels(detector.data.labels, annotated),
+        paths=paths,
+        point=None if video_scores else load_operating_point(run),
+        min_score=min_score,
+        top=top,
+        scores=load_video_scores(video_scores) if video_scores else None,
+        on_video=on_video,
+    )
     for path in feature_files:
         with FeatureFile(path) as file:
             check_same_extraction(file, detector.data)
-            detect_in_file(file, file.video_ids)
+            finder.in_file(file, file.video_ids)
     extraction, reading = None, BY_ITSELF
     if raw:
         out.mkdir(parents=True, exist_ok=True)
         settings = settings_of(
             detector.data.extraction,
-            streams=streams,
+            streams=detector.data.streams,
             features=Path(features or detector.data.features),
             weights=weights,
             flow_weights=flow_weights,
@@ -622,20 +600,83 @@ def detect(
         reading = settings.reading
         # What is extracted now is detected in at once; what was there before, from the file.
         extraction = extract_videos(
-            raw,
-            out / EXTRACTED,
-            settings,
-            show_progress=show_progress,
-            on_video=lambda video: detect_in(video.video_id, video.rows(streams), video.axis),
+            raw, out / EXTRACTED, settings, show_progress=show_progress, on_video=finder.in_features
         )
         if known := [*extraction.already, *extraction.elsewhere]:
             with FeatureFile(extraction.out) as file:
-                detect_in_file(file, known)
+                finder.in_file(file, known)
     # In the order of the sources, whenever each was extracted; feature files come first.
-    in_order = [v for v in detected if v not in paths] + [v for v in paths if v in detected]
-    detected = {video_id: detected[video_id] for video_id in in_order}
+    found = finder.found
+    in_order = [v for v in found if v not in paths] + [v for v in paths if v in found]
+    detected = {video_id: found[video_id] for video_id in in_order}
+    truth = annotated.videos if annotated else {}
     written = write_detections(detected, out, truth=truth, pages=pages, reading=reading)
     return DetectedVideos(detected, tuple(written), extraction)
+
+
+@dataclass
+class _Finder:
+    """Finds actions in one video after the other, and keeps those that count, by video.
+
+    For all but `found`, see `detect`; `point` holds where no `min_score` is given.
+    """
+
+    detector: Detector
+    labels: Sequence[str]
+    paths: Mapping[str, Path]
+    point: OperatingPoint | None
+    min_score: float | None
+    top: int | None
+    scores: VideoScores | None
+    on_video: Callable[[DetectedVideo], None]
+    found: dict[str, DetectedVideo] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Say which thresholds hold."""
+        if self.min_score is None and self.point:
+            logger.info(
+                "keeping what scores at least the run's thresholds (%s); --min-score 0 keeps all",
+                self.point.in_words,
+            )
+
+    def in_file(self, file: FeatureFile, video_ids: Iterable[str]) -> None:
+        """Find actions in videos of a feature file."""
+        for video_id in video_ids:
+            rows = file.rows(video_id, self.detector.data.streams)
+            self._in_rows(video_id, rows, file.time_axis(video_id))
+
+    def in_features(self, video: VideoFeatures) -> None:
+        """Find actions in a video that was just extracted."""
+        rows = video.rows(self.detector.data.streams)
+        self._in_rows(video.video_id, rows, video.axis)
+
+    def _in_rows(self, video_id: str, rows: np.ndarray, axis: TimeAxis) -> None:
+        from .reports.detections import DetectedVideo
+
+        if video_id in self.found:
+            raise InputError(
+                f"two videos have the id {shown(video_id)}; detect in one after the other"
+            )
+        seen = self.detector(rows, axis)
+        detections = seen.detections
+        if self.scores:
+            one = {video_id: detections}
+            detections = with_video_scores(one, self.scores, self.labels)[video_id]
+        kept = [d for d in detections if d.score >= self._least(d.label)][: self.top]
+        self.found[video_id] = DetectedVideo(
+            video_id,
+            axis.duration_sec,
+            kept,
+            seen.actionness,
+            self.labels,
+            self.paths.get(video_id),
+        )
+        self.on_video(self.found[video_id])
+
+    def _least(self, label: str) -> float:
+        if self.min_score is None and self.point:
+            return self.point.of(label)
+        return self.min_score or 0.0
 
 
 def _events(
