@@ -337,7 +337,7 @@ def evaluate(
     notes = []
     if point:
         seen = _events(videos, found, point, how.exclude, subset)
-        notes.append(events_in_words(seen, point))
+        notes.append(events_in_words(seen, point, subset))
     notes.append(epochs.words(run))
     evaluation = replace(evaluation, notes=(*evaluation.notes, *filter(None, notes)))
     name = Path(os.path.realpath(out)).name
@@ -481,7 +481,7 @@ def report(
     notes = []
     if point:
         seen = _events(videos, found, point, how.exclude, subset)
-        notes.append(events_in_words(seen, point))
+        notes.append(events_in_words(seen, point, subset))
     if epochs:
         notes.append(epochs.words(run))
     evaluation = replace(evaluation, notes=(*evaluation.notes, *filter(None, notes)))

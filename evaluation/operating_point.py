@@ -148,8 +148,8 @@ def events(
     return found
 
 
-def events_in_words(found: Mapping[str, Events], point: OperatingPoint) -> str:
-    """Return one line on all classes' events together."""
+def events_in_words(found: Mapping[str, Events], point: OperatingPoint, subset: str) -> str:
+    """Return one line on all classes' events together, measured on a subset."""
     all_classes = together(found)
     alarms = all_classes.false_alarms_per_hour
     return (
@@ -157,6 +157,7 @@ def events_in_words(found: Mapping[str, Events], point: OperatingPoint) -> str:
         f"{all_classes.precision:.0%}, recall {all_classes.recall:.0%}, F1 {all_classes.f1:.0%}; "
         f"{all_classes.detections} detections for {all_classes.instances} instances"
         + (f"; {alarms:.1f} false alarms per hour" if alarms is not None else "")
+        + ("; chosen on these very videos, which flatters" if subset == point.subset else "")
     )
 
 
