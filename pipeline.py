@@ -141,7 +141,7 @@ def extract(
 
 def train(
     features: Pathlike,
-    config: str | Config = "paper",
+    config: str | Config = "strong",
     *,
     overrides: Sequence[str] = (),
     run: Pathlike | None = None,

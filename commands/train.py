@@ -28,7 +28,7 @@ from .options import (
 @click.option(
     "--config",
     "config_name",
-    default="paper",
+    default="strong",
     show_default=True,
     metavar="NAME|FILE",
     help="A shipped configuration (see `tsatal configs`) or a YAML file; several: A+B.",

@@ -15,7 +15,10 @@ from click.testing import CliRunner, Result
 from tsatal.cli import main
 from tsatal.commands import configs, demo
 
-SMALL = ["--set", "model.width=16", "--set", "optim.epochs=1", "--set", "data.window_steps=20"]
+SMALL = [
+    "--config", "paper", "--set", "model.width=16", "--set", "optim.epochs=1",
+    "--set", "data.window_steps=20",
+]  # fmt: skip
 
 
 def run(*arguments: object) -> Result:

@@ -98,7 +98,10 @@ def test_a_message_without_its_place_would_be_found(code: str, named: bool) -> N
     assert text and names_its_place(text) == named
 
 
-SMALL = ["--set", "model.width=16", "--set", "optim.epochs=1", "--set", "data.window_steps=20"]
+SMALL = [
+    "--config", "paper", "--set", "model.width=16", "--set", "optim.epochs=1",
+    "--set", "data.window_steps=20",
+]  # fmt: skip
 ENTRY = {"label": "run", "segment": [0, 1], "score": 0.5}
 FOUND = {"results": {"v": [ENTRY]}}
 TRUTH = {"database": {"v": {"subset": "test", "annotations": [ENTRY]}}}

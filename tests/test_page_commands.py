@@ -29,7 +29,7 @@ from .test_docs import PAGES, PLACEHOLDERS, ROOT, blocks, name
 # What is typed after a page's own words, so that it takes no network, no hour, and no gigabyte.
 ADDED = {
     "extract": "--weights random --resize 32 --crop 32",
-    "train": "--set optim.epochs=1 --set model.width=16",
+    "train": "--set optim.epochs=1 --set model.width=16 --set data.least_steps=1",
 }
 # Commands that end with another status than 0, as their page says.
 STATUS = {

@@ -300,7 +300,8 @@ def test_a_run_that_was_stopped_says_so_wherever_its_figures_stand(
 
 def test_a_run_says_what_made_it_and_each_resume_too(features: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    arguments = ["train", "--features", features, "--out", run, *(f"--set={s}" for s in SMALL)]
+    settings = [f"--set={s}" for s in SMALL]
+    arguments = ["train", "--features", features, "--out", run, "--config=paper", *settings]
     assert CliRunner().invoke(main, [str(a) for a in arguments]).exit_code == 0
     pipeline.resume(run, device="cpu")
     first, second = json.loads((run / "run.json").read_text())

@@ -49,7 +49,7 @@ def test_the_folder_of_stage_one_is_the_function_too(tmp_path: Path) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory, write_toy: WriteToy) -> tuple[str, str]:
     folder = tmp_path_factory.mktemp("face")
     features = str(write_toy(folder / "f.h5"))
-    run = tsatal.train(features, overrides=SMALL, run=str(folder / "run"), device="cpu")
+    run = tsatal.train(features, "paper", overrides=SMALL, run=str(folder / "run"), device="cpu")
     return features, str(run)
 
 

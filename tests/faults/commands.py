@@ -17,7 +17,10 @@ from tsatal.head.run import CONFIG_FILE, DATA_FILE, load_run_description
 
 from .whole import feature_file, under_final_names
 
-SMALL = ("--set", "model.width=16", "--set", "data.window_steps=20", "--set", "optim.log_every=1")
+SMALL = (
+    "--config", "paper", "--set", "model.width=16", "--set", "data.window_steps=20",
+    "--set", "optim.log_every=1",
+)  # fmt: skip
 TINY = ("--crop", "32", "--resize", "32", "--weights", "random", "--device", "cpu")
 EPOCHS = ("--set", "optim.epochs=3", "--set", "optim.validate_every=2")
 COMMANDS = ("extract", "train", "evaluate", "import")
