@@ -18,7 +18,16 @@ from tsatal.config import dump_config, load_config
 from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.log import read_log
 
-SMALL = ["--set", "model.width=16", "--set", "data.window_steps=20", "--set", "optim.epochs=2"]
+SMALL = [
+    "--set",
+    "model.width=16",
+    "--set",
+    "data.window_steps=20",
+    "--set",
+    "optim.epochs=2",
+    "--set",
+    "data.least_steps=1",
+]
 
 
 def run(*arguments: object) -> Result:
@@ -93,17 +102,18 @@ def test_features_that_are_not_finite_are_refused_by_name(
 def test_a_training_that_explodes_stops_with_one_line_and_keeps_its_checkpoint(
     features: Path, tmp_path: Path
 ) -> None:
-    settings = [*SMALL, "--set", "optim.batch_size=2", "--set", "optim.log_every=1"]
+    settings = [*SMALL, "--config", "paper", "--set", "optim.batch_size=2"]
+    settings += ["--set", "optim.log_every=1"]
     assert run("train", "--features", features, "--out", tmp_path, *settings).exit_code == 0
     before = {name: (tmp_path / name).read_bytes() for name in ("last.pt", "best.pt")}
     config = tmp_path / "config.yaml"
-    changed = load_config(str(config), ["optim.lr=1e37", "optim.epochs=4"])
+    changed = load_config(str(config), ["optim.lr=100", "optim.weight_decay=1", "optim.epochs=4"])
     config.write_text(dump_config(changed))
     result = run("-q", "train", "--resume", "--out", tmp_path)
     [line] = result.output.splitlines()
     assert result.exit_code == 1
     step = len([row for row in read_log(tmp_path / "log.csv") if row["loss"]]) + 1
-    assert f" is nan at step {step} of epoch 3 (" in line and "final_classes nan" in line
+    assert f" is nan at step {step} of epoch 3 (" in line and "final_classes" in line
     assert "in the batch of video_" in line and "(rows " in line
     assert "the checkpoint of epoch 2 is left as it was" in line
     assert {name: (tmp_path / name).read_bytes() for name in before} == before

@@ -28,7 +28,7 @@ def run(
     write_toy: Callable[..., Path],
 ) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
-    config = load_config(request.param, ["optim.epochs=2", "model.width=16"])
+    config = load_config(request.param, ["optim.epochs=2", "model.width=16", "data.least_steps=1"])
     features = write_toy(folder / "f.h5", places=0.3)
     run = pipeline.train(features, config, run=folder / "run")
     assert (load_detector(run).head.embed_own is not None) == (request.param == "strong")
