@@ -478,7 +478,7 @@ def report(
     evaluation = measure_detections(videos, found, how, subset=subset)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
     epochs, point = Epochs.of_json(earlier.get("epochs")), load_operating_point(run)
-    notes = []
+    notes, seen = [], None
     if point:
         seen = _events(videos, found, point, how.exclude, subset)
         notes.append(events_in_words(seen, point, subset))
@@ -486,7 +486,9 @@ def report(
         notes.append(epochs.words(run))
     evaluation = replace(evaluation, notes=(*evaluation.notes, *filter(None, notes)))
     name = Path(os.path.realpath(run)).name
-    written = write_report(evaluation, Path(out or run), timelines=None, name=name, epochs=epochs)
+    written = write_report(
+        evaluation, Path(out or run), timelines=None, name=name, epochs=epochs, events=seen
+    )
     return Report(evaluation, written, config, epochs)
 
 

@@ -101,7 +101,7 @@ def test_pandas_is_asked_for_in_one_line(
 
 def test_a_frame_has_a_row_per_detection(trained: tuple[str, str], tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
-    found = tsatal.detect(trained[0], trained[1], out=tmp_path, top=2, device="cpu")
+    found = tsatal.detect(trained[0], trained[1], out=tmp_path, top=2, min_score=0.0, device="cpu")
     frame = found.to_pandas()
     assert isinstance(frame, pandas.DataFrame) and frame.shape == (12, 5)
     assert list(tsatal.evaluate(trained[1], timelines=0).to_pandas()["label"]) == ["jump", "run"]
