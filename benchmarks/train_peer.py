@@ -47,8 +47,7 @@ from tsatal.errors import InputError
 from tsatal.formats.annotations import Detection, load_annotations, predictions_json
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import find_annotations
-from tsatal.head.dataset import LabelledVideo
-from tsatal.head.run import RunData, describe
+from tsatal.head.run import RunData, TrainingVideos, describe
 
 if TYPE_CHECKING:  # the name by which mypy knows it
     from benchmarks.actionformer_peer import MAX_STEPS, Peer, as_video
@@ -121,20 +120,24 @@ class Rows:
         rows = (self.file.rows(video_id, self.data.streams) - self.mean) / self.deviation
         return as_video(torch.from_numpy(rows.astype(np.float32)), self.file.time_axis(video_id))
 
-    def labelled(self, video: LabelledVideo) -> dict[str, Any]:
-        """Return one training video with its actions, in steps."""
-        segments = torch.from_numpy(video.segments.astype(np.float32))
-        actions = {"segments": segments, "labels": torch.from_numpy(video.labels)}
-        return {**self.video(video.video_id), **actions}
+    def labelled(self, training: TrainingVideos) -> list[dict[str, Any]]:
+        """Return the training videos that have actions, with these in steps."""
+        return [
+            {
+                **self.video(video.video_id),
+                "segments": torch.from_numpy(video.segments.astype(np.float32)),
+                "labels": torch.from_numpy(video.labels),
+            }
+            for video in training.labelled
+            if len(video.segments)
+        ]
 
 
-def prepare(
-    setup: Setup, file: FeatureFile, data: RunData, videos: Sequence[LabelledVideo]
-) -> Rows:
+def prepare(setup: Setup, file: FeatureFile, data: RunData, training: TrainingVideos) -> Rows:
     """Return the rows of a fold, measured on its training videos where they are standardised."""
     if not setup.standardise:
         return Rows(file, data, 0.0, 1.0)
-    rows = np.concatenate([file.rows(v.video_id, data.streams) for v in videos])
+    rows = np.concatenate([file.rows(v.video_id, data.streams) for v in training.labelled])
     deviation = rows.std(axis=0)
     return Rows(file, data, rows.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
 
@@ -226,13 +229,12 @@ def measure(
         whole, annotations = find_annotations(file, None), Path(scratch) / "annotations.json"
         write_fold(whole, folds[fold], annotations)
         data, training = describe(file, load_annotations(annotations), config)
-        videos = [v for v in training.labelled if len(v.segments)]
-        rows = prepare(setup, file, data, videos)
+        rows = prepare(setup, file, data, training)
         longest = max(file.time_axis(v).num_steps for v in folds[fold].train + folds[fold].test)
-        longest_train = max(v.axis.num_steps for v in videos)
+        longest_train = max(v.axis.num_steps for v in training.labelled)
         recipe = changed_recipe(setup, peer, data, longest_train=longest_train, longest=longest)
         started = time.process_time()
-        model, loss = train(setup, peer, recipe, [rows.labelled(v) for v in videos], seed)
+        model, loss = train(setup, peer, recipe, rows.labelled(training), seed)
         seconds = time.process_time() - started
         found = detect(model, rows, folds[fold].test)
     text = predictions_json(found)
