@@ -67,7 +67,7 @@ def main() -> None:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 600})
+        page = browser.new_page(viewport={"width": 1200, "height": 790})
         photograph(page, run / "pages" / f"{FIRST}.html", PICTURES / "page.png")
         photograph(page, run / "pages" / f"{SECOND}.html", PICTURES / "viewer.png", seconds_in=0.9)
         browser.close()
