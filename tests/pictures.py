@@ -69,7 +69,7 @@ def main() -> None:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 790})
         photograph(page, run / "pages" / f"{FIRST}.html", PICTURES / "page.png")
-        photograph(page, run / "pages" / f"{SECOND}.html", PICTURES / "viewer.png", seconds_in=0.9)
+        photograph(page, run / "pages" / f"{SECOND}.html", PICTURES / "viewer.png", seconds_in=1.3)
         browser.close()
     shutil.copyfile(run / "timelines" / f"{FIRST}.png", PICTURES / "timeline.png")
     house = [sys.executable, str(ROOT / "tests" / "house.py"), str(PICTURES / "house.svg")]
