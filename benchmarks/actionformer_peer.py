@@ -1,5 +1,7 @@
 """ActionFormer, from a checkout of its repository, on our features, and the clock of bench_head.py.
 
+train_peer.py trains it; what follows is how bench_head.py times it.
+
 It keeps its own recipe for THUMOS14, configs/thumos_i3d.yaml, except for the width of the features,
 the classes, and `embd_dim`, `fpn_dim`, `head_dim`, which are the width of our head.
 
@@ -62,6 +64,7 @@ class Peer:
                 self.core = importlib.import_module("libs.core")
                 self.modeling = importlib.import_module("libs.modeling")
                 self.tools = importlib.import_module("libs.utils")
+                datasets = importlib.import_module("libs.datasets.data_utils")
         except ImportError as e:
             if "nms_1d_cpu" in str(e):
                 raise InputError(
@@ -69,6 +72,8 @@ class Peer:
                     "its own INSTALL.md says how"
                 ) from None
             raise InputError(f"{root}: cannot be imported ({e})") from None
+
+        self.truncate_feats: Callable[..., dict[str, Any]] = datasets.truncate_feats
 
     def recipe(self, data: RunData, *, width: int, steps: int, longest: int) -> dict[str, Any]:
         """Return its recipe for other features, classes, width and lengths.
