@@ -2,9 +2,11 @@
 
     /                        attrs: format = "tsatal-features", version = 1, provenance = JSON
     /annotations             optional scalar string: ActivityNet-style JSON
-    /projection/<stream>     optional (2048, 512) float32
+    /projection/<stream>     optional (values of the backbone, D) float32
     /videos/<video_id>       group; attrs: duration_sec, step_sec, start_sec, and what else is known
     /videos/<video_id>/rgb   (T, D) float16 or float32; /flow likewise, same T
+    /scores/<video_id>       optional (T, C) float16: scores of the backbone's own classes
+    /classes                 their names, JSON; there if any scores are
 
 Row `t` describes the instant `start_sec + t * step_sec`; nothing else in the program guesses a
 frame rate or a stride. The format is described for users in docs/feature_file.md.
@@ -25,6 +27,7 @@ import numpy as np
 from ..errors import InputError, shown
 from .annotations import Annotations, parse_annotations
 from .atomic import ErrorKeeper, replacing
+from .class_scores import ClassScores
 from .names import id_problem
 
 FORMAT = "tsatal-features"
@@ -53,7 +56,10 @@ class TimeAxis:
 
 @dataclass(frozen=True)
 class VideoFeatures:
-    """One video's rows: `streams[name]` is (T, D); `details` are further scalar attributes."""
+    """One video's rows: `streams[name]` is (T, D); `details` are further scalar attributes.
+
+    `scores`, (T, C), are those of the backbone's own classes, where they were asked for.
+    """
 
     video_id: str
     streams: Mapping[str, np.ndarray]
@@ -61,6 +67,7 @@ class VideoFeatures:
     step_sec: float
     duration_sec: float
     details: Mapping[str, Any] = field(default_factory=dict)
+    scores: np.ndarray | None = None
 
     @property
     def axis(self) -> TimeAxis:
@@ -128,12 +135,36 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
             return str(self._file["annotations"].asstr()[()])
 
     def projections(self) -> dict[str, np.ndarray]:
-        """Return the projection matrix (2048, 512) of every stream that has one."""
+        """Return the projection matrix of every stream that has one."""
         with self._reading("its projection"):
             return {
                 name: _plausible(d, self.path)[()]
                 for name, d in self._file.get("projection", {}).items()
             }
+
+    def class_scores(self, video_id: str) -> ClassScores | None:
+        """Return what the backbone's own classifier says of a video; None where nothing is stored.
+
+        Raises:
+            InputError: no such video, or scores that do not fit its rows or the classes.
+        """
+        steps, scores = self.time_axis(video_id).num_steps, self._scores(video_id)
+        if scores is None:
+            return None
+        with self._reading("its classes"):
+            classes = tuple(map(str, json.loads(self._file["classes"].asstr()[()])))
+        if scores.shape != (steps, len(classes)):
+            raise InputError(
+                f"{self.path}: {video_id}: its class scores are {scores.shape}, must be "
+                f"{(steps, len(classes))}; extract it anew"
+            )
+        return ClassScores(scores.astype(np.float32), classes)
+
+    def _scores(self, video_id: str) -> np.ndarray | None:
+        with self._reading(video_id):
+            stored = self._file.get("scores", {}).get(video_id)
+            at = f"{self.path}: {video_id}: its class scores"
+            return None if stored is None else _plausible(stored, at)[()]
 
     def streams(self) -> tuple[str, ...]:
         """Return the streams that every video has, `rgb` before `flow`."""
@@ -210,7 +241,8 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
         with self._reading(video_id):
             streams = {name: self._stream(video_id, name)[()] for name in self._group(video_id)}
         times = (axis.start_sec, axis.step_sec, axis.duration_sec)
-        return VideoFeatures(video_id, streams, *times, self.details(video_id))
+        scores = self._scores(video_id)
+        return VideoFeatures(video_id, streams, *times, self.details(video_id), scores)
 
     def _group(self, video_id: str) -> h5py.Group:
         with self._reading(video_id):
@@ -255,9 +287,11 @@ def write_feature_file(
     provenance: Mapping[str, Any],
     annotations_text: str | None = None,
     projections: Mapping[str, np.ndarray] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> int:
     """Write a feature file whole or not at all, and return the number of videos in it.
 
+    `classes` are the names of those that videos have scores of.
     `videos` may read from `path`, where the old file stays until then (see `atomic.replacing`).
 
     Raises:
@@ -272,9 +306,13 @@ def write_feature_file(
                 file["annotations"] = annotations_text
             for stream, matrix in (projections or {}).items():
                 file[f"projection/{stream}"] = matrix.astype(np.float32)
+            if classes:
+                file["classes"] = json.dumps(list(classes))
             group = file.create_group("videos")
             for video in videos:
                 _write_video(group, video)
+                if video.scores is not None:
+                    file[f"scores/{video.video_id}"] = video.scores.astype(np.float16)
                 kept.check()
                 count += 1
         kept.check()
