@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     type=FILE,
     help="ActivityNet-style JSON to embed.  [default: annotations.json inside VIDEOS]",
 )
-@settings_options(ExtractSettings, exclude=("width", "device"))
+@settings_options(ExtractSettings, exclude=("device",))
 @click.option("--overwrite", is_flag=True, help="Start the file anew.")
 @click.option("--strict", is_flag=True, help="Stop at the first video that fails.")
 @click.option(

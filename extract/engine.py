@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -13,9 +14,10 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.features import VideoFeatures
+from .backbones.classifier import class_scores
 from .backbones.device import choose_device, choose_dtype
-from .backbones.family import I3D_R50
-from .backbones.i3d_r50 import Backbone, load_backbones
+from .backbones.family import Network
+from .backbones.table import find_published, load_backbones
 from .backbones.weights import Weights, resolve_weights
 from .container import VideoError
 from .flow import check_method
@@ -45,14 +47,23 @@ class Recipe:
 
     settings: ExtractSettings
     weights: Mapping[str, Weights]  # of every stream
-    projections: Mapping[str, np.ndarray]  # of every stream, (2048, width) float32
+    projections: Mapping[str, np.ndarray]  # of every stream, (D, width) float32; none if none
     device: str
     dtype: str
     provenance: Mapping[str, Any]
 
-    def backbones(self) -> dict[str, Backbone]:
-        """The network of every stream, ready to run; see `load_backbones`."""
-        return load_backbones(self.weights, device=self.device, dtype=self.dtype)
+    def backbones(self) -> dict[str, Network]:
+        """The network of every stream, ready to run; see `table.load_backbones`."""
+        chosen = self.settings
+        return load_backbones(
+            chosen.family, self.weights, stride=chosen.stride, clip_frames=chosen.clip_frames,
+            device=self.device, dtype=self.dtype,
+        )  # fmt: skip
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes whose scores are stored; None without scores."""
+        return self.settings.family.labels if self.settings.scores else None
 
 
 def prepare(settings: ExtractSettings, *, device: str | None = None) -> Recipe:
@@ -68,27 +79,31 @@ def prepare(settings: ExtractSettings, *, device: str | None = None) -> Recipe:
     if settings.flow:
         check_method(settings.flow_method)
     weights = find_weights(settings)
-    matrices = {stream: _projection(settings, stream) for stream in settings.streams}
+    matrices = {}
+    if settings.projection != "none":
+        matrices = {stream: _projection(settings, stream) for stream in settings.streams}
+    digests = {stream: {"sha256": matrix_sha256(matrix)} for stream, matrix in matrices.items()}
     made_by = {
-        stream: {
-            "weights": weights[stream].identity(),
-            "projection": {"sha256": matrix_sha256(matrix)},
-        }
-        for stream, matrix in matrices.items()
+        stream: {"weights": given.identity(), "projection": digests.get(stream)}
+        for stream, given in weights.items()
     }
     provenance = make_provenance(settings, made_by, dtype=dtype, device=device)
-    if settings.projection != "orthogonal" and (pca := pca_report(settings.projection)):
+    made = settings.projection in ("orthogonal", "none")
+    if not made and (pca := pca_report(settings.projection)):
         provenance["pca"] = pca
     return Recipe(settings, weights, matrices, device, dtype, provenance)
 
 
 def find_weights(settings: ExtractSettings) -> dict[str, Weights]:
     """Find the weights of every stream; see `backbones.weights.resolve_weights`."""
-    rgb = resolve_weights(settings.weights, seed=settings.seed, sha256=settings.weights_sha256)
+    rgb = resolve_stream(settings, "rgb", settings.weights, sha256=settings.weights_sha256)
     if not settings.flow:
         return {"rgb": rgb}
-    own = settings.flow_weights
-    flow = resolve_weights(own, seed=settings.seed) if own else rgb
+    urls, own = settings.family.urls, settings.flow_weights
+    # Those of RGB serve where none are published for flow, and where there are no published ones.
+    if own is None and settings.weights == settings.family.weights and urls["flow"] != urls["rgb"]:
+        own = settings.family.weights
+    flow = resolve_stream(settings, "flow", own) if own else rgb
     if flow.path == rgb.path and rgb.path is not None:
         log.warning(
             "flow runs on the RGB weights with their first layer averaged over colour: no weights "
@@ -97,8 +112,19 @@ def find_weights(settings: ExtractSettings) -> dict[str, Weights]:
     return {"rgb": rgb, "flow": flow}
 
 
+def resolve_stream(
+    settings: ExtractSettings, stream: str, name: str, *, sha256: str | None = None
+) -> Weights:
+    """Find the weights of one stream by name; see `backbones.weights.resolve_weights`."""
+    family = settings.family
+    find = partial(find_published, family, stream, sha256)
+    return resolve_weights(
+        name, seed=settings.seed, sha256=sha256, published=family.weights, find=find
+    )
+
+
 def _projection(settings: ExtractSettings, stream: str) -> np.ndarray:
-    shape = (I3D_R50.width, settings.width)
+    shape = (settings.family.width, settings.width)
     if settings.projection == "orthogonal":
         return orthogonal_projection(*shape, seed=settings.seed)
     matrix = load_projection(settings.projection, stream)
@@ -108,22 +134,27 @@ def _projection(settings: ExtractSettings, stream: str) -> np.ndarray:
 
 
 def extract_video(
-    video_id: str, stream: FrameStream, backbones: Mapping[str, Backbone], recipe: Recipe
+    video_id: str, stream: FrameStream, backbones: Mapping[str, Network], recipe: Recipe
 ) -> Generator[float, None, VideoFeatures]:
     """Yield the seconds of video in every piece, once it is done; return the video's rows.
 
-    They are (T, width) of every stream, T = max(frames // 2, 1).
+    They are (T, width) of every stream; T is about the number of frames by the stride.
 
     Raises:
+        InputError: scores are wanted of weights that have no classifier.
         VideoError: no frame can be decoded, the file changed meanwhile, or the network's output is
             not finite.
     """
     settings, report = recipe.settings, stream.report
     rows: dict[str, list[np.ndarray]] = {name: [] for name in settings.streams}
     project = {name: projector(matrix) for name, matrix in recipe.projections.items()}
+    scores: list[np.ndarray] = []
     for piece in stitched_rows(stream, backbones, settings):
         for name, wide in piece.items():
-            rows[name].append(project[name](wide).astype(settings.store))
+            narrow = project[name](wide) if name in project else wide
+            rows[name].append(narrow.astype(settings.store))
+        if settings.scores:
+            scores.append(_scores(piece, backbones))
         yield len(piece["rgb"]) * settings.step_sec
     if fingerprint(stream.path, settings.reading) != stream.source:
         raise VideoError(f"{stream.path}: was changed while it was being read; extract it again")
@@ -136,6 +167,7 @@ def extract_video(
         start_sec=settings.start_sec,
         step_sec=settings.step_sec,
         duration_sec=report.decoded_sec,
+        scores=np.concatenate(scores) if scores else None,
         details={
             "source": stream.path.name,
             "frames": report.frames,
@@ -146,6 +178,15 @@ def extract_video(
             "remarks": "; ".join(report.remarks),
         },
     )
+
+
+def _scores(piece: Mapping[str, np.ndarray], backbones: Mapping[str, Network]) -> np.ndarray:
+    """Return class scores (t, classes) float16; streams are added as logits, as I3D's are."""
+    logits = [backbones[name].logits(wide) for name, wide in piece.items()]
+    known = [found for found in logits if found is not None]
+    if len(known) < len(logits):
+        raise InputError("--scores: these weights have no classifier, or one of other classes")
+    return class_scores(np.sum(known, axis=0))
 
 
 class Engine(Protocol):
@@ -177,7 +218,7 @@ class ThisProcess:
     every stream, where it is loaded already.
     """
 
-    def __init__(self, backbones: Mapping[str, Backbone] | None = None) -> None:
+    def __init__(self, backbones: Mapping[str, Network] | None = None) -> None:
         self._backbones = backbones
 
     def device(self, wanted: str) -> str:

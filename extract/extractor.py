@@ -232,7 +232,10 @@ def _put_together(
             relabelled = annotations_text != embedded_annotations(out)
         if relabelled or parts.find():
             parts.assemble(
-                annotations_text=annotations_text, projections=recipe.projections, fresh=fresh
+                annotations_text=annotations_text,
+                projections=recipe.projections,
+                classes=recipe.classes,
+                fresh=fresh,
             )
         _confirm(share, summary)
         write_failures(out, summary.failed)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.features import write_feature_file
-from .backbones.i3d_r50 import Backbone
+from .backbones.family import Network
 from .container import VideoError
 from .engine import prepare
 from .prefetch import FrameStream
@@ -49,8 +49,8 @@ def with_pca(
         return settings
     path = out
     if not out.exists() or overwrite:
-        # Where it runs and in which precision does not matter to whether it is found again.
-        chosen = repr(settings.model_copy(update={"device": "", "dtype": ""}))
+        # What does not matter to the PCA does not matter to whether it is found again.
+        chosen = settings.model_dump_json(exclude={"device", "dtype", "at_once", "scores", "store"})
         name = hashlib.sha256(chosen.encode()).hexdigest()[:16]
         path = out.with_name(f"{out.name}.parts") / f"{name}.pca"
         # One process fits it; others that are given the same to do wait for it.
@@ -82,10 +82,10 @@ def _fit(videos: Sequence[Path], path: Path, settings: ExtractSettings) -> None:
 def _sample(
     videos: Sequence[Path],
     settings: ExtractSettings,
-    backbone: Mapping[str, Backbone],
+    backbone: Mapping[str, Network],
     read: dict[str, int],
 ) -> Iterator[np.ndarray]:
-    """Yield rows (t, 2048) float32 of videos in seeded order, until there are enough.
+    """Yield rows (t, D) float32 of videos in seeded order, until there are enough.
 
     A video that cannot be decoded is left to the extraction. `read` counts rows and videos.
     """

@@ -1,4 +1,4 @@
-"""The frozen fully connected layer after the backbone: rows of 2048 values in, of 512 out.
+"""The frozen fully connected layer after the backbone: wide rows in, narrow ones out.
 
 The paper does not train this layer. A semi-orthogonal matrix keeps distances and angles as well as
 chance allows and needs no data; PCA keeps the most variance of the videos that it was fitted on.

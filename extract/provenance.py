@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from .backbones.family import I3D_R50
+from .backbones.table import LIBRARIES, MODULES, find_family
 from .projection import matrix_sha256, orthogonal_projection
 from .settings import ExtractSettings
 from .stitch import PAPER_SEGMENT
@@ -26,7 +26,12 @@ OPENCV = (  # all of them are `cv2`
     "opencv-python", "opencv-python-headless", "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )  # fmt: skip
-CHOSEN = ("fps", "resize", "crop", "context", "width", "store")  # settings that are written down
+# Settings that are written down; the first backbone has its own, and others have rows that can
+# stand at other places and see other frames, in the words of features that are imported.
+CHOSEN = ("fps", "resize", "crop", "context", "width", "store")
+CHOSEN_OF_OTHERS = ("fps", "resize", "crop", "width", "store")
+FIRST = "i3d_r50"
+ADDED = ("scores",)  # what stands beside rows; written down only where it is there
 
 
 def make_provenance(
@@ -42,14 +47,20 @@ def make_provenance(
         made_by: of every stream, the identity of its `weights` and of its `projection` matrix.
         dtype, device: as chosen, never `auto`.
     """
+    if settings.backbone == FIRST:
+        segment = None if settings.exact else settings.segment or PAPER_SEGMENT
+        chosen = {**{name: getattr(settings, name) for name in CHOSEN}, "segment": segment}
+    else:
+        chosen = {name: getattr(settings, name) for name in CHOSEN_OF_OTHERS}
+        chosen |= {"stride_frames": settings.stride, "window_frames": settings.clip_frames}
     return {
-        "extractor": I3D_R50.name,
+        "extractor": settings.backbone,
         "clock": {"picture": PICTURE_RULE, "zero": settings.time_zero},
-        **{name: getattr(settings, name) for name in CHOSEN},
-        "segment": None if settings.exact else settings.segment or PAPER_SEGMENT,
+        **chosen,
         "dtype": dtype,
         **made_by["rgb"],
         "flow": {"method": settings.flow_method, **made_by["flow"]} if settings.flow else None,
+        **{name: True for name in ADDED if getattr(settings, name)},
         "made_with": {
             "device": device,
             "python": platform.python_version(),
@@ -71,9 +82,9 @@ def differing_setting(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str
             "there, an older version took the first picture at or after an instant, here it is "
             "the last one at or before it: extract all of it anew"
         )
-    for name in ours:
-        if name != "made_with" and ours[name] != theirs.get(name):
-            return f"{name} is {_plain(ours[name])} here, {_plain(theirs.get(name))} there"
+    for name in (*ours, *ADDED):
+        if name != "made_with" and ours.get(name) != theirs.get(name):
+            return f"{name} is {_plain(ours.get(name))} here, {_plain(theirs.get(name))} there"
     return None
 
 
@@ -99,22 +110,26 @@ def settings_of(
         InputError: the rows are of another extractor, or a checkpoint or the feature file is
             needed and not given; the message says which.
     """
-    if provenance.get("extractor") != I3D_R50.name:
+    backbone = str(provenance.get("extractor", "an unnamed extractor"))
+    if backbone not in MODULES and backbone.partition(":")[0] not in LIBRARIES:
         raise InputError(
-            f"the features come from {provenance.get('extractor', 'an unnamed extractor')!r}, not "
-            "from `tsatal extract`: extract the video in the same way and give the feature file"
+            f"the features come from {backbone!r}, not from `tsatal extract`: extract the video in "
+            "the same way and give the feature file"
         )
     if "clock" not in provenance:
         raise InputError(
             f"{features}: an older version took the first picture at or after an instant, now it "
             "is the last one at or before it: extract the training videos anew and train on them"
         )
+    family = find_family(backbone)
     try:
-        rgb, sha256 = provenance["weights"], provenance["projection"]["sha256"]
+        rgb, projected = provenance["weights"], provenance["projection"]
         flow: Any = provenance["flow"] if "flow" in streams else None
         own_flow = flow is not None and flow["weights"] != rgb
         settings = ExtractSettings(
-            **{name: provenance[name] for name in (*CHOSEN, "segment")},
+            **_chosen(provenance),
+            backbone=backbone,
+            projection="none" if projected is None else "orthogonal",
             weights=rgb["name"],
             weights_sha256=rgb.get("sha256"),
             seed=int(rgb.get("seed", 0)),
@@ -129,11 +144,13 @@ def settings_of(
     except (KeyError, TypeError, AttributeError, ValueError) as e:
         raise InputError(f"{features}: its provenance is damaged ({e!r}); train anew") from None
     # Files that only the user has.
-    files = {"weights": weights or _published(rgb, "--weights")}
+    files = {"weights": weights or _published(rgb, family.weights, "--weights")}
     if own_flow:
-        files["flow_weights"] = flow_weights or _published(flow["weights"], "--flow-weights")
-    made = orthogonal_projection(I3D_R50.width, settings.width, seed=settings.seed)
-    if matrix_sha256(made) != sha256:
+        files["flow_weights"] = flow_weights or _published(
+            flow["weights"], family.weights, "--flow-weights"
+        )
+    made = orthogonal_projection(family.width, settings.width, seed=settings.seed)
+    if projected is not None and matrix_sha256(made) != projected["sha256"]:
         if not features.is_file():
             raise InputError(
                 f"{features}: no such file; the projection of the features is needed, which is in "
@@ -143,10 +160,18 @@ def settings_of(
     return settings.changed(**files)
 
 
-def _published(identity: Mapping[str, Any], option: str) -> str:
+def _chosen(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a provenance names by themselves."""
+    if provenance["extractor"] == FIRST:
+        return {name: provenance[name] for name in (*CHOSEN, "segment")}
+    chosen = {name: provenance[name] for name in CHOSEN_OF_OTHERS}
+    return chosen | {"stride": provenance["stride_frames"], "segment": provenance["window_frames"]}
+
+
+def _published(identity: Mapping[str, Any], published: str, option: str) -> str:
     """Return the name of weights that need no file of the user's."""
     name = str(identity["name"])
-    if name not in ("random", "kinetics"):
+    if name not in ("random", published):
         raise InputError(
             f"the features were made with the weights {name!r} (sha256 {identity.get('sha256')}): "
             f"give that file with {option}"

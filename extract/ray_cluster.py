@@ -19,9 +19,8 @@ import torch
 from ..errors import InputError, how_to_install
 from ..formats.features import VideoFeatures
 from .backbones.device import choose_device
-from .backbones.weights import resolve_weights
 from .container import VideoError
-from .engine import Advance, Recipe, Results, ThisProcess, Videos
+from .engine import Advance, Recipe, Results, ThisProcess, Videos, resolve_stream
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +157,7 @@ def _with_own_weights(recipe: Recipe) -> Recipe:
     weights = dict(recipe.weights)
     for stream, given in weights.items():
         if given.path is not None and not given.path.is_file():
-            name = "kinetics" if given.name == "kinetics" else str(given.path)
-            weights[stream] = resolve_weights(name, sha256=given.sha256)
+            published = recipe.settings.family.weights
+            name = published if given.name == published else str(given.path)
+            weights[stream] = resolve_stream(recipe.settings, stream, name, sha256=given.sha256)
     return replace(recipe, weights=weights)

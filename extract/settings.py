@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from ..config import Settings, setting
 from ..errors import InputError, shown
 from ..formats.limits import check_size
-from .backbones.family import I3D_R50
+from .backbones.family import Family
+from .backbones.table import DEFAULT, find_family
 from .clock import Reading
 
 BYTES_PER_PIXEL = 12  # three colours in float32
 DEFAULT_SEGMENT = 128  # frames, where the device decides
+PROJECTED = 512  # values of a row after a projection, as in the paper
+OF_BACKBONE = "  [default: the backbone's]"
 
 
 class ExtractSettings(Settings):
-    """How videos become rows; the defaults are the paper's where it says."""
+    """How videos become rows; the defaults are those of the backbone, and the paper's of the first.
 
-    fps: float = setting(I3D_R50.fps, "Frames per second to look at.", ge=0.01, le=1000)
+    What is left open (None) takes the backbone's value at once, so that every field has one.
+    """
+
+    backbone: str = setting(
+        DEFAULT, "Network that looks at the frames; `tsatal backbones` lists them.", metavar="NAME"
+    )
+    fps: float = setting(None, f"Frames per second to look at.{OF_BACKBONE}", ge=0.01, le=1000)
     resize: int = setting(
-        128, "Shorter side of a frame after scaling, pixels; at least crop.", ge=32, le=1024
+        None,
+        f"Shorter side of a frame after scaling, pixels; at least crop.{OF_BACKBONE}",
+        ge=32,
+        le=1024,
     )
     crop: int = setting(
-        112, "Side of the square cut from a frame's centre, pixels.", ge=32, le=1024
+        None, f"Side of the square cut from a frame's centre, pixels.{OF_BACKBONE}", ge=32, le=1024
     )
+    stride: int = setting(None, f"Frames from one row to the next.{OF_BACKBONE}", gt=0, le=4096)
     time_zero: Literal["picture", "container"] = setting(
         "picture",
         "Time 0: the first picture, or the file's start, where sound may begin before it.",
@@ -46,29 +59,31 @@ class ExtractSettings(Settings):
     )
     segment: int | None = setting(
         None,
-        "Frames in one pass of the network.  [default: 64, on CUDA 256; without context 128]",
+        "Frames in one pass of the network, or in a clip.  [default: what is fastest; a clip's are "
+        "the backbone's; without context 128]",
         gt=0,
         le=4096,
-        multiple_of=I3D_R50.stride_frames,
     )
     context: int = setting(
-        I3D_R50.reach_frames,
-        "Frames seen around a pass; 18 gives the rows of the uncut video, 0 the paper's cut.",
+        None,
+        "Frames seen around a pass of i3d_r50; 18 gives the rows of the uncut video, 0 the "
+        "paper's cut.  [default: 18]",
         ge=0,
         le=4096,
-        multiple_of=I3D_R50.stride_frames,
     )
     weights: str = setting(
-        "kinetics",
-        "Weights of the network; kinetics is downloaded once, random is untrained, for tests.",
+        None,
+        "Weights of the network; the published ones are fetched once, random is untrained, for "
+        "tests.  [default: the published ones]",
         metavar="kinetics|random|PATH",
     )
     weights_sha256: str | None = setting(None, "Refuse weights with another digest.", metavar="HEX")
     projection: str = setting(
-        "orthogonal",
-        "Matrix from 2048 values to 512: a random orthogonal one, a pca of a sample of VIDEOS, or "
-        "that of a FILE, .npy or a feature file.",
-        metavar="orthogonal|pca|FILE",
+        None,
+        "Matrix from the network's values to --width: a random orthogonal one, a pca of a sample "
+        "of VIDEOS, or that of a FILE, .npy or a feature file.  [default: orthogonal; none without "
+        "--width but for i3d_r50]",
+        metavar="orthogonal|pca|none|FILE",
     )
     flow: bool = setting(False, "Extract a second stream, of optical flow.")
     flow_method: Literal["dis", "tvl1"] = setting(
@@ -76,10 +91,17 @@ class ExtractSettings(Settings):
     )
     flow_weights: str | None = setting(
         None,
-        "Weights for optical flow.  [default: those of --weights, averaged over colour]",
+        "Weights for optical flow.  [default: the published ones; of i3d_r50 those of --weights, "
+        "averaged over colour]",
         metavar="random|PATH",
     )
-    width: int = setting(512, "Values of a row after the projection.", ge=1, le=I3D_R50.width)
+    width: int = setting(
+        None,
+        "Values of a row after the projection.  [default: 512 of i3d_r50; else the backbone's]",
+        ge=1,
+        le=65536,
+    )
+    scores: bool = setting(False, "Store the scores of the classes that the backbone knows, too.")
     seed: int = setting(0, "Seed of random weights and of the projection.", ge=0, lt=2**32)
     device: str = setting("auto", "Where the network runs; auto takes CUDA where there is one.")
     at_once: int | None = setting(
@@ -94,12 +116,39 @@ class ExtractSettings(Settings):
     )
     store: Literal["float32", "float16"] = setting("float32", "Precision of the rows in the file.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Give what is left open the backbone's value."""
+        chosen = {name: value for name, value in given.items() if value is not None}
+        family = find_family(str(chosen.get("backbone", DEFAULT)))
+        projected = family.projected
+        if projected is None and chosen.get("projection", "none") != "none":
+            projected = min(PROJECTED, family.width)
+        if chosen.get("projection") == "none":
+            projected = None
+        of_backbone = {
+            "fps": family.fps,
+            "resize": max(family.resize, _whole(chosen.get("crop", 0))),
+            "crop": family.crop,
+            "stride": family.stride_frames,
+            "segment": None if family.kind == "dense" else family.clip_frames,
+            "context": family.reach_frames,
+            "weights": family.weights,
+            "width": projected or family.width,
+        }
+        chosen = {**of_backbone, **chosen}
+        projects = projected is not None or chosen["width"] != family.width
+        return {"projection": "orthogonal" if projects else "none", **chosen}
+
     @model_validator(mode="after")
     def _fit_together(self) -> ExtractSettings:
         if self.resize < self.crop:
             raise InputError(f"resize must be at least crop ({self.crop}), is {self.resize}")
         if self.flow_weights is not None and not self.flow:
             raise InputError(f"flow_weights {shown(self.flow_weights)} are of no use without flow")
+        if problem := _misfit(self, self.family):
+            raise InputError(f"{problem} for the backbone {self.backbone}")
         frames = (self.segment or DEFAULT_SEGMENT) + 2 * self.context
         check_size(
             BYTES_PER_PIXEL * frames * self.crop**2,
@@ -108,10 +157,31 @@ class ExtractSettings(Settings):
         )
         return self
 
+    def changed(self, **values: Any) -> ExtractSettings:
+        """The same settings with other values; another backbone brings its own for those left open.
+
+        Raises:
+            InputError: as when they are made.
+        """
+        if values.get("backbone", self.backbone) == self.backbone:
+            return super().changed(**values)
+        theirs = dict(ExtractSettings(backbone=self.backbone))
+        return type(self)(**{**{k: v for k, v in self if v != theirs[k]}, **values})
+
+    @property
+    def family(self) -> Family:
+        """The description of the backbone."""
+        return find_family(self.backbone)
+
     @property
     def exact(self) -> bool:
-        """Whether the rows are those of the uncut video, whatever the pieces."""
-        return self.context >= I3D_R50.reach_frames
+        """Whether the rows do not depend on the length of a pass."""
+        return self.context >= self.family.reach_frames
+
+    @property
+    def clip_frames(self) -> int | None:
+        """The length of a clip; None of a dense backbone."""
+        return None if self.family.kind == "dense" else self.segment
 
     @property
     def reading(self) -> Reading:
@@ -125,13 +195,13 @@ class ExtractSettings(Settings):
 
     @property
     def start_sec(self) -> float:
-        """The instant of the first row: between the first two frames, seconds."""
-        return (I3D_R50.stride_frames - 1) / 2 / self.fps
+        """The instant of the first row, seconds after the first frame."""
+        return self.family.first_frame(self.clip_frames) / self.fps
 
     @property
     def step_sec(self) -> float:
         """The time between rows, seconds."""
-        return I3D_R50.stride_frames / self.fps
+        return self.stride / self.fps
 
 
 def check_files(settings: ExtractSettings) -> None:
@@ -146,3 +216,35 @@ def check_files(settings: ExtractSettings) -> None:
         path = Path(getattr(settings, option) or "")
         if (path.suffix or len(path.parts) > 1) and not path.exists():
             raise InputError(f"{option.replace('_', '-')} {str(path)!r}: no such file")
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _misfit(chosen: ExtractSettings, family: Family) -> str | None:
+    """Return what does not suit the backbone, in words, or None."""
+    clip, pieces = family.clip_frames, family.strides[0] if family.strides else 1
+    if chosen.crop < family.least_crop or (family.fixed_crop and chosen.crop != family.crop):
+        size = str(family.crop) if family.fixed_crop else f"at least {family.least_crop}"
+        return f"crop must be {size}, is {chosen.crop}"
+    if family.strides and chosen.stride not in family.strides:
+        return f"stride must be {' or '.join(map(str, family.strides))}, is {chosen.stride}"
+    if chosen.segment and family.kind == "dense" and chosen.segment % pieces:
+        return f"segment must be a multiple of {pieces}, is {chosen.segment}"
+    if family.kind != "dense" and chosen.segment != clip and family.fixed_clip:
+        return f"segment must be {clip}, is {chosen.segment}"
+    if chosen.segment and chosen.segment % family.clip_multiple:
+        return f"segment must be a multiple of {family.clip_multiple}, is {chosen.segment}"
+    if chosen.context % 2 or (chosen.context and not family.reach_frames):
+        even = "even" if family.reach_frames else "0"
+        return f"context must be {even}, is {chosen.context}"
+    if chosen.flow and "flow" not in family.streams:
+        return "flow must be off: there is no network for it"
+    if chosen.width > family.width:
+        return f"width must be at most {family.width}, is {chosen.width}"
+    if chosen.projection == "none" and chosen.width != family.width:
+        return f"width must be {family.width} without a projection, is {chosen.width}"
+    if chosen.scores and family.labels is None:
+        return "scores must be off: it tells no classes"
+    return None

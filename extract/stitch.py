@@ -1,4 +1,4 @@
-"""A long video in pieces: frames in, rows of 2048 values out, with one piece in memory at a time.
+"""A long video in pieces: frames in, wide rows out, with one piece in memory at a time.
 
 Two ways: carried rows are those of the uncut video, because the network carries over from piece to
 piece what it needs of the frames before. Cut segments stand for themselves, as in the paper, each
@@ -13,8 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from .backbones.family import I3D_R50
-from .backbones.i3d_r50 import FIRST_FRAMES, Backbone
+from .backbones.family import Network
 from .settings import ExtractSettings
 
 PAPER_SEGMENT = 128  # frames
@@ -22,9 +21,9 @@ CHANNELS = {"rgb": slice(0, 3), "flow": slice(3, 5)}  # of a frame, see flow.wit
 
 
 def stitched_rows(
-    frames: Iterable[np.ndarray], backbones: Mapping[str, Backbone], settings: ExtractSettings
+    frames: Iterable[np.ndarray], backbones: Mapping[str, Network], settings: ExtractSettings
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the rows of every stream, (t, 2048) float32, piece after piece.
+    """Yield the rows of every stream, (t, width) float32, piece after piece.
 
     Args:
         frames: (H, W, C) uint8 each.
@@ -34,25 +33,29 @@ def stitched_rows(
     if settings.exact:
         yield from carried_rows(frames, backbones, size=size)
         return
-    for clip, keep in cut_segments(frames, segment=size, context=settings.context):
+    context, stride = settings.context, settings.stride
+    for clip, keep in cut_segments(frames, segment=size, context=context, stride=stride):
         yield {name: net.rows(clip[..., CHANNELS[name]])[keep] for name, net in backbones.items()}
 
 
-def piece_frames(backbones: Mapping[str, Backbone], settings: ExtractSettings) -> int:
+def piece_frames(backbones: Mapping[str, Network], settings: ExtractSettings) -> int:
     """The frames per piece: `segment`, else the paper's cut, or the fastest if rows are exact."""
     if not settings.exact:
         return settings.segment or PAPER_SEGMENT
-    return settings.segment or min(backbone.piece_frames for backbone in backbones.values())
+    if settings.segment and settings.clip_frames is None:
+        return settings.segment
+    return min(backbone.piece_frames for backbone in backbones.values())
 
 
 def carried_rows(
-    frames: Iterable[np.ndarray], backbones: Mapping[str, Backbone], *, size: int
+    frames: Iterable[np.ndarray], backbones: Mapping[str, Network], *, size: int
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the rows of the uncut video, `size` frames at a time; see `stitched_rows`."""
     passages = {name: backbone.passage() for name, backbone in backbones.items()}
     ahead = max(backbone.ahead for backbone in backbones.values())
     started: deque[dict[str, Callable[[], np.ndarray]]] = deque()
-    for clip, last in pieces(frames, size=size):
+    first = max(backbone.first_frames for backbone in backbones.values())
+    for clip, last in pieces(frames, size=size, first=first):
         started.append(
             {name: p.push(clip[..., CHANNELS[name]], last=last) for name, p in passages.items()}
         )
@@ -60,13 +63,15 @@ def carried_rows(
             yield {name: rows() for name, rows in started.popleft().items()}
 
 
-def pieces(frames: Iterable[np.ndarray], *, size: int) -> Iterator[tuple[np.ndarray, bool]]:
+def pieces(
+    frames: Iterable[np.ndarray], *, size: int, first: int = 1
+) -> Iterator[tuple[np.ndarray, bool]]:
     """Yield a video's frames, (n, H, W, C), `size` at a time, and whether these are the last.
 
-    The first piece is long enough for a row, or the whole video.
+    The first piece has at least `first` frames, or the whole video.
     """
     coming = iter(frames)
-    held = list(islice(coming, max(size, FIRST_FRAMES)))
+    held = list(islice(coming, max(size, first)))
     while held:
         following = list(islice(coming, 1))
         yield np.stack(held), not following
@@ -74,27 +79,28 @@ def pieces(frames: Iterable[np.ndarray], *, size: int) -> Iterator[tuple[np.ndar
 
 
 def cut_segments(
-    frames: Iterable[np.ndarray], *, segment: int, context: int
+    frames: Iterable[np.ndarray], *, segment: int, context: int, stride: int
 ) -> Iterator[tuple[np.ndarray, slice]]:
     """Yield the frames of every pass, (n, H, W, C), and which of its rows to keep.
 
-    The kept rows, put together, are max(N // 2, 1) of N frames: an odd last frame makes no row of
-    its own. The last segment has its true length.
+    The kept rows, put together, are max(N // stride, 1) of N frames: what is left at the end makes
+    no row of its own. The last segment has its true length.
 
     Args:
         frames: (H, W, C) uint8 each.
-        segment: frames per segment, even.
-        context: frames added on both sides where the video has them, even.
+        segment: frames per segment, a multiple of the stride.
+        context: frames added on both sides where the video has them, likewise.
+        stride: frames per row.
     """
     coming, held = iter(frames), list[np.ndarray]()
     first = start = 0  # numbers of the first frame held, and of the segment's first
     while True:
         held += islice(coming, start + segment + context - first - len(held))
         left = first + len(held) - start
-        if left < I3D_R50.stride_frames and not (start == 0 and held):
+        if left < stride and not (start == 0 and held):
             return
-        row = (start - first) // I3D_R50.stride_frames
-        count = max(min(left, segment) // I3D_R50.stride_frames, 1)
+        row = (start - first) // stride
+        count = max(min(left, segment) // stride, 1)
         yield np.stack(held), slice(row, row + count)
         start += segment
         drop = max(start - context - first, 0)

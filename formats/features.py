@@ -2,9 +2,11 @@
 
     /                        attrs: format = "tsatal-features", version = 1, provenance = JSON
     /annotations             optional scalar string: ActivityNet-style JSON
-    /projection/<stream>     optional (2048, 512) float32
+    /projection/<stream>     optional (values of the backbone, D) float32
     /videos/<video_id>       group; attrs: duration_sec, step_sec, start_sec, and what else is known
     /videos/<video_id>/rgb   (T, D) float16 or float32; /flow likewise, same T
+    /scores/<video_id>       optional (T, C) float16: scores of the backbone's own classes
+    /classes                 their names, JSON; there if any scores are
 
 Row `t` describes the instant `start_sec + t * step_sec`; nothing else in the program guesses a
 frame rate or a stride. The format is described for users in docs/feature_file.md.
@@ -28,6 +30,7 @@ import numpy as np
 from ..errors import InputError, listed, shown
 from .annotations import Annotations, parse_annotations, parse_json
 from .atomic import ErrorKeeper, replacing
+from .class_scores import ClassScores
 from .hdf5 import DAMAGE, attribute, number, own_member, scalar, stored_here
 from .limits import check_size, regular_file
 from .names import SPELT, id_problem, nfc
@@ -57,7 +60,10 @@ class TimeAxis:
 
 @dataclass(frozen=True)
 class VideoFeatures:
-    """One video's rows: `streams[name]` is (T, D); `details` are further scalar attributes."""
+    """One video's rows: `streams[name]` is (T, D); `details` are further scalar attributes.
+
+    `scores`, (T, C), are those of the backbone's own classes, where they were asked for.
+    """
 
     video_id: str
     streams: Mapping[str, np.ndarray]
@@ -65,6 +71,7 @@ class VideoFeatures:
     step_sec: float
     duration_sec: float
     details: Mapping[str, Any] = field(default_factory=dict)
+    scores: np.ndarray | None = None
 
     @property
     def axis(self) -> TimeAxis:
@@ -157,7 +164,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
             return str(found.asstr()[()])
 
     def projections(self) -> dict[str, np.ndarray]:
-        """Return the projection matrix (2048, 512) of every stream that has one."""
+        """Return the projection matrix of every stream that has one."""
         with self._reading("its projection"):
             at = f"{self.path}: projection"
             matrices = own_member(self._file, "projection", at)
@@ -167,6 +174,30 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
                 check_size(2 * matrix.nbytes, f"{at}: {name}")
                 found[name] = matrix[()]
             return found
+
+    def class_scores(self, video_id: str) -> ClassScores | None:
+        """Return what the backbone's own classifier says of a video; None where nothing is stored.
+
+        Raises:
+            InputError: no such video, or scores that do not fit its rows or the classes.
+        """
+        steps, scores = self.time_axis(video_id).num_steps, self._scores(video_id)
+        if scores is None:
+            return None
+        with self._reading("its classes"):
+            classes = tuple(map(str, json.loads(self._file["classes"].asstr()[()])))
+        if scores.shape != (steps, len(classes)):
+            raise InputError(
+                f"{self.path}: {video_id}: its class scores are {scores.shape}, must be "
+                f"{(steps, len(classes))}; extract it anew"
+            )
+        return ClassScores(scores.astype(np.float32), classes)
+
+    def _scores(self, video_id: str) -> np.ndarray | None:
+        with self._reading(video_id):
+            stored = self._file.get("scores", {}).get(video_id)
+            at = f"{self.path}: {video_id}: its class scores"
+            return None if stored is None else _plausible(stored, at)[()]
 
     def streams(self) -> tuple[str, ...]:
         """Return the streams that every video has, `rgb` before `flow`."""
@@ -257,7 +288,8 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
             self._check_size(tables.values(), sum(t.size for t in tables.values()), video_id)
             streams = {name: table[()] for name, table in tables.items()}
         times = (axis.start_sec, axis.step_sec, axis.duration_sec)
-        return VideoFeatures(nfc(video_id), streams, *times, self.details(video_id))
+        scores = self._scores(video_id)
+        return VideoFeatures(nfc(video_id), streams, *times, self.details(video_id), scores)
 
     def _group(self, video_id: str) -> h5py.Group:
         with self._reading(video_id):
@@ -328,9 +360,11 @@ def write_feature_file(
     provenance: Mapping[str, Any],
     annotations_text: str | None = None,
     projections: Mapping[str, np.ndarray] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> int:
     """Write a feature file whole or not at all, and return the number of videos in it.
 
+    `classes` are the names of those that videos have scores of.
     `videos` may read from `path`, where the old file stays until then (see `atomic.replacing`).
 
     Raises:
@@ -345,9 +379,13 @@ def write_feature_file(
                 file["annotations"] = annotations_text
             for stream, matrix in (projections or {}).items():
                 file[f"projection/{stream}"] = matrix.astype(np.float32)
+            if classes:
+                file["classes"] = json.dumps(list(classes))
             group = file.create_group("videos")
             for video in videos:
                 _write_video(group, video)
+                if video.scores is not None:
+                    file[f"scores/{video.video_id}"] = video.scores.astype(np.float16)
                 kept.check()
                 count += 1
         kept.check()

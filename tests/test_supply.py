@@ -79,9 +79,12 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
 
 def test_no_source_runs_code_from_a_file_or_starts_a_program() -> None:
     found = [f"{path}: {wrong}" for path, tree in sources() for wrong in wrong_in(tree)]
-    # Commands and public names are loaded when they are used, by names that stand in tables.
-    by_name = {"cli.py: calls import_module", "__init__.py: calls import_module"}
-    assert {re.sub(r"line \d+: ", "", f) for f in found} == by_name
+    # Commands, public names and backbones are loaded when used, by names that stand in tables.
+    by_name = {"cli.py", "__init__.py", "extract/backbones/table.py"}
+    allowed = {f"{path}: calls import_module" for path in by_name}
+    # A pickle that may make arrays of numbers and nothing else; see its own test.
+    allowed |= {"extract/backbones/inception_weights.py: imports pickle"}
+    assert {re.sub(r"line \d+: ", "", f) for f in found} == allowed
 
 
 def test_the_network_is_used_for_one_download() -> None:

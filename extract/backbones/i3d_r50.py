@@ -10,7 +10,7 @@ import contextlib
 import logging
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -19,35 +19,46 @@ from torch import Tensor, nn
 from ...errors import one_line
 from ..flow import SCALE, STILL
 from . import resnet
-from .family import I3D_R50
+from .classifier import linear, linear_logits
+from .dense import I3D_R50
+from .family import Family, Network
 from .folded import Carried, FoldedResNet
 from .transfer import Transfer
-from .weights import Weights, load_state
+from .weights import BRANCH_SCALE, HEAD, Weights, load_state
 
 log = logging.getLogger(__name__)
 
 FIRST_FRAMES = I3D_R50.reach_frames + I3D_R50.stride_frames  # needed for a long video's first row
 MEAN, STD = 0.45, 0.225  # of every channel in the training of the Kinetics checkpoint
-BRANCH_SCALE = 0.3  # of residual branches with random weights, see `random_i3d`
 # On a CPU, fewer frames were slower with two threads, and more need memory for no gain.
 PIECE_FRAMES = {"cpu": 64, "cuda": 256}  # frames that are best computed at a time
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-class Backbone:
+class Backbone(Network):
     """The network, ready to run: uint8 frames in, rows of features out.
 
     It is made of the stock network without its head (`build_i3d`), in eval mode, and computes in
-    `dtype`, `float32` or `bfloat16`.
+    `dtype`, `float32` or `bfloat16`. `classifier` is the head's, where there is one.
     """
 
-    def __init__(self, net: nn.Module, *, device: str = "cpu", dtype: str = "float32") -> None:
+    first_frames = FIRST_FRAMES
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        classifier: nn.Linear | None = None,
+    ) -> None:
         self.device, self.dtype = torch.device(device), DTYPES[dtype]
         self.net = FoldedResNet(net).to(self.device, self.dtype)
         self.transfer = Transfer(self.device)
         self.piece_frames = PIECE_FRAMES[self.device.type]
         # Pieces worth starting before the rows of the first are taken.
         self.ahead = 0 if self.device.type == "cpu" else 1
+        self._classifier = classifier
 
     def passage(self) -> Passage:
         """The way of a new video through the network."""
@@ -62,10 +73,11 @@ class Backbone:
         Args:
             frames: (N, H, W, C) uint8, N at least 1.
         """
-        passage, size = self.passage(), self.piece_frames
-        starts = range(0, len(frames), size)
-        pieces = [passage.push(frames[n : n + size], last=n == starts[-1]) for n in starts]
-        return np.concatenate([rows() for rows in pieces])
+        return super().rows(frames)
+
+    def logits(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the logits of rows (t, 2048), (t, 400); None of a network without a classifier."""
+        return linear_logits(self._classifier, rows)
 
 
 class Passage:
@@ -110,26 +122,25 @@ def normalise(frames: Tensor) -> Tensor:
     return clip.div_(255).sub_(MEAN).div_(STD)
 
 
-def load_backbones(
-    weights: Mapping[str, Weights], *, device: str = "cpu", dtype: str = "float32"
-) -> dict[str, Backbone]:
-    """Return the network of every stream with its weights, ready to run.
-
-    Raises:
-        InputError: a checkpoint cannot be read or does not fit.
-    """
-    if any(w.path is None for w in weights.values()):
-        log.warning("RANDOM WEIGHTS: the features will be those of an untrained network")
-    backbones = {}
-    for stream, given in weights.items():
-        channels = I3D_R50.channels[stream]
-        if given.path is None:
-            net = random_i3d(given.seed, channels=channels)
-        else:
-            net = build_i3d(channels).eval()
-            load_state(net, given.path)
-        backbones[stream] = Backbone(net, device=device, dtype=dtype)
-    return backbones
+def load(
+    family: Family,
+    stream: str,
+    weights: Weights,
+    *,
+    stride: int,
+    clip_frames: int | None,
+    device: str,
+    dtype: str,
+) -> Backbone:
+    """Return the network of a stream with its weights; see `table.load_backbones`."""
+    channels, classifier = family.channels[stream], None
+    if weights.path is None:
+        net = random_i3d(weights.seed, channels=channels)
+    else:
+        net = build_i3d(channels).eval()
+        head = load_state(net, weights.path)
+        classifier = linear(head.get(f"{HEAD}proj.weight"), head.get(f"{HEAD}proj.bias"))
+    return Backbone(net, device=device, dtype=dtype, classifier=classifier)
 
 
 def build_i3d(channels: int = 3, *, width: int = 64) -> nn.Module:

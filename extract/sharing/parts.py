@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,12 @@ class Parts:
         return {}
 
     def assemble(
-        self, *, annotations_text: str | None, projections: Mapping[str, np.ndarray], fresh: bool
+        self,
+        *,
+        annotations_text: str | None,
+        projections: Mapping[str, np.ndarray],
+        classes: Sequence[str] | None = None,
+        fresh: bool,
     ) -> None:
         """Put the parts into the feature file and remove them.
 
@@ -90,6 +95,7 @@ class Parts:
 
         Args:
             annotations_text: to embed; None keeps what is embedded.
+            classes: the names of those whose scores are stored, if any.
             fresh: whether to leave out the videos that are in the file now.
         Raises:
             InputError: it cannot be written; the old file and the parts are still there.
@@ -108,6 +114,7 @@ class Parts:
                     provenance=self.provenance,
                     annotations_text=annotations_text,
                     projections=projections,
+                    classes=classes,
                 )
             except OSError as e:
                 raise InputError(f"{self.out}: cannot be written ({e}); {_KEPT}") from None

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from torch import nn
 
 from tsatal.errors import InputError
 from tsatal.extract import engine, prefetch
-from tsatal.extract.backbones.family import I3D_R50
+from tsatal.extract.backbones import dense, table
 from tsatal.extract.backbones.i3d_r50 import Backbone
 from tsatal.extract.container import VideoError
 from tsatal.extract.engine import extract_video, prepare
@@ -34,8 +35,20 @@ from tsatal.formats.features import FeatureFile, VideoFeatures
 
 from .conftest import VideoWriter, numbered_picture, write_raw
 
-NARROW = replace(I3D_R50, width=512)
 SETTINGS = ExtractSettings(weights="random", width=16, device="cpu", context=0)
+
+
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first backbone be as narrow as the tests' network."""
+    families = dense.FAMILIES | {"i3d_r50": replace(dense.I3D_R50, width=512)}
+    monkeypatch.setattr(dense, "FAMILIES", families)
+    table.find_family.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def families() -> Iterator[None]:
+    yield
+    table.find_family.cache_clear()
 
 
 class Averages:
@@ -108,7 +121,7 @@ def test_rows_are_the_networks_rows_projected(
     """The whole way with a real network, against decoding, network and matrix by hand."""
     backbone = Backbone(live_net)
     monkeypatch.setattr(engine, "load_backbones", lambda *a, **k: {"rgb": backbone})
-    monkeypatch.setattr(engine, "I3D_R50", NARROW)
+    narrow(monkeypatch)
     settings = ExtractSettings(weights="random", width=16, crop=32, resize=32, segment=10)
     run(folder, tmp_path / "out.h5", settings)
     frames = np.stack(list(read_frames(folder / "a.mp4", resize=32, crop=32)))
@@ -139,7 +152,7 @@ def test_videos_that_take_turns_give_the_rows_that_each_gives_alone(
 
     backbone = Backbone(live_net)
     monkeypatch.setattr(engine, "load_backbones", lambda *a, **k: {"rgb": backbone})
-    monkeypatch.setattr(engine, "I3D_R50", NARROW)
+    narrow(monkeypatch)
     monkeypatch.setattr(engine, "extract_video", watched)
     shutil.copy(folder / "a.mp4", folder / "d.mp4")
     settings = ExtractSettings(weights="random", width=16, crop=32, resize=32, segment=4)

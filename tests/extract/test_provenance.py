@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tsatal.errors import InputError
-from tsatal.extract.backbones.family import I3D_R50
+from tsatal.extract.backbones.dense import I3D_R50
 from tsatal.extract.projection import matrix_sha256, orthogonal_projection
 from tsatal.extract.provenance import differing_setting, make_provenance, settings_of
 from tsatal.extract.settings import ExtractSettings

@@ -123,8 +123,9 @@ def test_a_fault_of_the_program_is_a_reason_too(
 ) -> None:
     for name in "bcd":
         (folder / f"{name}.mp4").unlink()
-    results = extract_all(cluster, folder, replace(harmless_recipe(tmp_path), projections={}))
-    assert "a.mp4: failed on the cluster (KeyError" in str(results["a"])
+    wrong: Any = {"rgb": None}
+    results = extract_all(cluster, folder, replace(harmless_recipe(tmp_path), projections=wrong))
+    assert "a.mp4: failed on the cluster (TypeError" in str(results["a"])
 
 
 def test_a_checkpoint_that_does_not_fit_stops_it_all(

@@ -44,6 +44,60 @@ def test_changed_settings_are_checked_too() -> None:
         ExtractSettings().changed(frames=8)
 
 
+def test_what_is_left_open_is_the_backbones() -> None:
+    first = ExtractSettings(backbone=None, fps=None)  # as the command line gives it
+    assert first == ExtractSettings()
+    assert (first.fps, first.resize, first.crop, first.stride, first.width) == (
+        10,
+        128,
+        112,
+        2,
+        512,
+    )
+    assert (first.context, first.projection, first.weights) == (18, "orthogonal", "kinetics")
+    i3d = ExtractSettings(backbone="i3d")
+    assert (i3d.fps, i3d.resize, i3d.crop, i3d.stride, i3d.width) == (25, 256, 224, 4, 1024)
+    assert (i3d.context, i3d.projection, i3d.exact, i3d.clip_frames) == (0, "none", True, None)
+    assert (i3d.start_sec, i3d.step_sec) == (0.2, 0.16)
+    windows = ExtractSettings(backbone="i3d_windows", fps=30)
+    assert (windows.clip_frames, windows.start_sec, windows.step_sec) == (16, 0.25, 4 / 30)
+
+
+def test_a_width_or_a_projection_that_is_asked_for_projects() -> None:
+    assert ExtractSettings(backbone="i3d", width=300).projection == "orthogonal"
+    assert ExtractSettings(backbone="i3d", projection="pca").width == 512
+    assert ExtractSettings(projection="none").width == 2048
+    with pytest.raises(InputError, match="^width must be 1024 without a projection, is 512"):
+        ExtractSettings(backbone="i3d", projection="none", width=512)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "wrong"),
+    [
+        ("i3d", {"stride": 3}),
+        ("i3d", {"context": 18}),
+        ("i3d", {"segment": 12}),
+        ("i3d", {"width": 1025}),
+        ("i3d_windows", {"segment": 12}),
+    ],
+)
+def test_what_does_not_suit_the_backbone_is_refused_by_name(
+    backbone: str, wrong: dict[str, object]
+) -> None:
+    with pytest.raises(InputError, match=f"^{next(iter(wrong))} must be .* backbone {backbone}$"):
+        ExtractSettings(backbone=backbone, **wrong)  # type: ignore[arg-type]
+
+
+def test_an_unknown_backbone_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="backbone 'i3d_r5': .* did you mean i3d_r50?"):
+        ExtractSettings(backbone="i3d_r5")
+
+
+def test_another_backbone_brings_its_own_values() -> None:
+    changed = ExtractSettings(fps=5, seed=3).changed(backbone="i3d")
+    assert (changed.fps, changed.seed, changed.crop, changed.width) == (5, 3, 224, 1024)
+
+
 def test_flow_weights_without_flow_are_refused() -> None:
     with pytest.raises(InputError, match="flow_weights 'random' are of no use without flow"):
         ExtractSettings(flow_weights="random")

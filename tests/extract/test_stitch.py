@@ -20,7 +20,7 @@ def uncut(net: torch.nn.Module, frames: np.ndarray) -> np.ndarray:
 
 def stitched(net: torch.nn.Module, frames: np.ndarray, segment: int, context: int) -> np.ndarray:
     backbone = Backbone(net)
-    segments = cut_segments(frames, segment=segment, context=context)
+    segments = cut_segments(frames, segment=segment, context=context, stride=2)
     return np.concatenate([backbone.rows(clip)[keep] for clip, keep in segments])
 
 
@@ -84,12 +84,12 @@ def test_pieces_started_ahead_give_the_same_rows_in_the_same_order(
 
 def test_pieces_miss_nothing_and_know_the_last() -> None:
     for length in range(1, 100):
-        found = list(pieces(iter(noise(length, 1)), size=8))
+        found = list(pieces(iter(noise(length, 1)), size=8, first=20))
         np.testing.assert_array_equal(np.concatenate([f for f, _ in found]), noise(length, 1))
         assert [last for _, last in found] == [False] * (len(found) - 1) + [True]
         sizes = [len(f) for f, _ in found]
         assert sizes[0] == min(20, length) and set(sizes[1:-1]) <= {8} and sizes[-1] <= 20
-    assert list(pieces([], size=8)) == []
+    assert list(pieces([], size=8, first=20)) == []
 
 
 def test_a_piece_waits_for_one_frame_behind_it() -> None:
@@ -118,7 +118,7 @@ def test_segments_hold_no_more_than_they_need_and_miss_nothing() -> None:
     for length in range(1, 200):
         frames = [np.array([number]) for number in range(length)]
         kept = []
-        for clip, keep in cut_segments(iter(frames), segment=32, context=18):
+        for clip, keep in cut_segments(iter(frames), segment=32, context=18, stride=2):
             seen = clip[:, 0]
             assert len(seen) <= 32 + 2 * 18 and (np.diff(seen) == 1).all()
             first = seen[0] + 2 * keep.start
@@ -137,7 +137,7 @@ def test_frames_are_taken_only_when_they_are_needed() -> None:
             taken = number + 1
             yield np.array([number])
 
-    segments = cut_segments(frames(), segment=32, context=18)  # type: ignore[arg-type]
+    segments = cut_segments(frames(), segment=32, context=18, stride=2)  # type: ignore[arg-type]
     next(segments)
     assert taken == 32 + 18
     next(segments)

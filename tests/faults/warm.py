@@ -222,6 +222,7 @@ def _prepare() -> Any:
     from tsatal.cli import main
     from tsatal.exchange import exporter, importer
     from tsatal.extract import engine, projection
+    from tsatal.extract.backbones import table
     from tsatal.extract.backbones.weights import Weights
     from tsatal.reports import pictures
 
@@ -231,7 +232,9 @@ def _prepare() -> Any:
     pictures.timeline(video_id="v", duration_sec=1.0, truth=[], detections=[], labels=[]).pixels()
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1, requires_grad=True))]).step()
     changed: Any = engine
-    nets = changed.load_backbones({"rgb": Weights("random")}, device="cpu", dtype="float32")
+    nets = changed.load_backbones(
+        table.find_family("i3d_r50"), {"rgb": Weights("random")}, stride=2
+    )
     matrix = projection.orthogonal_projection(2048, 512, seed=0)
     changed.load_backbones = lambda *_, **__: nets
     changed.orthogonal_projection = lambda *_, **__: matrix

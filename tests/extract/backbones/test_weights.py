@@ -11,15 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from tsatal.errors import InputError
-from tsatal.extract.backbones import weights as module
+from tsatal.extract.backbones.dense import I3D_R50, KINETICS_URL
 from tsatal.extract.backbones.i3d_r50 import build_i3d
+from tsatal.extract.backbones.table import find_published
 from tsatal.extract.backbones.weights import (
+    Weights,
     adapt_colour,
     fetch_checkpoint,
     file_sha256,
     load_state,
     resolve_weights,
 )
+
+
+def resolve(name: str, *, seed: int = 0, sha256: str | None = None) -> Weights:
+    """Find weights of the I3D-R50 by name."""
+    find = partial(find_published, I3D_R50, "rgb")
+    return resolve_weights(name, seed=seed, sha256=sha256, published="kinetics", find=find)
+
 
 HEAD = {"blocks.6.proj.weight": torch.zeros(400, 2048), "blocks.6.proj.bias": torch.zeros(400)}
 
@@ -119,14 +128,14 @@ def test_flow_takes_rgb_weights_averaged_over_colour(
 
 def test_names_become_weights(tmp_path: Path) -> None:
     path = save(tmp_path / "mine.pyth", {})
-    assert resolve_weights("random", seed=3).identity() == {"name": "random", "seed": 3}
-    mine = resolve_weights(str(path))
+    assert resolve("random", seed=3).identity() == {"name": "random", "seed": 3}
+    mine = resolve(str(path))
     assert mine.identity() == {"name": "mine.pyth", "sha256": file_sha256(path)}
-    assert resolve_weights(str(path), sha256=file_sha256(path).upper()) == mine
+    assert resolve(str(path), sha256=file_sha256(path).upper()) == mine
     with pytest.raises(InputError, match="expected 00"):
-        resolve_weights(str(path), sha256="00")
+        resolve(str(path), sha256="00")
     with pytest.raises(InputError, match="no such file; or use kinetics or random"):
-        resolve_weights("kinetic")
+        resolve("kinetic")
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -196,10 +205,10 @@ def test_kinetics_lives_in_the_cache_of_torch_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    cached = tmp_path / "hub" / "checkpoints" / module.KINETICS_URL.rsplit("/", 1)[-1]
+    cached = tmp_path / "hub" / "checkpoints" / KINETICS_URL.rsplit("/", 1)[-1]
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"as if downloaded by torch.hub")
-    found = resolve_weights("kinetics")
+    found = resolve("kinetics")
     assert found.path == cached and found.identity()["sha256"] == file_sha256(cached)
 
 
@@ -224,7 +233,7 @@ def test_a_cache_that_is_only_read_is_used(
     def read_only(path: Path, text: str) -> None:
         raise OSError(30, "Read-only file system", str(path))
 
-    monkeypatch.setattr(module, "write_text", read_only)
+    monkeypatch.setattr("tsatal.extract.backbones.weights.write_text", read_only)
     path, digest = fetch_checkpoint("http://127.0.0.1:9/w.pyth", tmp_path)
     assert path == tmp_path / "w.pyth" and digest == file_sha256(path)
     assert "cannot be remembered (Read-only file system)" in caplog.text
