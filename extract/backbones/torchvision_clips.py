@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...errors import InputError
+from ...errors import InputError, how_to_install
 from .family import Family, Network, kinetics_400
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def build(family: Family) -> nn.Module:
     except (ImportError, RuntimeError, AttributeError, OSError) as e:
         raise InputError(
             f"--backbone {family.name} needs a torchvision that fits torch "
-            f"({type(e).__name__}: {' '.join(str(e).split()):.100}): pip install "
-            "'tsatal[torchvision]'"
+            f"({type(e).__name__}: {' '.join(str(e).split()):.100}): "
+            f"{how_to_install('torchvision')}"
         ) from None
     net: nn.Module = getattr(video, family.name)(weights=None)
     return net.eval()

@@ -93,7 +93,7 @@ def test_scores_stand_beside_the_rows(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(scores.values, e / e.sum(axis=1, keepdims=True), atol=1e-3)
     means = scores.values.mean(axis=0)
     [(best, mean)] = scores.best(1)
-    assert (best, mean) == (scores.classes[means.argmax()], pytest.approx(means.max()))
+    assert best == scores.classes[means.argmax()] and mean == pytest.approx(means.max())
     # What is added later has scores, too, and those that were there stay.
     (tmp_path / "b.mp4").rename(folder / "b.mp4")
     assert extract(folder, out, settings).done == ["b"]
@@ -161,15 +161,16 @@ def test_scores_are_not_needed_to_make_rows_again() -> None:
 
 
 def test_the_first_backbone_writes_what_it_always_has() -> None:
-    """Feature files that were made before other backbones came can be added to."""
+    """As before other backbones came, but for the clock."""
     digest = {"sha256": "ab"}
     made_by = {"rgb": {"weights": {"name": "random", "seed": 0}, "projection": digest}}
     made = make_provenance(
         ExtractSettings(weights="random"), made_by, dtype="float32", device="cpu"
     )
     del made["made_with"]
-    assert list(made.items())[:13] == [
-        ("extractor", "i3d_r50"), ("fps", 10.0), ("resize", 128), ("crop", 112), ("context", 18),
+    assert list(made.items()) == [
+        ("extractor", "i3d_r50"),
+        ("clock", {"picture": "last at or before its tick", "zero": "picture"}), ("fps", 10.0), ("resize", 128), ("crop", 112), ("context", 18),
         ("width", 512), ("store", "float32"), ("segment", None), ("dtype", "float32"),
         ("weights", {"name": "random", "seed": 0}), ("projection", digest), ("flow", None),
     ]  # fmt: skip
