@@ -103,11 +103,13 @@ def test_means_are_those_of_the_folds(stated: dict[str, list[str]], features: st
 
 
 def test_the_lead_without_what_did_not_converge_is_said() -> None:
-    marked = next(c[2] for c in rows(FOLDS, "ActionFormer:") if c[0] == "UT").split(", ")
-    kept = [d for d, cell in zip(lead("UT")[1], marked, strict=True) if "†" not in cell]
-    mean, error = with_error(lead("UT")[0] + kept)
-    said = f"{mean:.1f} ± {error:.1f} ({5 + len(kept)})"
-    assert len(kept) == 3 and said in " ".join(RESULTS.read_text("utf-8").split())
+    cells = next(c[1:] for c in rows(FOLDS, "ActionFormer:") if c[0] == "UT")
+    marked = [cell for seed in cells for cell in seed.split(", ")]
+    differences = [d for seed in lead("UT") for d in seed]
+    kept = [d for d, cell in zip(differences, marked, strict=True) if "†" not in cell]
+    mean, error = with_error(kept)
+    said = f"{mean:.1f} ± {error:.1f} ({len(kept)})"
+    assert len(kept) < len(differences) and said in " ".join(RESULTS.read_text("utf-8").split())
 
 
 def test_errors_with_seeds_as_one_are_those_of_the_folds() -> None:
