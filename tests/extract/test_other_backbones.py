@@ -170,7 +170,8 @@ def test_the_first_backbone_writes_what_it_always_has() -> None:
     del made["made_with"]
     assert list(made.items()) == [
         ("extractor", "i3d_r50"),
-        ("clock", {"picture": "last at or before its tick", "zero": "picture"}), ("fps", 10.0), ("resize", 128), ("crop", 112), ("context", 18),
+        ("clock", {"picture": "last at or before its tick", "zero": "picture"}),
+        ("fps", 10.0), ("resize", 128), ("crop", 112), ("context", 18),
         ("width", 512), ("store", "float32"), ("segment", None), ("dtype", "float32"),
         ("weights", {"name": "random", "seed": 0}), ("projection", digest), ("flow", None),
     ]  # fmt: skip
