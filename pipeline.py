@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .checks.predictions import usable_predictions
 from .config import Config, EvalConfig, load_config
-from .errors import InputError, shown
+from .errors import InputError
 from .evaluation.time_scale import likely_scale
 from .evaluation.video_scores import with_video_scores
 from .extract.clock import BY_ITSELF
@@ -33,6 +33,7 @@ from .formats.annotations import (
     predictions_json,
 )
 from .formats.atomic import check_place, write_text
+from .formats.class_scores import ClassScores
 from .formats.features import FEATURE_SUFFIXES, FeatureFile
 from .formats.limits import read_text
 from .formats.names import nfc
@@ -61,18 +62,16 @@ if TYPE_CHECKING:
     import numpy as np
     from typing_extensions import Unpack
 
-    from .evaluation.operating_point import Events, OperatingPoint
     from .extract.extractor import Summary
     from .formats.annotations import AnnotatedVideo, Detection
     from .formats.features import TimeAxis, VideoFeatures
-    from .formats.video_scores import VideoScores
-    from .head.detector import Detector
     from .reports.detections import DetectedVideo, DetectedVideos
     from .reports.report import Report
 
 logger = logging.getLogger(__name__)
 
 Pathlike = str | Path
+FIRST_LOOK = "first_look"  # folder of what is found without a run
 EXTRACTED = "features.h5"  # rows of detected videos, in the folder of their detections
 
 
@@ -301,7 +300,7 @@ def evaluate(
 
     from .evaluation.average_precision import evaluate as measure_detections
     from .evaluation.matching import Measure
-    from .evaluation.operating_point import events_in_words
+    from .evaluation.operating_point import events_above, events_in_words
     from .extract.backbones.device import choose_device
     from .head.detector import load_detector
     from .reports.report import PREDICTIONS, Epochs, Report, write_report
@@ -336,7 +335,7 @@ def evaluate(
     point, seen = load_operating_point(run), None
     notes = []
     if point:
-        seen = _events(videos, found, point, how.exclude, subset)
+        seen = events_above(videos, found, point, exclude=how.exclude, subset=subset)
         notes.append(events_in_words(seen, point, subset))
     notes.append(epochs.words(run))
     evaluation = replace(evaluation, notes=(*evaluation.notes, *filter(None, notes)))
@@ -436,7 +435,7 @@ def report(
     """
     from .evaluation.average_precision import evaluate as measure_detections
     from .evaluation.matching import Measure
-    from .evaluation.operating_point import events_in_words
+    from .evaluation.operating_point import events_above, events_in_words
     from .reports.report import (
         METRICS,
         PREDICTIONS,
@@ -480,7 +479,7 @@ def report(
     epochs, point = Epochs.of_json(earlier.get("epochs")), load_operating_point(run)
     notes, seen = [], None
     if point:
-        seen = _events(videos, found, point, how.exclude, subset)
+        seen = events_above(videos, found, point, exclude=how.exclude, subset=subset)
         notes.append(events_in_words(seen, point, subset))
     if epochs:
         notes.append(epochs.words(run))
@@ -566,13 +565,14 @@ def detect(
     from .extract.provenance import settings_of
     from .head.detector import load_detector
     from .reports.detections import DetectedVideos, write_detections
+    from .reports.finder import Finder
     from .reports.report import Epochs
 
     device = choose_device(device)
     detector = load_detector(run, checkpoint=checkpoint, device=device, changes=changes)
     if unfinished := Epochs(detector.epoch, detector.config.optim.epochs, checkpoint).words(run):
         logger.warning("%s", unfinished)
-    finder = _Finder(
+    finder = Finder(
         detector,
         labels=all_labels(detector.data.labels, annotated),
         paths=paths,
@@ -616,84 +616,75 @@ def detect(
     return DetectedVideos(detected, tuple(written), extraction)
 
 
-@dataclass
-class _Finder:
-    """Finds actions in one video after the other, and keeps those that count, by video.
+def first_look(
+    videos: Pathlike | Sequence[Pathlike],
+    *,
+    out: Pathlike = FIRST_LOOK,
+    classes: Sequence[str] = (),
+    backbone: str = "i3d",
+    min_score: float = 0.0,
+    top: int | None = None,
+    pages: bool = False,
+    show_progress: bool = True,
+    on_video: Callable[[DetectedVideo], None] = lambda video: None,
+    **settings: Any,
+) -> DetectedVideos:
+    """Find what a backbone's own classifier knows in raw videos, without any training.
 
-    For all but `found`, see `detect`; `point` holds where no `min_score` is given.
+    Args:
+        videos: videos, folders and lists of videos; one or several.
+        out: where to write, as `detect` does; rows and scores are kept in `features.h5` there.
+        classes: names of the only classes to look for; all of the backbone's where not given.
+        backbone: one that has a classifier.
+        min_score, top, pages, show_progress, on_video: see `detect`.
+        settings: further fields of `extract.settings.ExtractSettings`, such as `weights`.
+    Raises:
+        InputError: no video, no such class, or weights that are not here.
     """
+    from .extract.first_look import LOOK, find_classes, look
 
-    detector: Detector
-    labels: Sequence[str]
-    paths: Mapping[str, Path]
-    point: OperatingPoint | None
-    min_score: float | None
-    top: int | None
-    scores: VideoScores | None
-    on_video: Callable[[DetectedVideo], None]
-    found: dict[str, DetectedVideo] = field(default_factory=dict)
+    out = Path(out)
+    check_place(out, folder=True)
+    chosen = ExtractSettings(backbone=backbone, scores=True, **{**LOOK, **settings})
+    known = chosen.family.labels or ()
+    numbers = find_classes(classes, known) if classes else None
+    given = [Path(v) for v in ([videos] if isinstance(videos, Pathlike) else videos)]
+    images = chosen.assume_fps is not None
+    raw = [video for path in given for video in find_videos(path, images=images)]
+    paths, _ = assign_ids(raw)
 
-    def __post_init__(self) -> None:
-        """Say which thresholds hold."""
-        if self.min_score is None and self.point:
-            logger.info(
-                "keeping what scores at least the run's thresholds (%s); --min-score 0 keeps all",
-                self.point.in_words,
-            )
+    from .extract.extractor import extract_videos
+    from .reports.detections import DetectedVideo, DetectedVideos, write_detections
 
-    def in_file(self, file: FeatureFile, video_ids: Iterable[str]) -> None:
-        """Find actions in videos of a feature file."""
-        for video_id in video_ids:
-            rows = file.rows(video_id, self.detector.data.streams)
-            self._in_rows(video_id, rows, file.time_axis(video_id))
+    found = dict[str, DetectedVideo]()
 
-    def in_features(self, video: VideoFeatures) -> None:
-        """Find actions in a video that was just extracted."""
-        rows = video.rows(self.detector.data.streams)
-        self._in_rows(video.video_id, rows, video.axis)
-
-    def _in_rows(self, video_id: str, rows: np.ndarray, axis: TimeAxis) -> None:
-        from .reports.detections import DetectedVideo
-
-        if video_id in self.found:
-            raise InputError(
-                f"two videos have the id {shown(video_id)}; detect in one after the other"
-            )
-        seen = self.detector(rows, axis)
-        detections = seen.detections
-        if self.scores:
-            one = {video_id: detections}
-            detections = with_video_scores(one, self.scores, self.labels)[video_id]
-        kept = [d for d in detections if d.score >= self._least(d.label)][: self.top]
-        self.found[video_id] = DetectedVideo(
-            video_id,
-            axis.duration_sec,
-            kept,
-            seen.actionness,
-            self.labels,
-            self.paths.get(video_id),
+    def look_at(video_id: str, scores: ClassScores, axis: TimeAxis) -> None:
+        seen = look(scores, axis, classes=numbers)
+        kept = [d for d in seen.detections if d.score >= min_score][:top]
+        labels = sorted({d.label for d in kept})
+        found[video_id] = DetectedVideo(
+            video_id, axis.duration_sec, kept, seen.actionness, labels, paths.get(video_id)
         )
-        self.on_video(self.found[video_id])
+        on_video(found[video_id])
 
-    def _least(self, label: str) -> float:
-        if self.min_score is None and self.point:
-            return self.point.of(label)
-        return self.min_score or 0.0
+    def look_at_new(video: VideoFeatures) -> None:
+        if video.scores is not None:
+            look_at(video.video_id, ClassScores(video.scores.astype("float32"), known), video.axis)
 
-
-def _events(
-    videos: Mapping[str, AnnotatedVideo],
-    found: Mapping[str, Sequence[Detection]],
-    point: OperatingPoint,
-    exclude: Sequence[str],
-    subset: str,
-) -> dict[str, Events]:
-    """Return what the detections above a run's thresholds are worth, by class."""
-    from .evaluation.matching import ANET, Measure, match
-    from .evaluation.operating_point import events
-
-    measure = Measure(ANET, (point.tiou,), tuple(exclude))
-    return events(match(videos, found, measure, subset=subset), point, tiou=point.tiou)
+    out.mkdir(parents=True, exist_ok=True)
+    extraction = extract_videos(
+        raw, out / EXTRACTED, chosen, show_progress=show_progress, on_video=look_at_new
+    )
+    if before := [*extraction.already, *extraction.elsewhere]:
+        with FeatureFile(extraction.out) as file:
+            for video_id in before:
+                if scores := file.class_scores(video_id):
+                    look_at(video_id, scores, file.time_axis(video_id))
+    ordered = {v: found[v] for v in paths if v in found}
+    written = write_detections(
+        ordered, out, truth={}, pages=pages, reading=chosen.reading, subtitled=True
+    )
+    return DetectedVideos(ordered, tuple(written), extraction)
 
 
 def _look_at(features: Pathlike | None = None, annotations: Pathlike | None = None) -> None:

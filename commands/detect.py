@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..errors import shortened
 from ..extract.settings import ExtractSettings
+from ..head.run import LAST, RUNS
 from .extract import finish
 from .options import (
     ANY,
@@ -25,10 +27,18 @@ from .options import (
     when_stopped,
 )
 
+ALL_CLASSES = "kinetics"
+OF_A_LOOK = ("min_score", "top", "weights", "track", "assume_fps", "device")  # without a run
+
 
 @click.command("detect")
 @click.argument("videos", nargs=-1, required=True, type=ANY)
 @click.option("--run", type=FOLDER, help="Folder of the run.  [default: the newest]")
+@click.option(
+    "--classes",
+    metavar="kinetics|NAME[,NAME]",
+    help="A first look without a run: classes of Kinetics that the backbone i3d knows.",
+)
 @click.option(
     "--out", type=FOLDER, help="Folder for what is found.  [default: detections in the run's]"
 )
@@ -56,12 +66,17 @@ from .options import (
 @DECODING
 @DEVICE
 def command(
-    videos: tuple[Path, ...], run: Path | None, out: Path | None, view: bool, **settings: Any
+    videos: tuple[Path, ...],
+    run: Path | None,
+    out: Path | None,
+    view: bool,
+    classes: str | None,
+    **settings: Any,
 ) -> None:
     """Find actions in VIDEOS: files, folders, .txt lists, or feature files.
 
     Raw videos are extracted as the run's features were, once: the rows are kept in
-    OUT/features.h5.
+    OUT/features.h5. Without a run it is a first look, for the 400 classes of Kinetics.
     """
     when_stopped(
         "the features of finished videos are kept, and the same command goes on with the others"
@@ -70,14 +85,37 @@ def command(
 
     from .. import pipeline
 
-    detected = pipeline.detect(
-        videos,
-        run,
-        out=out,
-        pages=view,
-        on_video=lambda v: tqdm.write(shortened(str(v))),
-        **settings,
-    )
+    def on_video(video: object) -> None:
+        tqdm.write(shortened(str(video)))
+
+    if classes is None and (run or list(RUNS.glob(f"*/{LAST}"))):
+        detected = pipeline.detect(videos, run, out=out, pages=view, on_video=on_video, **settings)
+    else:
+        if run:
+            raise click.UsageError("--classes is a look without a run: leave out one of the two")
+        _only_of_a_look()
+        say(
+            ("" if classes else f"no run in {RUNS.resolve()}: ")
+            + "a first look, by the classes of Kinetics-400 that the network i3d was trained on, "
+            "one at a time; for your own classes, train a run"
+        )
+        names = () if classes in (None, ALL_CLASSES) else tuple(classes.split(","))
+        wanted = {name: settings[name] for name in OF_A_LOOK if settings[name] is not None}
+        detected = pipeline.first_look(
+            videos, out=out or pipeline.FIRST_LOOK, classes=names, pages=view,
+            on_video=on_video, **wanted,
+        )  # fmt: skip
     say(*detected.written)
     if detected.extraction:
         finish(detected.extraction)
+
+
+def _only_of_a_look() -> None:
+    """Refuse options that need a run."""
+    context = click.get_current_context()
+    known = {*OF_A_LOOK, "videos", "run", "out", "view", "classes"}
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in known and source is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}".replace("--changes", "--set")
+            raise click.UsageError(f"{option} needs a run: train one, or name it with --run")

@@ -7,13 +7,13 @@ false alarms per hour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from .matching import Matches, threshold_name
+from .matching import ANET, Matches, Measure, Predictions, Videos, match, threshold_name
 
 # Instances of all classes together that join each class's own when its threshold is chosen, so that
 # a class of few instances does not hang on one of them.
@@ -146,6 +146,19 @@ def events(
         kept = ranked[matches.score[ranked] >= point.of(label)]
         found[label] = Events(int(count), len(kept), int(hit[kept].sum()), hours)
     return found
+
+
+def events_above(
+    videos: Videos,
+    found: Predictions,
+    point: OperatingPoint,
+    *,
+    exclude: Sequence[str] = (),
+    subset: str,
+) -> dict[str, Events]:
+    """Return what the detections above an operating point are worth in these videos, by class."""
+    measure = Measure(ANET, (point.tiou,), tuple(exclude))
+    return events(match(videos, found, measure, subset=subset), point, tiou=point.tiou)
 
 
 def events_in_words(found: Mapping[str, Events], point: OperatingPoint, subset: str) -> str:

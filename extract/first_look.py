@@ -23,6 +23,8 @@ SMOOTHED_SEC = 2.0  # over which scores are averaged
 LEAST_SCORE = 0.25  # of a stretch; of chosen classes, of which one may be right, less is enough
 LEAST_CHOSEN = 0.1
 LEAST_SEC = 1.0  # a shorter stretch is a flicker, and a shorter gap closes
+# What is extracted for it: a row every 0.64 s is enough, and half the frames.
+LOOK = {"fps": 12.5, "stride": 8}
 NEAREST = 3  # names offered for a name that is none
 
 
@@ -67,9 +69,11 @@ def look(
     gap = int(LEAST_SEC / axis.step_sec)
     found = []
     for number, first, last in stretches(best, most_gap=gap):
-        start = axis.start_sec + (first - 0.5) * axis.step_sec
-        end = axis.start_sec + (last - 0.5) * axis.step_sec
-        start, end = max(start, 0.0), min(end, axis.duration_sec)
+        # Borders lie half-way between rows; the first and the last row stand for the ends, too.
+        borders = (axis.start_sec + (row - 0.5) * axis.step_sec for row in (first, last))
+        start, end = (min(max(border, 0.0), axis.duration_sec) for border in borders)
+        start = start if first else 0.0
+        end = end if last < len(values) else axis.duration_sec
         if end - start >= min(LEAST_SEC, axis.duration_sec):
             score = float(values[first:last, number].mean())
             found.append(Detection(scores.classes[chosen[number]], start, end, round(score, 4)))

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ def write_detections(
     truth: Mapping[str, AnnotatedVideo],
     pages: bool,
     reading: Reading = BY_ITSELF,
+    subtitled: bool = False,
 ) -> list[Path]:
     """Write the detections into `out`, and return the files and folders.
 
@@ -123,6 +125,7 @@ def write_detections(
         truth: annotated videos by id, drawn above the detections; empty where there are none.
         pages: whether to write an HTML page per video, too.
         reading: how the videos were read.
+        subtitled: whether to write WebVTT subtitles per video, too.
     """
     out.mkdir(parents=True, exist_ok=True)
     predictions, table, folder = out / PREDICTIONS, out / TABLE, out / TIMELINES
@@ -134,9 +137,13 @@ def write_detections(
     folder.mkdir(exist_ok=True)
     written = [predictions, table, folder]
     pictures, html = file_names(videos, ".png"), file_names(videos, ".html")
+    captions = file_names(videos, ".vtt")
     for video_id, video in videos.items():
         annotated = truth.get(video_id)
         video.picture(annotated).save(folder / pictures[video_id])
+        if subtitled:
+            written.append(out / captions[video_id])
+            write_text(written[-1], subtitles(video.detections))
         if pages:
             from .viewer import write_viewer  # needs PyAV, which nothing else here does
 
@@ -153,6 +160,21 @@ def write_detections(
                 reading=reading,
             )
     return written
+
+
+def subtitles(detections: Sequence[Detection]) -> str:
+    """Return WebVTT with a cue per detection, in the order of time."""
+
+    def stamp(seconds: float) -> str:
+        whole, thousandths = divmod(round(1000 * max(seconds, 0.0)), 1000)
+        return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{thousandths:03}"
+
+    cues = [
+        # Escaped, because a cue's text may hold no markup and no arrow.
+        f"{stamp(d.start_sec)} --> {stamp(d.end_sec)}\n{escape(d.label)} ({d.score:.2f})"
+        for d in sorted(detections, key=lambda d: d.start_sec)
+    ]
+    return "\n\n".join(["WEBVTT", *cues]) + "\n"
 
 
 def detections_csv(found: Mapping[str, Sequence[Detection]]) -> str:

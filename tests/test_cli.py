@@ -238,3 +238,22 @@ def test_only_our_own_log_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loud.stderr.splitlines() == ["tsatal.x: info", *warnings]
     assert quiet.stderr.splitlines() == warnings
     assert root.handlers == [] and logging.getLogger("tsatal").level == logging.NOTSET
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--classes squat --run r", "--classes is a look without a run"),
+        ("--classes squat --set decode.min_score=0.1", "--set needs a run"),
+        ("--features f.h5", "--features needs a run"),
+        ("--classes squat --weights no.pt", "no such file"),
+        ("--classes sqat", "no class 'sqat'; there are 'squat'"),
+    ],
+)
+def test_a_look_without_a_run_takes_what_it_can_use(
+    words: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "v.mp4").write_bytes(b"no video")
+    result = run("detect", "v.mp4", *words.split())
+    assert result.exit_code in (1, 2) and says in result.output

@@ -18,6 +18,8 @@ from tsatal.cli import main
 from tsatal.commands.demo import write_demo_videos
 from tsatal.config import load_config
 from tsatal.errors import InputError
+from tsatal.extract.backbones.family import kinetics_400
+from tsatal.extract.backbones.i3d import DenseI3d
 from tsatal.formats.annotations import load_predictions
 from tsatal.formats.features import FeatureFile
 from tsatal.head import run as runs
@@ -457,3 +459,34 @@ def test_a_run_on_rows_of_another_backbone_detects_in_raw_videos(tmp_path: Path)
         assert again.provenance["extractor"] == "i3d_windows"
         np.testing.assert_array_equal(file.rows("v2", ["rgb"]), again.rows("v2", ["rgb"]))
     assert found["v2"].detections
+
+
+def test_a_first_look_needs_no_run_and_no_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sure_of_squats(self: DenseI3d, rows: np.ndarray) -> np.ndarray:
+        logits = np.zeros((len(rows), 400), np.float32)
+        logits[:, kinetics_400().index("squat")] = 20.0
+        return logits
+
+    monkeypatch.setattr(DenseI3d, "logits", sure_of_squats)
+    videos = write_demo_videos(tmp_path / "v", training=0, validation=2, duration_sec=3.0, seed=0)
+    small: dict[str, Any] = {"crop": 32, "resize": 32, "weights": "random", "device": "cpu"}
+    for _ in range(2):  # extracted, and then from the file
+        seen = pipeline.first_look(
+            tmp_path / "v", out=tmp_path / "out", pages=True, show_progress=False, **small
+        )
+        assert list(seen) == [v.stem for v in videos]
+        for video in seen.values():
+            [found] = video.detections
+            assert (found.label, found.start_sec) == ("squat", 0.0)
+            assert found.end_sec == pytest.approx(3.0, abs=0.1) and found.score > 0.9
+    captions = (tmp_path / "out" / f"{videos[0].stem}.vtt").read_text()
+    assert captions.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:0") and "squat (1.00)" in captions
+    assert (tmp_path / "out" / f"{videos[0].stem}.html").exists()
+    none = pipeline.first_look(
+        tmp_path / "v", out=tmp_path / "out", classes=["pull up"], show_progress=False, **small
+    )
+    assert not any(video.detections for video in none.values())
+    with pytest.raises(InputError, match="no class 'sqat'; there are 'squat'"):
+        pipeline.first_look(tmp_path / "v", out=tmp_path / "out", classes=["sqat"], **small)
