@@ -49,6 +49,7 @@ _HOMES = {
     "evaluate": "pipeline",
     "evaluate_predictions": "pipeline",
     "detect": "pipeline",
+    "first_look": "pipeline",
     "load_detector": "head.detector",
     "FeatureFile": "formats.features",
     "VideoFeatures": "formats.features",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from .pipeline import evaluate as evaluate
     from .pipeline import evaluate_predictions as evaluate_predictions
     from .pipeline import extract as extract
+    from .pipeline import first_look as first_look
     from .pipeline import resume as resume
     from .pipeline import train as train
 else:

@@ -32,10 +32,11 @@ def rgb(picture: av.VideoFrame, *, least: int) -> np.ndarray:
     """
     width, height = picture.width, picture.height
     if width * height <= LARGE:
-        return picture.to_ndarray(format="rgb24")
+        # One thread: other videos and the network have the other cores.
+        return picture.to_ndarray(format="rgb24", threads=1)
     while min(width, height) >= 2 * least:
         width, height = width // 2, height // 2
-    picture = picture.reformat(width, height, format="rgb24", interpolation="AREA")
+    picture = picture.reformat(width, height, format="rgb24", interpolation="AREA", threads=1)
     return picture.to_ndarray()
 
 
