@@ -216,11 +216,11 @@ def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
     curves = {}
     for video_id, entry in _by_video(raw, "actionness", source, problems).items():
         try:
-            values = tuple(_number(v, "value") for v in _member(entry, "values", list))
-            step = _number(entry.get("step_sec"), "step_sec")
+            values = tuple(finite_number(v, "value") for v in _member(entry, "values", list))
+            step = finite_number(entry.get("step_sec"), "step_sec")
             if step <= 0:
                 raise InputError(f"'step_sec' must be above 0, is {step}; leave 'actionness' out")
-            start = _number(entry.get("start_sec"), "start_sec")
+            start = finite_number(entry.get("start_sec"), "start_sec")
             curves[video_id] = ActionnessCurve(start, step, values)
         except InputError as e:
             problems.append(Problem(f"actionness of {video_id}", str(e)))
@@ -342,7 +342,7 @@ def _video(video_id: str, raw: Any, problems: list[Problem]) -> AnnotatedVideo:
     try:
         subset = _member(raw, "subset", str)
         if raw.get("duration") is not None:
-            duration = _number(raw["duration"], "duration")
+            duration = finite_number(raw["duration"], "duration")
     except InputError as e:
         problems.append(Problem(video_id, str(e)))
     annotations = raw.get("annotations") if isinstance(raw, dict) else None
@@ -371,7 +371,7 @@ def _ignored(raw: Any, video_id: str, problems: list[Problem]) -> tuple[tuple[fl
 def _stretch(raw: Any) -> tuple[float, float]:
     if not isinstance(raw, list) or len(raw) != 2:
         raise InputError(f"[start, end] in seconds is needed, not {shown(raw)}")
-    start, end = _number(raw[0], "start"), _number(raw[1], "end")
+    start, end = finite_number(raw[0], "start"), finite_number(raw[1], "end")
     if end < start:
         raise InputError(f"the stretch ends ({end} s) before it starts ({start} s)")
     return start, end
@@ -395,7 +395,7 @@ def _records(
 
 
 def _detection(raw: Any) -> Detection:
-    return Detection(*_labelled_segment(raw), _number(raw.get("score"), "score"))
+    return Detection(*_labelled_segment(raw), finite_number(raw.get("score"), "score"))
 
 
 def _labelled_segment(raw: Any) -> tuple[str, float, float]:
@@ -403,7 +403,7 @@ def _labelled_segment(raw: Any) -> tuple[str, float, float]:
     segment = _member(raw, "segment", list)
     if len(segment) != 2:
         raise InputError(f"'segment' must be [start, end] in seconds, is {shown(segment)}")
-    start, end = _number(segment[0], "start"), _number(segment[1], "end")
+    start, end = finite_number(segment[0], "start"), finite_number(segment[1], "end")
     if end < start:
         raise InputError(f"the segment ends ({end} s) before it starts ({start} s)")
     return label, start, end
@@ -419,7 +419,8 @@ def _member(raw: Any, key: str, kind: type) -> Any:
     return nfc(raw[key]) if kind is str else raw[key]
 
 
-def _number(value: Any, name: str) -> float:
+def finite_number(value: Any, name: str) -> float:
+    """Return a number of JSON's; an InputError names what is none, or not finite."""
     if type(value) not in (float, int) or not abs(value) <= sys.float_info.max:  # JSON has 10**400
         raise InputError(f"{name!r} must be a finite number, is {shown(value)}")
     return float(value)

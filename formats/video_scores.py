@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, shown
-from .annotations import _number, parse_json
+from .annotations import finite_number, parse_json
 from .limits import read_text
 
 
@@ -84,7 +84,7 @@ def _by_label(raw: Any, labels: Any) -> dict[str, float]:
         )
     scores = {}
     for label, value in pairs:
-        scores[str(label)] = score = _number(value, str(label))
+        scores[str(label)] = score = finite_number(value, str(label))
         if score < 0:
             raise InputError(f"the score of {label!r} is negative ({score:g}): give probabilities")
     return scores
