@@ -21,7 +21,7 @@ from .errors import InputError, is_out_of_memory, one_line
 # In the order of a newcomer's way.
 COMMANDS = (
     "demo", "extract", "train", "evaluate", "detect", "view", "report", "check", "info", "configs",
-    "import", "export", "export-onnx",
+    "backbones", "import", "export", "export-onnx",
 )  # fmt: skip
 
 

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import h5py
+import numpy as np
 import pytest
 
 from tsatal import pipeline
 from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.formats.annotations import load_predictions
+from tsatal.formats.features import FeatureFile
 from tsatal.head import run as runs
 from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.dataset import draw_windows
@@ -244,3 +247,35 @@ def test_training_says_how_much_is_normalised_within_each_video(
         features = write_toy(tmp_path / f"{places}.h5", places=places)
         pipeline.train(features, config, run=tmp_path / f"run-{places}")
         assert f": {own} of 16 channels are normalised within each video" in caplog.text
+
+
+def test_a_run_on_rows_of_another_backbone_detects_in_raw_videos(tmp_path: Path) -> None:
+    """Class scores, training and detection, with nothing but the run to say which network it was."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    entries = {}
+    for number in range(3):
+        path = folder / f"v{number}.mp4"
+        with av.open(str(path), "w") as container:
+            stream: Any = container.add_stream("mpeg4", rate=10)
+            stream.width = stream.height = 64
+            rng = np.random.default_rng(number)
+            for picture in rng.integers(0, 256, (160, 64, 64, 3), dtype=np.uint8):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+        subset = "validation" if number == 2 else "training"
+        action = {"label": "run", "segment": [2.0, 6.0]}
+        entries[path.stem] = {"subset": subset, "duration": 16.0, "annotations": [action]}
+    (folder / "annotations.json").write_text(json.dumps({"database": entries}))
+    more = {"weights": "random", "crop": 32, "resize": 32, "fps": 10, "device": "cpu"}
+    out = tmp_path / "f.h5"
+    made = pipeline.extract(folder, out, backbone="i3d_windows", show_progress=False, **more)
+    assert made.done == ["v0", "v1", "v2"]
+    run = train(out, tmp_path / "run")
+    found = pipeline.detect(
+        folder / "v2.mp4", run, out=tmp_path / "found", device="cpu", show_progress=False
+    )
+    with FeatureFile(out) as file, FeatureFile(tmp_path / "found" / "features.h5") as again:
+        assert again.provenance["extractor"] == "i3d_windows"
+        np.testing.assert_array_equal(file.rows("v2", ["rgb"]), again.rows("v2", ["rgb"]))
+    assert found["v2"].detections

@@ -28,6 +28,7 @@ class ClipNetwork(Network):
         stride, clip_frames: frames from clip to clip, and in each.
         normalise: makes clips of frames (B, T, H, W, C) uint8.
         classifier: of the features, if the network was trained to tell classes.
+        width: of the features; the family's where not given.
         dtype: `float32` or `bfloat16`.
     """
 
@@ -40,6 +41,7 @@ class ClipNetwork(Network):
         clip_frames: int,
         normalise: Callable[[Tensor], Tensor],
         classifier: nn.Linear | None = None,
+        width: int | None = None,
         device: str = "cpu",
         dtype: str = "float32",
     ) -> None:
@@ -50,6 +52,7 @@ class ClipNetwork(Network):
         self.batch = max(PIECE_FRAMES[self.device.type] // clip_frames, 1)  # clips at a time
         self.piece_frames = max(self.batch * stride, 1)
         self.ahead = 0 if self.device.type == "cpu" else 1
+        self.width = width or family.width
         self._classifier = classifier
 
     def passage(self) -> ClipPassage:
@@ -108,7 +111,7 @@ class ClipPassage:
         self._skip += max(count * S - len(held), 0)
         self._held = held[count * S :].copy()  # so that the piece's memory is free
         if not rows:
-            empty = np.zeros((0, network.family.width), np.float32)
+            empty = np.zeros((0, network.width), np.float32)
             return lambda: empty
         return network.transfer.to_host(torch.cat(rows))
 

@@ -41,6 +41,7 @@ class Family:
     stride_frames: int  # from one row to the next
     strides: tuple[int, ...] = ()  # that can be chosen; any, where empty
     first_instant: float = 0.0  # of the first dense row, in frames after the first frame
+    early: float = 0.0  # clips: frames before the middle of a clip that its row answers to most
     centred: bool = True  # clips: the first stands on the first frame, not begins with it
     reach_frames: int = 0  # that a row sees on either side of its own, where pieces can be cut
     width: int  # values of a row, before a projection
@@ -49,6 +50,7 @@ class Family:
     # Where its weights come from.
     weights: str = "kinetics"  # what its published weights are called
     urls: Mapping[str, str] = field(default_factory=dict)  # of published weights, by stream
+    source: str  # who publishes them, in a word
     extra: str = ""  # `pip install tsatal[EXTRA]` brings what it needs
     trained_on: str
     top1: float | None  # accuracy there in percent, as its publisher states it
@@ -68,7 +70,7 @@ class Family:
         """
         if self.kind == "dense" or clip_frames is None:
             return self.first_instant
-        return (clip_frames - 1) / 2 - self.before(clip_frames)
+        return (clip_frames - 1) / 2 - self.early - self.before(clip_frames)
 
     def before(self, clip_frames: int) -> int:
         """The number of times that the first frame is held before a video."""

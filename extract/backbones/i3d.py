@@ -165,6 +165,7 @@ def windowed_i3d(
         clip_frames=clip_frames,
         normalise=in_range,
         classifier=classifier(net) if classifies else None,
+        width=net.mixed("Mixed_5c").outputs,
         device=device,
         dtype=dtype,
     )

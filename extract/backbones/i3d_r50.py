@@ -23,13 +23,12 @@ from .dense import I3D_R50
 from .family import Family, Network
 from .folded import Carried, FoldedResNet
 from .transfer import Transfer
-from .weights import HEAD, Weights, load_state
+from .weights import BRANCH_SCALE, HEAD, Weights, load_state
 
 log = logging.getLogger(__name__)
 
 FIRST_FRAMES = I3D_R50.reach_frames + I3D_R50.stride_frames  # needed for a long video's first row
 MEAN, STD = 0.45, 0.225  # of every channel in the training of the Kinetics checkpoint
-BRANCH_SCALE = 0.3  # of residual branches with random weights, see `random_i3d`
 # On a CPU, fewer frames were slower with two threads, and more need memory for no gain.
 PIECE_FRAMES = {"cpu": 64, "cuda": 256}  # frames that are best computed at a time
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

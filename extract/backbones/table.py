@@ -39,9 +39,12 @@ MODULES = {
     "mvit_v2_s": "torchvision_clips",
     "s3d": "torchvision_clips",
 }
-# Whole libraries of networks: what follows the colon is a name of theirs. The module
-# has `describe`.
-LIBRARIES = {"hf": "videomae_clips", "timm": "timm_frames"}
+# Whole libraries of networks, `LIBRARY:NAME`: the module, which has `describe`; and in words, what
+# the name is, and what it stands for.
+LIBRARIES = {
+    "timm": ("timm_frames", "NAME", "any image network of timm, a row of every frame"),
+    "hf": ("videomae_clips", "ID", "VideoMAE of Hugging Face: a repository OWNER/NAME or a folder"),
+}
 
 
 @cache
@@ -56,7 +59,7 @@ def find_family(name: str) -> Family:
         return family
     library, colon, known_as = name.partition(":")
     if colon and library in LIBRARIES and known_as:
-        described: Family = _module(LIBRARIES[library]).describe(name)
+        described: Family = _module(LIBRARIES[library][0]).describe(name)
         return described
     near = difflib.get_close_matches(name, MODULES, n=1)
     meant = f"; did you mean {near[0]}?" if near else "; `tsatal backbones` lists them"
@@ -81,6 +84,16 @@ def find_published(family: Family, stream: str, sha256: str | None = None) -> tu
     from .weights import fetch_checkpoint
 
     return fetch_checkpoint(family.urls[stream])
+
+
+def is_here(family: Family) -> bool:
+    """Whether the published weights of a backbone of `all_families` are on this machine."""
+    module = _module(family.module)
+    if hasattr(module, "here"):
+        return bool(module.here(family))
+    from .weights import cached_checkpoint
+
+    return cached_checkpoint(family.urls["rgb"]).exists()
 
 
 def load_backbones(

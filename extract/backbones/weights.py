@@ -23,6 +23,7 @@ from ...progress import Progress
 log = logging.getLogger(__name__)
 
 CHUNK = 2**20  # bytes, 1 MiB
+BRANCH_SCALE = 0.3  # of residual branches with random weights
 HEAD = "blocks.6."  # the stock network's classifier, which is not used
 
 
@@ -174,6 +175,20 @@ def fit_state(net: nn.Module, state: dict[str, Tensor], *, source: Path, what: s
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise InputError(f"{source}: does not fit {what}: {'; '.join(differing[:3])}{more}")
     net.load_state_dict({**own, **state})
+
+
+def random_weights(build: Callable[[], nn.Module], *, seed: int) -> nn.Module:
+    """Return an untrained network, the same for the same seed, in which every branch is alive.
+
+    Libraries set the last scale of a residual branch to 0, which silences it; here it is 0.3.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = build().eval()
+    for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm3d | nn.BatchNorm2d)):
+        if norm.weight is not None and not norm.weight.any():
+            nn.init.constant_(norm.weight, BRANCH_SCALE)
+    return net
 
 
 def adapt_colour(weight: Tensor, channels: int) -> Tensor:

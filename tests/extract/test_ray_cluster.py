@@ -123,7 +123,8 @@ def test_a_fault_of_the_program_is_a_reason_too(
 ) -> None:
     for name in "bcd":
         (folder / f"{name}.mp4").unlink()
-    results = extract_all(cluster, folder, replace(harmless_recipe(tmp_path), projections={"rgb": None}))
+    wrong: Any = {"rgb": None}
+    results = extract_all(cluster, folder, replace(harmless_recipe(tmp_path), projections=wrong))
     assert "a.mp4: failed on the cluster (TypeError" in str(results["a"])
 
 
