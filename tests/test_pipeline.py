@@ -250,7 +250,7 @@ def test_training_says_how_much_is_normalised_within_each_video(
 
 
 def test_a_run_on_rows_of_another_backbone_detects_in_raw_videos(tmp_path: Path) -> None:
-    """Class scores, training and detection, with nothing but the run to say which network it was."""
+    """Nothing but the run says which network it was."""
     folder = tmp_path / "videos"
     folder.mkdir()
     entries = {}
@@ -267,9 +267,11 @@ def test_a_run_on_rows_of_another_backbone_detects_in_raw_videos(tmp_path: Path)
         action = {"label": "run", "segment": [2.0, 6.0]}
         entries[path.stem] = {"subset": subset, "duration": 16.0, "annotations": [action]}
     (folder / "annotations.json").write_text(json.dumps({"database": entries}))
-    more = {"weights": "random", "crop": 32, "resize": 32, "fps": 10, "device": "cpu"}
     out = tmp_path / "f.h5"
-    made = pipeline.extract(folder, out, backbone="i3d_windows", show_progress=False, **more)
+    made = pipeline.extract(
+        folder, out, backbone="i3d_windows", weights="random", crop=32, resize=32, fps=10,
+        device="cpu", show_progress=False,
+    )  # fmt: skip
     assert made.done == ["v0", "v1", "v2"]
     run = train(out, tmp_path / "run")
     found = pipeline.detect(

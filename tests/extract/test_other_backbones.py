@@ -1,4 +1,4 @@
-"""Extraction with another backbone than the first: rows, scores, provenance, and back to settings."""
+"""Extraction with another backbone than the first: rows, scores, provenance, and back again."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def test_scores_stand_beside_the_rows(folder: Path, tmp_path: Path) -> None:
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(scores.values, e / e.sum(axis=1, keepdims=True), atol=1e-3)
     means = scores.values.mean(axis=0)
-    assert scores.best(1) == [(scores.classes[means.argmax()], pytest.approx(means.max()))]
+    [(best, score)] = scores.best(1)
+    assert (best, score) == (scores.classes[means.argmax()], float(means.max()))
     # What is added later has scores, too, and those that were there stay.
     (tmp_path / "b.mp4").rename(folder / "b.mp4")
     assert extract(folder, out, settings).done == ["b"]
@@ -163,9 +164,8 @@ def test_the_first_backbone_writes_what_it_always_has() -> None:
     """Feature files that were made before other backbones came can be added to."""
     digest = {"sha256": "ab"}
     made_by = {"rgb": {"weights": {"name": "random", "seed": 0}, "projection": digest}}
-    made = make_provenance(
-        ExtractSettings(weights="random"), made_by, dtype="float32", device="cpu"
-    )
+    settings = ExtractSettings(weights="random")
+    made = make_provenance(settings, made_by, dtype="float32", device="cpu")
     del made["made_with"]
     assert list(made.items())[:13] == [
         ("extractor", "i3d_r50"), ("fps", 10.0), ("resize", 128), ("crop", 112), ("context", 18),
