@@ -45,6 +45,6 @@ def test_what_reads_no_video_needs_no_opencv(
     write_toy: Callable[..., Path],
 ) -> None:
     write_toy(tmp_path / "f.h5")
-    small = ("--set", "model.width=16", "--set", "data.window_steps=20", "--set", "optim.epochs=1")
+    small = ("--config", "paper", "--set", "model.width=16", "--set", "optim.epochs=1")
     done = without_opencv("-q", "train", "--features", "f.h5", "--out", "run", *small)
     assert done.returncode == 0, done.stderr
