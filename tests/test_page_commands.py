@@ -65,6 +65,7 @@ OUTCOMES = {
 }  # fmt: skip
 # Pages whose commands are not run here, and why.
 NOT_RUN = {
+    "docs/backbones.md": "forms, of networks whose weights need the network",
     "docs/package.md": "the package index's page; README.md has the same commands",
     "docs/extraction.md": "its one command is a form, with [options]",
     "docs/lab/norms.md": "a record of what was run, on features that are not in the repository",
