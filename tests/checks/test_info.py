@@ -22,7 +22,10 @@ from tsatal.head.run import build_head, load_run_description
 
 from ..conftest import SHARED
 
-SMALL = ["--config", "strong", "--set", "model.width=16", "--set", "optim.epochs=1"]
+SMALL = [
+    "--config", "strong", "--set", "model.width=16", "--set", "optim.epochs=1",
+    "--set", "data.least_steps=1",
+]  # fmt: skip
 
 
 def run(*arguments: object) -> Result:
@@ -128,7 +131,8 @@ def test_a_run(trained: Path, features: Path) -> None:
     said = describe(trained)
     assert said["kind"] == "run"
     assert said["config"] == {
-        "nearest": "strong", "differences": {"model.width": 16, "optim.epochs": 1},
+        "nearest": "strong",
+        "differences": {"data.least_steps": 1, "model.width": 16, "optim.epochs": 1},
     }  # fmt: skip
     assert said["features"] == {"path": str(features.resolve()), "there": True}
     assert said["labels"] == ["jump", "run"] and said["width"] == 13

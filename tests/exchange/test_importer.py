@@ -355,6 +355,8 @@ def test_an_imported_file_can_be_trained_on(
     small = ("model.width=16", "optim.epochs=1", "data.window_steps=20")
     sets = [part for setting in small for part in ("--set", setting)]
     run = tmp_path / "run"
-    trained = tsatal("-q", "train", "--features", tmp_path / "o.h5", "--out", run, *sets)
+    trained = tsatal(
+        "-q", "train", "--features", tmp_path / "o.h5", "--config", "paper", "--out", run, *sets
+    )
     assert trained.exit_code == 0, trained.output
     assert (run / "last.pt").exists()
