@@ -256,8 +256,9 @@ def reading_the_report(data: Data) -> None:
 
 
 def results(data: Data) -> None:
-    data.put_videos("ut/videos", annotated=False)
-    data.put_annotations("ut/annotations.json")
+    for place in ("ut", "workout"):
+        data.put_videos(f"{place}/videos", annotated=False)
+        data.put_annotations(f"{place}/annotations.json")
 
 
 def viewing(data: Data) -> None:
