@@ -256,7 +256,7 @@ def reading_the_report(data: Data) -> None:
 
 
 def results(data: Data) -> None:
-    for place in ("ut", "workout"):
+    for place in ("ut", "workout", "urfd"):
         data.put_videos(f"{place}/videos", annotated=False)
         data.put_annotations(f"{place}/annotations.json")
 
