@@ -62,11 +62,13 @@ if TYPE_CHECKING:
     import numpy as np
     from typing_extensions import Unpack
 
+    from .evaluation.average_precision import Evaluation
+    from .evaluation.operating_point import Events
     from .extract.extractor import Summary
     from .formats.annotations import AnnotatedVideo, Detection
     from .formats.features import TimeAxis, VideoFeatures
     from .reports.detections import DetectedVideo, DetectedVideos
-    from .reports.report import Report
+    from .reports.report import Epochs, Report
 
 logger = logging.getLogger(__name__)
 
@@ -300,7 +302,6 @@ def evaluate(
 
     from .evaluation.average_precision import evaluate as measure_detections
     from .evaluation.matching import Measure
-    from .evaluation.operating_point import events_above, events_in_words
     from .extract.backbones.device import choose_device
     from .head.detector import load_detector
     from .reports.report import PREDICTIONS, Epochs, Report, write_report
@@ -332,13 +333,7 @@ def evaluate(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
         )
     epochs = Epochs(detector.epoch, config.optim.epochs, checkpoint)
-    point, seen = load_operating_point(run), None
-    notes = []
-    if point:
-        seen = events_above(videos, found, point, exclude=how.exclude, subset=subset)
-        notes.append(events_in_words(seen, point, subset))
-    notes.append(epochs.words(run))
-    evaluation = replace(evaluation, notes=(*evaluation.notes, *filter(None, notes)))
+    evaluation, seen = _with_notes(evaluation, run, epochs)
     name = Path(os.path.realpath(out)).name
     written = write_report(
         evaluation, out, timelines=timelines, name=name, labels=labels, epochs=epochs, events=seen
@@ -435,7 +430,6 @@ def report(
     """
     from .evaluation.average_precision import evaluate as measure_detections
     from .evaluation.matching import Measure
-    from .evaluation.operating_point import events_above, events_in_words
     from .reports.report import (
         METRICS,
         PREDICTIONS,
@@ -476,14 +470,8 @@ def report(
     ).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
-    epochs, point = Epochs.of_json(earlier.get("epochs")), load_operating_point(run)
-    notes, seen = [], None
-    if point:
-        seen = events_above(videos, found, point, exclude=how.exclude, subset=subset)
-        notes.append(events_in_words(seen, point, subset))
-    if epochs:
-        notes.append(epochs.words(run))
-    evaluation = replace(evaluation, notes=(*evaluation.notes, *filter(None, notes)))
+    epochs = Epochs.of_json(earlier.get("epochs"))
+    evaluation, seen = _with_notes(evaluation, run, epochs)
     name = Path(os.path.realpath(run)).name
     written = write_report(
         evaluation, Path(out or run), timelines=None, name=name, epochs=epochs, events=seen
@@ -685,6 +673,21 @@ def first_look(
         ordered, out, truth={}, pages=pages, reading=chosen.reading, subtitled=True
     )
     return DetectedVideos(ordered, tuple(written), extraction)
+
+
+def _with_notes(
+    evaluation: Evaluation, run: Path, epochs: Epochs | None
+) -> tuple[Evaluation, dict[str, Events] | None]:
+    """Return a run's evaluation with what else is to be said of it, and its events by class."""
+    from .evaluation.operating_point import events_above, events_in_words
+
+    notes, seen, matches = list(evaluation.notes), None, evaluation.matches
+    if point := load_operating_point(run):
+        seen = events_above(matches.videos, matches.predictions, point, subset=evaluation.subset)
+        notes.append(events_in_words(seen, point, evaluation.subset))
+    if epochs and (unfinished := epochs.words(run)):
+        notes.append(unfinished)
+    return replace(evaluation, notes=tuple(notes)), seen
 
 
 def _look_at(features: Pathlike | None = None, annotations: Pathlike | None = None) -> None:

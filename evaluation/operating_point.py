@@ -7,7 +7,7 @@ false alarms per hour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -153,12 +153,11 @@ def events_above(
     found: Predictions,
     point: OperatingPoint,
     *,
-    exclude: Sequence[str] = (),
     subset: str,
 ) -> dict[str, Events]:
     """Return what the detections above an operating point are worth in these videos, by class."""
-    measure = Measure(ANET, (point.tiou,), tuple(exclude))
-    return events(match(videos, found, measure, subset=subset), point, tiou=point.tiou)
+    matches = match(videos, found, Measure(ANET, (point.tiou,)), subset=subset)
+    return events(matches, point, tiou=point.tiou)
 
 
 def events_in_words(found: Mapping[str, Events], point: OperatingPoint, subset: str) -> str:

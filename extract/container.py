@@ -213,6 +213,14 @@ def unit_sec(stream: av.VideoStream) -> float:
     return float(stream.time_base or 1 / av.time_base)
 
 
+def no_rate(path: Path) -> VideoError:
+    """The error for pictures whose time nobody knows."""
+    return VideoError(
+        f"{path}: a raw stream that does not state its rate"
+        "; give its pictures per second with --assume-fps"
+    )
+
+
 def rate_without_clock(
     container: av.container.InputContainer,
     stream: av.VideoStream,
@@ -232,10 +240,7 @@ def rate_without_clock(
         return None
     stated = stream.codec_context.framerate
     if assumed is None and not stated:
-        raise VideoError(
-            f"{path}: a raw stream that does not state its rate"
-            "; give its pictures per second with --assume-fps"
-        )
+        raise no_rate(path)
     return assumed or float(stated or 0)
 
 

@@ -32,6 +32,7 @@ from .container import (
     DecodeReport,
     VideoError,
     decoded_pictures,
+    no_rate,
     open_container,
     picture_track,
     promised_sec,
@@ -42,6 +43,7 @@ from .container import (
 from .images import image_pictures
 from .scale import frame_of
 
+ONLY_STAMPED = 25.0  # pictures per second until stamps say better, where they alone tell the time
 LATE_SEC = 0.1  # pictures that begin this much after the sound are worth a remark
 LONG_LAST_SEC = 10.0  # a last picture is shown for longer only if the container's duration says so
 
@@ -175,7 +177,6 @@ def timed_pictures(
     """
     report.promised_sec = promised_sec(container, stream)
     unit, rate = unit_sec(stream), rate_without_clock(container, stream, path, reading.assume_fps)
-    period = 1 / (rate or float(stream.average_rate or stream.base_rate or 25))
     if rate:
         report.promised_sec = 0.0  # FFmpeg's, of 25 pictures a second
         report.remarks.append(f"a raw stream without a clock, read at {rate:g} pictures per second")
@@ -186,6 +187,10 @@ def timed_pictures(
         return
     _remark_on(first, report)
     start = None if rate else _stamp(first)
+    stated = rate or float(stream.average_rate or stream.base_rate or reading.assume_fps or 0)
+    if start is None and not stated:
+        raise no_rate(path)
+    period = 1 / (stated or ONLY_STAMPED)
     lead = 0.0
     if start is not None and container.start_time is not None:
         lead = max(start * unit - container.start_time / av.time_base, 0.0)

@@ -21,7 +21,7 @@ from tsatal.extract.container import (
     check_pictures,
     picture_track,
 )
-from tsatal.extract.video import probe_duration, read_frames
+from tsatal.extract.video import probe_duration, read_frames, timed_pictures
 
 from ..conftest import SHARED
 from .conftest import VideoWriter, numbered_picture, read_number, write_raw, write_tracks
@@ -485,3 +485,28 @@ def test_hdr_is_told(write_video: VideoWriter, transfer: int, name: str) -> None
     report = DecodeReport()
     list(read_frames(path, report=report))
     assert f"its pictures are HDR ({name})" in report.remarks[0]
+
+
+def test_without_stamps_and_without_a_rate_nobody_guesses() -> None:
+    """A container with a clock whose pictures have no stamps: the user is asked, too."""
+    picture = SimpleNamespace(
+        pts=None, dts=None, duration=0, color_trc=0, width=64, height=64, is_corrupt=False
+    )
+    packet = SimpleNamespace(pos=0, size=1, decode=lambda: [picture] * 3)
+    context = SimpleNamespace(framerate=None, has_b_frames=False, options={})
+    stream: Any = SimpleNamespace(
+        average_rate=None, base_rate=None, time_base=Fraction(1, 1000), duration=None, frames=0,
+        start_time=None, metadata={}, codec_context=context, width=64, height=64,
+    )  # fmt: skip
+    container: Any = SimpleNamespace(
+        format=SimpleNamespace(name="dhav", flags=0), duration=None, start_time=None, size=0,
+        streams=SimpleNamespace(video=[]), demux=lambda stream: [packet],
+    )  # fmt: skip
+
+    def seconds(reading: Reading) -> list[float]:
+        pictures = timed_pictures(container, stream, DecodeReport(), Path("v.dav"), reading)
+        return [s for _, s in pictures]
+
+    with pytest.raises(VideoError, match="does not state its rate; .*--assume-fps"):
+        seconds(Reading())
+    assert seconds(Reading(assume_fps=10.0)) == pytest.approx([0.0, 0.1, 0.2])
