@@ -14,6 +14,7 @@ import numpy as np
 from .matching import ANET, Matches
 
 SAMPLES = 1000
+MAX_WEIGHTS = 5_000_000  # of detections in draws at once: 40 MB an array
 CONFIDENCE = 0.95
 
 
@@ -68,6 +69,11 @@ def _interval(values: np.ndarray) -> Interval:
 
 def _average_map(matches: Matches, weights: np.ndarray) -> np.ndarray:
     """Return the average mAP of every draw, (S,), over the classes that occur in it."""
+    longest = max((len(ranked) for ranked in matches.rankings), default=1)
+    at_once = max(MAX_WEIGHTS // max(longest, 1), 1)
+    if len(weights) > at_once:  # some draws at a time, so that memory is bounded
+        parts = range(0, len(weights), at_once)
+        return np.concatenate([_average_map(matches, weights[n : n + at_once]) for n in parts])
     aps = np.stack([_class_ap(matches, c, weights) for c in range(len(matches.labels))])
     with np.errstate(invalid="ignore"):
         average: np.ndarray = np.nanmean(aps, axis=0)

@@ -10,8 +10,10 @@ from ..config import Config
 from ..errors import InputError
 from ..evaluation.average_precision import Evaluation
 from ..evaluation.matching import threshold_name
+from ..evaluation.significance import map_difference
 
 SETTINGS_NAMED = 12  # that differ between runs; the rest are counted
+FEWEST_VIDEOS = 10  # for a bootstrap over videos: of fewer, its intervals are too narrow
 
 
 class Rows:
@@ -91,10 +93,37 @@ def comparison_table(
         counted = f" (the first {SETTINGS_NAMED}, {more} more)" if more > 0 else ""
         settings = text_table([["setting", *configs], *differing[:SETTINGS_NAMED]])
         lines += ["", f"settings that differ{counted}", *settings]
+    lines += _differences(evaluations)
     for name, evaluation in evaluations.items():
         if evaluation.headline != first.headline:
             lines.append(f"note: {name}: {evaluation.headline}")
     return "\n".join(lines)
+
+
+def _differences(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """Return a line for each run on whether its mAP differs from the first run's.
+
+    Runs that were measured otherwise than the first have none: `comparison_table` notes them.
+    """
+    (name, first), *others = evaluations.items()
+    alike = [
+        (other, evaluation)
+        for other, evaluation in others
+        if evaluation.headline == first.headline
+        and evaluation.matches.video_ids == first.matches.video_ids
+    ]
+    videos = len(first.matches.video_ids)
+    if alike and videos < FEWEST_VIDEOS:
+        return [f"note: too few videos ({videos}) to say whether a difference is more than chance"]
+    lines = []
+    for other, evaluation in alike:
+        gap = map_difference(first.matches, evaluation.matches)
+        verdict = "more than chance" if gap.certain else "may be chance"
+        lines.append(
+            f"note: {other} against {name}: {100 * gap.value:+.2f} (95 %: {100 * gap.low:+.2f} to "
+            f"{100 * gap.high:+.2f}, bootstrap over videos): {verdict}"
+        )
+    return lines
 
 
 def _percent(share: float) -> str:

@@ -74,6 +74,13 @@ def test_a_difference_is_told_from_none() -> None:
     assert (same.value, same.low, same.high, same.certain) == (0, 0, 0, False)
 
 
+def test_draws_a_few_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = matched(1, noise=1.0)
+    whole = map_interval(found)
+    monkeypatch.setattr(significance, "MAX_WEIGHTS", 200)
+    assert map_interval(found) == whole
+
+
 def test_other_videos_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="same videos"):
         map_difference(matched(1, noise=1.0, videos=5), matched(1, noise=1.0, videos=6))

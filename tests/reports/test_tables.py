@@ -72,7 +72,7 @@ def test_it_names_the_settings_that_differ_and_no_others() -> None:
     configs = {"a": load_config("paper"), "b": load_config("paper", ["optim.lr=0.5"])}
     text = comparison_table({"a": measured(0.4), "b": measured(0.4)}, configs)
     settings = text.partition("settings that differ\n")[2].splitlines()
-    assert [cells(line) for line in settings] == [
+    assert [cells(line) for line in settings if not line.startswith("note: ")] == [
         ["setting", "a", "b"],
         ["optim.lr", "0.001", "0.5"],
     ]
@@ -81,3 +81,29 @@ def test_it_names_the_settings_that_differ_and_no_others() -> None:
 def test_it_says_where_a_run_was_measured_on_something_else() -> None:
     text = comparison_table({"a": measured(0.4), "b": measured(0.4, videos=7)}, {})
     assert text.splitlines()[-1].startswith("note: b: ") and "7 videos" in text.splitlines()[-1]
+
+
+def on_videos(found: int, *, videos: int) -> Evaluation:
+    """Return the evaluation of detections that are right in the first `found` videos."""
+    truth = {
+        f"v{n}": AnnotatedVideo(f"v{n}", "test", 10.0, (Instance("jump", 0, 1),))
+        for n in range(videos)
+    }
+    right = {f"v{n}": [Detection("jump", 0, 1, 0.5)] for n in range(found)}
+    return evaluate(truth, right, Measure("anet", (0.5,)), subset="test")
+
+
+def test_it_says_whether_a_difference_is_more_than_chance() -> None:
+    runs = {"a": on_videos(5, videos=20), "b": on_videos(20, videos=20)}
+    line = comparison_table(runs, {}).splitlines()[-1]
+    assert line.startswith("note: b against a: +75.00 (95 %: ") and line.endswith(
+        "more than chance"
+    )
+    runs = {"a": on_videos(5, videos=20), "b": on_videos(5, videos=20)}
+    line = comparison_table(runs, {}).splitlines()[-1]
+    assert line.startswith("note: b against a: +0.00") and line.endswith("may be chance")
+
+
+def test_few_videos_cannot_say_whether_a_difference_is_chance() -> None:
+    runs = {"a": on_videos(0, videos=9), "b": on_videos(9, videos=9)}
+    assert "too few videos (9)" in comparison_table(runs, {})
