@@ -1,8 +1,8 @@
 """Typed, frozen settings of stage two: defaults, then a YAML file, then `--set key=value`.
 
-The defaults are the preset `paper`. A module of `head/` takes the section that is about it; only
-`run`, `training` and `detector` there know the whole. `Settings` is the base of what other commands
-take as options.
+The defaults are the preset `paper-0.1`, so that what older versions wrote is read as it was meant.
+A module of `head/` takes the section that is about it; only `run`, `training` and `detector` there
+know the whole. `Settings` is the base of what other commands take as options.
 """
 
 from __future__ import annotations
@@ -117,6 +117,9 @@ class ModelConfig(_Section):
     instance_norm: _BelowOne = setting(
         0.0, "Share of channels normalised within each video, if videos differ much as a whole."
     )
+    fully_connected: Annotated[int, Field(ge=1, le=4096)] | None = setting(
+        None, "Values of a row after a learned fully connected layer on entry; null for none."
+    )
     classes: Literal["softmax", "sigmoid"] = setting(
         "softmax", "One class or background at a time (softmax), or each class by itself."
     )
@@ -129,14 +132,31 @@ class ModelConfig(_Section):
     tsa_reach: Annotated[int, Field(ge=1, le=1_000_000)] | None = setting(
         None, "Most steps between steps that TSA relates; null for any, at squared cost."
     )
+    tsa_same: bool = setting(
+        False, "Whether TSA relates steps of the same proposal (B) instead of another (1 - B)."
+    )
+    tsa_sigmoid: bool = setting(
+        True, "Whether queries, keys and values of TSA go through a sigmoid (Eq. 3)."
+    )
     tpp: bool = setting(True, "Whether there are a pyramid (TPP) and final heads after it.")
     pyramid_levels: int = setting(3, "How often the pyramid of TPP halves the length.", ge=0, le=10)
     dilations: tuple[_Dilation, ...] = setting(
-        (1, 2, 4), "Dilations of the parallel convolutions of TPP.", max_length=16
+        (1, 2, 4), "Dilations of the convolutions of TPP.", max_length=16
+    )
+    stacked: bool = setting(
+        False, "Whether dilated convolutions of TPP see what the one before has found."
     )
     levels: int = setting(1, "Levels of the final heads, each of half the length.", ge=1, le=12)
     first_reach: float = setting(
         4.0, "Most steps to an action's end on the first level.", gt=0, le=1e6
+    )
+    shared_heads: Literal["none", "outputs", "stages"] = setting(
+        "none",
+        "Whether convolutions of the heads are each output's own (none), shared by the outputs, or "
+        "by outputs and by the stages before and after TPP.",
+    )
+    aggregate: bool = setting(
+        False, "Whether a final proposal has the classes of all its rows, masked by actionness."
     )
     early_depth: int = setting(1, "Layers in the heads before TPP.", ge=0, le=4)
     final_depth: int = setting(1, "Layers in the heads after TPP.", ge=0, le=4)
@@ -242,6 +262,21 @@ class Config(_Section):
         if (self.decode.window_steps or self.data.window_steps) < coarsest:
             raise ValueError(
                 f"model.levels={self.model.levels} needs decode.window_steps of {coarsest} or more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_level_where_the_paper_has_one(self) -> Config:
+        model = self.model
+        if model.stacked and model.levels > 1:
+            raise ValueError("model.stacked needs model.levels=1")
+        if model.aggregate and (model.levels > 1 or not model.final_actionness):
+            raise ValueError("model.aggregate needs model.levels=1 and model.final_actionness=true")
+        alike = model.early_depth == model.final_depth and model.final_actionness
+        if model.shared_heads == "stages" and (model.levels > 1 or not alike):
+            raise ValueError(
+                "model.shared_heads=stages needs model.levels=1, model.final_actionness=true and "
+                "model.early_depth equal to model.final_depth"
             )
         return self
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..config import ModelConfig
 from ..formats.limits import check_size
+from .aggregation import with_aggregated_classes
 from .layers import ConvBNReLU, ConvINReLU
 from .points import Points, level_points
 from .prediction import HeadOutput, Prediction
@@ -48,9 +50,9 @@ class Heads(nn.Module):
     (Paper 2: "different convolutions" give distribution, classifier and time boundaries.)
 
     Args:
-        model: `width` of the input, `classes`, `separable`.
+        model: `width` of the input, `classes`, `separable`, and `shared_heads`.
         num_classes: C, without background.
-        depth: convolution layers of each branch.
+        depth: convolution layers of each branch, or of the trunk that all of them share.
         distance: to start and end before training (a typical half length), in strides.
         actionness: whether there is an actionness head.
         levels: how many levels share the heads; each has its own factor for distances.
@@ -68,6 +70,12 @@ class Heads(nn.Module):
     ) -> None:
         super().__init__()
         self.exclusive = model.classes == "softmax"
+        shared = model.shared_heads != "none"
+        self.trunk = nn.ModuleList(
+            ConvBNReLU(model.width, model.width, 3, separable=model.separable)
+            for _ in range(depth if shared else 0)
+        )
+        depth = 0 if shared else depth
         branch = partial(Branch, model.width, depth=depth, separable=model.separable)
         self.classes = branch(num_classes + self.exclusive)
         self.boundary = branch(2 + actionness)
@@ -78,6 +86,15 @@ class Heads(nn.Module):
             self.boundary.read.bias.zero_()
             self.boundary.read.bias[:2] = math.log(distance)
 
+    def share_convolutions_of(self, other: Heads) -> None:
+        """Take over another stage's convolutions and read-outs (paper 2).
+
+        Norms stay apart: a running mean over the rows of two stages would suit neither.
+        """
+        for own, theirs in zip(self.trunk, other.trunk, strict=True):
+            cast(ConvBNReLU, own).conv = cast(ConvBNReLU, theirs).conv
+        self.classes.read, self.boundary.read = other.classes.read, other.boundary.read
+
     def forward(self, x: Tensor, valid: Tensor, points: Points) -> Prediction:
         """Return the beliefs at every point.
 
@@ -85,6 +102,8 @@ class Heads(nn.Module):
             x: (B, width, R), zero at padding; valid: (B, R) bool.
             points: P of the R rows.
         """
+        for layer in self.trunk:
+            x = layer(x, valid)
         class_logits, boundary = self.classes(x, valid), self.boundary(x, valid)
         if points.rows is not None:
             class_logits, boundary = class_logits[:, points.rows], boundary[:, points.rows]
@@ -126,6 +145,10 @@ class TSATAL(nn.Module):
         self.width = model.width
         self.dropout = nn.Dropout(model.input_dropout)
         self.channel_dropout = nn.Dropout(model.channel_dropout)
+        self.connect = None
+        if model.fully_connected is not None:
+            self.connect = nn.Linear(width_in, model.fully_connected)
+            width_in = model.fully_connected
         self.embed = ConvBNReLU(width_in, model.width - own_norm, 3)
         self.embed_own = ConvINReLU(width_in, own_norm, 3) if own_norm else None
         heads = partial(Heads, model, num_classes)
@@ -144,6 +167,9 @@ class TSATAL(nn.Module):
                 actionness=model.final_actionness,
                 levels=model.levels,
             )
+            if model.shared_heads == "stages":
+                self.final_heads.share_convolutions_of(self.shared_heads)
+        self.aggregate = model.aggregate
 
     def divide_features_by(self, scale: float) -> None:
         """Fix what features are divided by on entry: extractors differ by orders of magnitude.
@@ -173,6 +199,8 @@ class TSATAL(nn.Module):
             )
         steps = level_points(features.shape[1], device=features.device)
         x = self._prepare(features, valid)  # 2.1, (B, D_in, T)
+        if self.connect is not None:  # 2: the fully connected layer
+            x = self.connect(x.transpose(1, 2)).transpose(1, 2) * valid[:, None]
         y = self.embed(x, valid)  # 2: the sequence y, (B, D, T)
         if self.embed_own is not None:  # (not in the paper)
             y = torch.cat([y, self.embed_own(x, valid)], dim=1)
@@ -190,6 +218,8 @@ class TSATAL(nn.Module):
         y_fuse = torch.cat([y, y_act[:, None]], dim=1)  # 2.3: fusion [y^, y_act], (B, D + 1, T)
         z, z_valid, points = self.tpp(y_fuse, valid)  # 2.3: TPP, Eq. 7 and 8; (B, D, R)
         final = self.final_heads(z, z_valid, points)  # 2: the refined action instances
+        if self.aggregate:
+            final = with_aggregated_classes(final)  # 2.3: mask, aggregation, softmax
         return HeadOutput(pre, refined, final)
 
     def _prepare(self, features: Tensor, valid: Tensor) -> Tensor:

@@ -14,15 +14,17 @@ class TemporalPyramidPooling(nn.Module):
     """Gathers context of several temporal sizes around every step.
 
     Strided convolutions see far but lose short actions; dilated convolutions see far at full
-    resolution. Both run in parallel on the fused input, are interpolated to T steps, and fused.
+    resolution. Both start from the fused input, are interpolated to T steps, and fused.
 
     Args:
-        model: `width`, `pyramid_levels`, and `dilations`, the rates of Eq. 8.
+        model: `width`, `pyramid_levels`, and `dilations`, the rates of Eq. 8; `stacked`: whether
+            each dilated convolution sees the result of the one before ("stack convolution
+            blocks"), else all see the fused input.
     """
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
-        width, dilations = model.width, model.dilations
+        width, dilations, self.stacked = model.width, model.dilations, model.stacked
         self.enter = ConvBNReLU(width + 1, width, 3)
         self.pyramid = nn.ModuleList(
             ConvBNReLU(width, width, 3, stride=2) for _ in range(model.pyramid_levels)
@@ -42,7 +44,9 @@ class TemporalPyramidPooling(nn.Module):
         """
         steps = y_fuse.shape[2]
         f = self.enter(y_fuse, valid)  # Eq. 7, (B, D, T)
-        branches = [f] + [dilated(f, valid) for dilated in self.dilated]  # Eq. 8
+        branches = [f]
+        for dilated in self.dilated:
+            branches.append(dilated(branches[-1] if self.stacked else f, valid))  # Eq. 8
         level, level_valid = f, valid
         for number, halve in enumerate(self.pyramid, start=1):
             level, level_valid = halve(level, level_valid), level_valid[:, ::2]  # (B, D, T / 2^n)

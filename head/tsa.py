@@ -7,6 +7,7 @@ steps of the same or of another action, but not of the same instance: that would
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +93,7 @@ def attention_map(query: Tensor, key: Tensor, allowed: Tensor) -> Tensor:
     return logits.softmax(-1)
 
 
-def novelty(similarity: Tensor, *, threshold: float | None) -> Tensor:
+def novelty(similarity: Tensor, *, threshold: float | None, same: bool = False) -> Tensor:
     """Return the weight of each pair by how new one is to the other, from B, in [0, 1].
 
     The paper leaves the fusion of A, B and M open, but says that pairs covering the same
@@ -101,10 +102,11 @@ def novelty(similarity: Tensor, *, threshold: float | None) -> Tensor:
     Args:
         similarity: B, in [0, 1].
         threshold: None for 1 - B; a number for the paper's other reading, B < threshold.
+        same: the opposite, B itself or B >= threshold: what "position similarity" would weigh
+            by, were it not for the sentence on redundance.
     """
-    if threshold is None:
-        return 1 - similarity
-    return (similarity < threshold).to(similarity.dtype)
+    new = 1 - similarity if threshold is None else (similarity < threshold).to(similarity.dtype)
+    return 1 - new if same else new
 
 
 def blocks(x: Tensor, size: int) -> Tensor:
@@ -119,12 +121,28 @@ def blocks_around(x: Tensor, size: int) -> Tensor:
     return x.unfold(1, 3 * size, size).transpose(-1, -2)
 
 
+@dataclass(frozen=True)
+class Relations:
+    """The matrices of TSA for all pairs of T steps, (B, T, T) each, and what comes of them.
+
+    a: Eq. 1. b: Eq. 2. m: Eq. 4. g: the mapping coefficients; rows need not sum to 1.
+    added: W_o (G V), what is added to the sequence, (B, T, D).
+    """
+
+    a: Tensor
+    b: Tensor
+    m: Tensor
+    g: Tensor
+    added: Tensor
+
+
 class TemporalSelfAttention(nn.Module):
     """Mixes every step with the steps it is related to (paper 2.2, Eq. 1-4).
 
     Args:
         model: `width` is D; `tsa` is "hard", or "soft" for the expectation of Eq. 1 instead of
-            arg-max classes; `tsa_threshold`, see `novelty`; `tsa_reach`: how many steps away a
+            arg-max classes; `tsa_threshold` and `tsa_same`, see `novelty`; `tsa_sigmoid`: as in
+            Eq. 3, else queries, keys and values are linear; `tsa_reach`: how many steps away a
             related step may be, so that time and memory grow with T and not with its square
             (not in the paper); None: anywhere.
     """
@@ -133,7 +151,8 @@ class TemporalSelfAttention(nn.Module):
         super().__init__()
         width = model.width
         self.soft = model.tsa == "soft"
-        self.threshold, self.reach = model.tsa_threshold, model.tsa_reach
+        self.threshold, self.same = model.tsa_threshold, model.tsa_same
+        self.reach, self.sigmoid = model.tsa_reach, model.tsa_sigmoid
         # The paper calls these f1, f2, f3, names it has already given to the pre-judgement heads.
         self.to_query = nn.Linear(width, width)
         self.to_key = nn.Linear(width, width)
@@ -157,9 +176,7 @@ class TemporalSelfAttention(nn.Module):
             Refined features, (B, D, T); zero at padding.
         """
         y = y.transpose(1, 2)  # (B, T, D): pairs are pairs of steps
-        query = self.to_query(y).sigmoid()  # Eq. 3
-        key = self.to_key(y).sigmoid()
-        value = self.to_value(y).sigmoid()
+        query, key, value = self._project(y)  # Eq. 3
         beliefs = (probabilities, intervals.detach())
         if self.reach is None or self.reach >= y.shape[1] - 1:
             mixed = self._mix((query, *beliefs), (key, *beliefs), value, valid[:, None])
@@ -168,10 +185,30 @@ class TemporalSelfAttention(nn.Module):
         y = (y + self.to_out(mixed)) * valid[..., None]
         return y.transpose(1, 2)
 
-    def _mix(
-        self, own: tuple[Tensor, ...], others: tuple[Tensor, ...], value: Tensor, allowed: Tensor
-    ) -> Tensor:
-        """Return G V; `own` and `others` are (Q or K, probabilities, intervals) of i and of j."""
+    def relations(
+        self, y: Tensor, valid: Tensor, *, probabilities: Tensor, intervals: Tensor
+    ) -> Relations:
+        """Return the matrices by which `forward` would mix the steps of y, for all pairs.
+
+        Args: as for `forward`.
+        """
+        query, key, value = self._project(y.transpose(1, 2))
+        i = torch.arange(query.shape[1], device=y.device)
+        near = (i[:, None] - i).abs() <= (self.reach or len(i))
+        beliefs = (probabilities, intervals)
+        a, b, m = self._relate((query, *beliefs), (key, *beliefs), near & valid[:, None])
+        g = a * novelty(b, threshold=self.threshold, same=self.same) * m * valid[..., None]
+        return Relations(a, b, m, g, self.to_out(g @ value))
+
+    def _project(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values of (B, T, D), as Eq. 3."""
+        q, k, v = self.to_query(y), self.to_key(y), self.to_value(y)
+        return (q.sigmoid(), k.sigmoid(), v.sigmoid()) if self.sigmoid else (q, k, v)
+
+    def _relate(
+        self, own: tuple[Tensor, ...], others: tuple[Tensor, ...], allowed: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return A, B and M; `own` and `others` are (Q or K, probabilities, intervals) of i, j."""
         (query, classes_i, intervals_i), (key, classes_j, intervals_j) = own, others
         if query.device.type == "cpu":  # where too much memory is not refused by itself
             pairs = math.prod(query.shape[:-1]) * key.shape[-2]
@@ -185,8 +222,14 @@ class TemporalSelfAttention(nn.Module):
         else:
             a = condition_matrix(classes_i.argmax(-1), classes_j.argmax(-1))  # Eq. 1, no gradient
         b = distance_similarity(intervals_i, intervals_j)  # Eq. 2
-        m = attention_map(query, key, allowed)  # Eq. 4
-        return (a * novelty(b, threshold=self.threshold) * m) @ value  # G V
+        return a, b, attention_map(query, key, allowed)  # Eq. 4
+
+    def _mix(
+        self, own: tuple[Tensor, ...], others: tuple[Tensor, ...], value: Tensor, allowed: Tensor
+    ) -> Tensor:
+        """Return G V; see `_relate`."""
+        a, b, m = self._relate(own, others, allowed)
+        return (a * novelty(b, threshold=self.threshold, same=self.same) * m) @ value  # G V
 
     def _mix_nearby(
         self, own: tuple[Tensor, ...], others: tuple[Tensor, ...], value: Tensor, valid: Tensor

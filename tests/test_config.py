@@ -1,6 +1,7 @@
 """Settings: every shipped file loads, order of precedence, and errors that name the nearest key."""
 
 import os
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import get_args
@@ -28,8 +29,45 @@ def test_every_shipped_configuration_loads(name: str) -> None:
     assert isinstance(load_config(name), Config)
 
 
-def test_the_defaults_are_the_preset_paper() -> None:
-    assert load_config("paper") == Config()
+def test_the_defaults_are_the_preset_of_version_0_1() -> None:
+    """So a run of that version, whose file lacks later settings, is read as it was trained."""
+    assert load_config("paper-0.1") == Config()
+    assert load_config("paper") != Config()
+
+
+def test_every_value_of_paper_says_where_it_is_from() -> None:
+    text = (Path(config.__file__).parent / "configs" / "paper.yaml").read_text("utf-8")
+    section = ""
+    for line in text.splitlines():
+        value, _, source = line.partition("#")
+        if line and not line.startswith(" "):
+            section = source
+        elif value.strip():
+            assert re.match(r" (open|\d)", source) or "open" in section, line
+    model = yaml.safe_load(text)["model"]
+    not_of_the_paper = {"channel_dropout", "instance_norm", "first_reach", "separable"}
+    assert set(model) == set(type(Config().model).model_fields) - not_of_the_paper
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (["model.stacked=true"], "model.stacked needs model.levels=1"),
+        (["model.aggregate=true"], "model.aggregate needs model.levels=1 and"),
+        (["model.shared_heads=stages"], "model.shared_heads=stages needs model.levels=1, "),
+    ],
+)
+def test_what_the_paper_has_on_one_level_is_refused_on_several(
+    changes: list[str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        load_config("strong", changes)
+
+
+@pytest.mark.parametrize("change", ["early_depth=2", "final_actionness=false"])
+def test_stages_that_share_convolutions_must_be_alike(change: str) -> None:
+    with pytest.raises(InputError, match="model.early_depth equal to model.final_depth"):
+        load_config("paper", ["model.aggregate=false", f"model.{change}"])
 
 
 def test_shipped_files_are_the_files_in_the_folder() -> None:

@@ -61,6 +61,10 @@ VARIANTS: list[dict[str, Any]] = [
     {"levels": 4, "separable": True},
     {"separable": True},
     {"levels": 4, "own_norm": 8},
+    {"stacked": True, "fully_connected": 7},
+    {"shared_heads": "outputs", "levels": 4},
+    {"shared_heads": "stages", "aggregate": True, "stacked": True},
+    {"aggregate": True, "classes": "sigmoid", "tsa_sigmoid": False, "tsa_same": True},
 ]
 every_variant = pytest.mark.parametrize("changes", VARIANTS, ids=str)
 
@@ -271,6 +275,41 @@ def test_every_level_has_its_own_factor_for_distances(level: int) -> None:
     factor = module(x, valid, points).distances / before
     expected = torch.where(points.stride == 2**level, 3.0, 1.0)
     torch.testing.assert_close(factor, expected[None, :, None].expand_as(factor))
+
+
+def test_outputs_share_the_trunk_and_stages_share_all_but_their_norms() -> None:
+    apart, outputs, stages = (
+        head(shared_heads=shared, early_depth=2, final_depth=2)
+        for shared in ("none", "outputs", "stages")
+    )
+    for model in (outputs, stages):
+        assert model.final_heads is not None
+        assert len(model.final_heads.trunk) == 2 and len(model.final_heads.classes.layers) == 0
+    own, before = stages.final_heads, stages.shared_heads
+    assert own is not None
+    of_own, of_before = (dict(h.named_parameters()) for h in (own, before))
+    alike = {name for name, value in of_own.items() if value is of_before[name]}
+    assert {name for name in of_own if ".norm." in name} == set(of_own) - alike
+    sizes = [sum(p.numel() for p in m.parameters()) for m in (apart, outputs, stages)]
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
+
+
+def test_shared_convolutions_stay_shared_after_a_checkpoint() -> None:
+    model, other = head(shared_heads="stages"), head(shared_heads="stages")
+    with torch.no_grad():
+        model.shared_heads.classes.read.bias.fill_(7)
+    other.load_state_dict(model.state_dict())
+    assert other.final_heads is not None
+    assert other.final_heads.classes.read.bias is other.shared_heads.classes.read.bias
+    assert other.final_heads.classes.read.bias.eq(7).all()
+
+
+def test_a_fully_connected_layer_is_learned_and_sees_one_row() -> None:
+    model = head(fully_connected=5, tsa="none", tpp=False)
+    assert model.connect is not None and model.connect.out_features == 5
+    model(torch.randn(1, 9, 12), mask(9)).final.class_logits.sum().backward()
+    gradient = model.connect.weight.grad
+    assert gradient is not None and gradient.abs().sum() > 0
 
 
 def test_mismatched_mask_is_refused() -> None:

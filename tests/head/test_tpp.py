@@ -7,9 +7,11 @@ from tsatal.config import ModelConfig
 from tsatal.head.tpp import TemporalPyramidPooling
 
 
-def pyramid(levels: int, dilations: tuple[int, ...]) -> TemporalPyramidPooling:
+def pyramid(
+    levels: int, dilations: tuple[int, ...], *, stacked: bool = False
+) -> TemporalPyramidPooling:
     torch.manual_seed(0)
-    model = ModelConfig(width=8, pyramid_levels=levels, dilations=dilations)
+    model = ModelConfig(width=8, pyramid_levels=levels, dilations=dilations, stacked=stacked)
     return TemporalPyramidPooling(model).eval()
 
 
@@ -29,6 +31,11 @@ def test_without_branches_only_the_entry_convolution_sees() -> None:
 
 def test_dilated_branch_sees_its_rate_further() -> None:
     assert receptive_field(pyramid(0, (8,))) == 1 + 8
+
+
+def test_stacked_convolutions_see_as_far_as_all_rates_together() -> None:
+    assert receptive_field(pyramid(0, (1, 2, 4))) == 1 + 4
+    assert receptive_field(pyramid(0, (1, 2, 4), stacked=True)) == 1 + 1 + 2 + 4
 
 
 @pytest.mark.parametrize("levels", [1, 3, 5])

@@ -100,6 +100,8 @@ def test_both_readings_of_the_redundancy_rule() -> None:
         tsa.novelty(similarity, threshold=None), torch.tensor([1.0, 0.7, 0.1, 0.0])
     )
     assert tsa.novelty(similarity, threshold=0.5).tolist() == [1, 1, 0, 0]
+    assert torch.equal(tsa.novelty(similarity, threshold=None, same=True), similarity)
+    assert tsa.novelty(similarity, threshold=0.5, same=True).tolist() == [0, 0, 1, 1]
 
 
 def inputs(steps: int, width: int = 8, classes: int = 3) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -113,12 +115,21 @@ def inputs(steps: int, width: int = 8, classes: int = 3) -> tuple[Tensor, Tensor
 
 
 def trained(
-    width: int, *, soft: bool = False, threshold: float | None = None, reach: int | None = None
+    width: int,
+    *,
+    soft: bool = False,
+    threshold: float | None = None,
+    reach: int | None = None,
+    sigmoid: bool = True,
 ) -> tsa.TemporalSelfAttention:
     """Return a module whose output layer has left its zero initialisation."""
     torch.manual_seed(0)
     model = ModelConfig(
-        width=width, tsa="soft" if soft else "hard", tsa_threshold=threshold, tsa_reach=reach
+        width=width,
+        tsa="soft" if soft else "hard",
+        tsa_threshold=threshold,
+        tsa_reach=reach,
+        tsa_sigmoid=sigmoid,
     )
     module = tsa.TemporalSelfAttention(model)
     torch.nn.init.normal_(module.to_out.weight)
@@ -148,9 +159,11 @@ def by_hand(
 ) -> Tensor:
     """Return y + W_o (G V), all pairs at once; `allowed` is (B, T, T)."""
     q, k, v = (
-        (y @ layer.weight.T + layer.bias).sigmoid()
+        y @ layer.weight.T + layer.bias
         for layer in (module.to_query, module.to_key, module.to_value)
     )
+    if module.sigmoid:
+        q, k, v = q.sigmoid(), k.sigmoid(), v.sigmoid()
     logits = q @ k.transpose(1, 2) / math.sqrt(y.shape[-1])
     m = logits.masked_fill(~allowed, -1e9).softmax(-1)
     if module.soft:
@@ -164,9 +177,10 @@ def by_hand(
 
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("threshold", [None, 0.3])
-def test_module_computes_g_v_by_hand(soft: bool, threshold: float | None) -> None:
+@pytest.mark.parametrize("sigmoid", [True, False])
+def test_module_computes_g_v_by_hand(soft: bool, threshold: float | None, sigmoid: bool) -> None:
     y, valid, p, intervals = inputs(6)
-    module = trained(8, soft=soft, threshold=threshold)
+    module = trained(8, soft=soft, threshold=threshold, sigmoid=sigmoid)
     expected = by_hand(module, y, p, intervals, torch.ones(2, 6, 6, dtype=torch.bool))
     torch.testing.assert_close(
         mixed(module, y, valid, p, intervals), expected, atol=1e-5, rtol=1e-5
@@ -193,6 +207,20 @@ def test_within_reach_is_the_full_computation_with_a_band(
         torch.autograd.grad(x[valid].square().sum(), y) for x in (out, expected)
     )
     torch.testing.assert_close(gradient[valid], full[valid], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("reach", [None, 4, 50])
+def test_relations_are_what_the_module_mixes_by(reach: int | None) -> None:
+    y, valid, p, intervals = inputs(20)
+    valid[1, 15:] = False
+    y = y * valid[..., None]
+    module = trained(8, soft=True, reach=reach)
+    told = module.relations(y.transpose(1, 2), valid, probabilities=p, intervals=intervals)
+    torch.testing.assert_close(y + told.added, mixed(module, y, valid, p, intervals))
+    i = torch.arange(20)
+    far = (i[:, None] - i[None]).abs() > (reach or 20)
+    assert (told.g[:, far] == 0).all() and (told.g[1, :, 15:] == 0).all()
+    torch.testing.assert_close(told.b, tsa.distance_similarity(intervals, intervals))
 
 
 @pytest.mark.parametrize("steps", [1, 9, 30])
