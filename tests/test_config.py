@@ -171,8 +171,8 @@ def test_a_coarsest_level_must_fit_into_the_windows() -> None:
     with pytest.raises(
         InputError, match="--set model.levels=9: .* needs decode.window_steps of 256"
     ):
-        load_config("paper", ["model.levels=9"])
-    assert load_config("paper", ["model.levels=9", "decode.window_steps=256"]).model.levels == 9
+        load_config("paper-0.1", ["model.levels=9"])
+    assert load_config("paper-0.1", ["model.levels=9", "decode.window_steps=256"]).model.levels == 9
 
 
 @pytest.mark.parametrize(
