@@ -23,7 +23,7 @@ from .errors import InputError
 from .evaluation.time_scale import likely_scale
 from .evaluation.video_scores import with_video_scores
 from .extract.clock import BY_ITSELF
-from .extract.settings import ExtractSettings, check_files
+from .extract.settings import ExtractSettings, check_files, with_preset
 from .extract.sources import assign_ids, find_videos
 from .formats.annotations import (
     all_labels,
@@ -90,6 +90,7 @@ def extract(
     out: Pathlike,
     *,
     annotations: Pathlike | None = None,
+    config: str | None = None,
     overwrite: bool = False,
     strict: bool = False,
     show_progress: bool = True,
@@ -102,6 +103,7 @@ def extract(
         videos: a video, a folder (searched through), or a `.txt` list of paths.
         out: the feature file. Videos that are in it already are left alone.
         annotations: embedded in the file; by default `annotations.json` inside the folder.
+        config: a name in `extract.settings.PRESETS`; `settings` count before its own.
         overwrite, strict, show_progress: see `extract.extractor.extract_videos`.
         ray: the cluster to run on, see `extract.ray_cluster.connect`; None runs in this process.
         settings: fields of `extract.settings.ExtractSettings`, such as `fps=10`.
@@ -111,7 +113,7 @@ def extract(
     Example:
         >>> tsatal.extract("videos", "out.h5", weights="random")  # doctest: +SKIP
     """
-    chosen, videos = ExtractSettings(**settings), Path(videos)
+    chosen, videos = with_preset(config, settings), Path(videos)
     check_place(out)
     if annotations is None and (videos / "annotations.json").is_file():
         annotations = videos / "annotations.json"
@@ -602,6 +604,71 @@ def detect(
     truth = annotated.videos if annotated else {}
     written = write_detections(detected, out, truth=truth, pages=pages, reading=reading)
     return DetectedVideos(detected, tuple(written), extraction)
+
+
+def explain(
+    run: Pathlike,
+    video: str,
+    *,
+    start_sec: float = 0.0,
+    features: Pathlike | None = None,
+    annotations: Pathlike | None = None,
+    checkpoint: str = "last",
+    out: Pathlike | None = None,
+    device: str = "auto",
+) -> Path:
+    """Draw what TSA does in one video, and return the picture's path.
+
+    Args:
+        run: the run's folder.
+        video: the id of a video in the run's feature file or in `features`, or its path.
+        start_sec: where to begin; as much is drawn as the head sees at once.
+        features, annotations: see `evaluate`.
+        checkpoint: "last" or "best".
+        out: the picture; `explained/VIDEO.png` in the run's folder where not given.
+        device: `auto`, `cpu` or `cuda`.
+    Raises:
+        InputError: no such run or video, a head without TSA, or an instant after the last row.
+    """
+    run = Path(run)
+    config, data = load_run_description(run)
+    if config.model.tsa == "none":
+        raise InputError(f"{run}: its head has no TSA to explain (model.tsa=none)")
+    video = nfc(Path(video).stem if os.path.isfile(video) else video)
+    out = Path(out or run / "explained" / f"{video}.png")
+    check_place(out)
+    _look_at(features or data.features, annotations)
+
+    from .extract.backbones.device import choose_device
+    from .head.detector import load_detector
+    from .head.explanation import explain_rows
+    from .reports.explanation import explanation_picture, reading_of
+
+    detector = load_detector(run, checkpoint=checkpoint, device=choose_device(device))
+    with FeatureFile(features or data.features) as file:
+        check_same_extraction(file, data)
+        rows, axis = file.rows(video, data.streams), file.time_axis(video)
+        truth = find_annotations(file, data.annotations_for(features, annotations))
+    first = round(max(start_sec - axis.start_sec, 0) / axis.step_sec)
+    if first >= axis.num_steps:
+        raise InputError(
+            f"{video}: --from {start_sec:g} is after its last row, at "
+            f"{axis.start_sec + (axis.num_steps - 1) * axis.step_sec:.4g} s"
+        )
+    annotated = truth.videos.get(video)
+    picture = explanation_picture(
+        explain_rows(detector, rows, first=first),
+        axis,
+        video_id=video,
+        reading=reading_of(config.model),
+        truth=annotated.instances if annotated else (),
+        detections=detector(rows, axis).detections,
+        labels=data.labels,
+        colours_of=all_labels(data.labels, truth),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(out)
+    return out
 
 
 def first_look(

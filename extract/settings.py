@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,19 @@ BYTES_PER_PIXEL = 12  # three colours in float32
 DEFAULT_SEGMENT = 128  # frames, where the device decides
 PROJECTED = 512  # values of a row after a projection, as in the paper
 OF_BACKBONE = "  [default: the backbone's]"
+# Settings by name, for `tsatal extract --config`.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "paper": {  # the reading nearest to the text; docs/method.md has the sentences
+        "backbone": "i3d_r50",  # 2.1: "ResNet I3D", the average pool at its end removed
+        "fps": 10.0,  # 3.2: "RGB and optical streams at 10 frames per second"
+        "resize": 112,  # 3.2: "frame space size was limited to 112x112"
+        "crop": 112,
+        "segment": 128,  # 3.2: "each segment limited to 128 frames [...] not overlapping"
+        "context": 0,  # so no row sees into the next segment
+        "flow": True,  # 2: "the mixed mode of optical flow and RGB"
+        "projection": "none",  # 2: the fully connected layer is learned, so it is the head's
+    }
+}
 
 
 class ExtractSettings(Settings):
@@ -202,6 +216,18 @@ class ExtractSettings(Settings):
     def step_sec(self) -> float:
         """The time between rows, seconds."""
         return self.stride / self.fps
+
+
+def with_preset(name: str | None, given: Mapping[str, Any]) -> ExtractSettings:
+    """The settings of that name, with what is given besides; without a name, what is given.
+
+    Raises:
+        InputError: there is none of this name, or they cannot work together.
+    """
+    if name is not None and name not in PRESETS:
+        raise InputError(f"config {shown(name)}: extraction has the settings {', '.join(PRESETS)}")
+    preset = PRESETS[name] if name else {}
+    return ExtractSettings(**{**preset, **{k: v for k, v in given.items() if v is not None}})
 
 
 def check_files(settings: ExtractSettings) -> None:

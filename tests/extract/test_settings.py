@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tsatal.errors import InputError
-from tsatal.extract.settings import ExtractSettings
+from tsatal.extract.settings import PRESETS, ExtractSettings, with_preset
 
 
 def test_rows_stand_between_their_two_frames() -> None:
@@ -101,3 +101,19 @@ def test_another_backbone_brings_its_own_values() -> None:
 def test_flow_weights_without_flow_are_refused() -> None:
     with pytest.raises(InputError, match="flow_weights 'random' are of no use without flow"):
         ExtractSettings(flow_weights="random")
+
+
+def test_the_papers_settings_are_those_of_its_text() -> None:
+    paper = with_preset("paper", {})
+    assert (paper.fps, paper.resize, paper.crop) == (10, 112, 112)
+    assert (paper.segment, paper.context, paper.exact) == (128, 0, False)
+    assert paper.streams == ("rgb", "flow")
+    assert (paper.projection, paper.width) == ("none", 2048)
+
+
+def test_what_is_given_counts_before_a_name() -> None:
+    chosen = with_preset("paper", {"fps": 5.0, "crop": None, "weights": "random"})
+    assert chosen == ExtractSettings(**{**PRESETS["paper"], "fps": 5.0, "weights": "random"})
+    assert with_preset(None, {"fps": 5.0}) == ExtractSettings(fps=5.0)
+    with pytest.raises(InputError, match="^config 'papr': extraction has the settings paper$"):
+        with_preset("papr", {})
