@@ -162,8 +162,14 @@ def facts_of_run(run: Path, features: Path) -> dict[str, float]:
         average_precision(joined["classes"][:, c], joined["label"] == c)
         for c in range(joined["classes"].shape[1])
     ]
-    ap["AP of rows, pre-judged, by class"] = float(np.nanmean(by_class))
-    return {**ap, **{name: float(np.nanmean(v)) for name, v in sums.items()}, **facts}
+    ap["AP of rows, pre-judged, by class"] = mean_of(by_class)
+    return {**ap, **{name: mean_of(v) for name, v in sums.items()}, **facts}
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Return the mean of what is a number; NaN where nothing is."""
+    numbers = [v for v in values if not np.isnan(v)]
+    return float(np.mean(numbers)) if numbers else float("nan")
 
 
 def without_tsa(detector: Detector, rows: np.ndarray) -> np.ndarray:
@@ -204,6 +210,7 @@ def gradients(detector: Detector, file: FeatureFile) -> dict[str, float]:
     optim = config.optim
     plan = plan_windows(videos, config.data, epochs=optim.epochs, batch_size=optim.batch_size)
     head.train()
+    torch.manual_seed(0)  # of dropout
     found: dict[str, list[float]] = defaultdict(list)
     for n, batch in enumerate(epoch_batches(file, videos, plan, config, data.streams, epoch=0)):
         if n == BATCHES:
