@@ -26,7 +26,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "fps": 10.0,  # 3.2: "RGB and optical streams at 10 frames per second"
         "resize": 112,  # 3.2: "frame space size was limited to 112x112"
         "crop": 112,
-        "segment": 128,  # 3.2: "each segment limited to 128 frames [...] not overlapping"
+        "segment": 128,  # 3.2: "each segment limited to 128 frames [...] not having overlapping"
         "context": 0,  # so no row sees into the next segment
         "flow": True,  # 2: "the mixed mode of optical flow and RGB"
         "projection": "none",  # 2: the fully connected layer is learned, so it is the head's
