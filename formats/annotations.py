@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..errors import InputError, listed, shown
 from .limits import check_json, read_text
-from .names import SPELT, is_text, nfc
+from .names import SPELT, as_spelled, is_text, nfc
 
 FOREVER_SEC = 1e9  # the end of a stretch that goes on to the end of the video
 JSON = "a JSON file"
@@ -97,12 +97,13 @@ class Annotations:
         return dict(Counter(v.subset for v in self.videos.values()).most_common())
 
     def subset(self, name: str) -> dict[str, AnnotatedVideo]:
-        """Return the videos of subset `name`, in the file's order.
+        """Return the videos of subset `name`, in any capitals, in the file's order.
 
         Raises:
             InputError: no video is in that subset; the message lists the subsets there are.
         """
-        chosen = {k: v for k, v in self.videos.items() if v.subset == nfc(name)}
+        wanted = as_spelled(nfc(name), self.subset_counts())
+        chosen = {k: v for k, v in self.videos.items() if v.subset == wanted}
         if not chosen:
             there = listed(f"{s} ({n} videos)" for s, n in self.subset_counts().items())
             raise InputError(

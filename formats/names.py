@@ -11,7 +11,7 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 MAX_BYTES = 200  # of a file's name, so that there is room for what is put around it
 DIGEST = 12  # hexadecimal digits
@@ -92,3 +92,13 @@ def file_name(video_id: str, ending: str, *, digest: bool = False) -> str:
     digits = hashlib.sha256(video_id.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
     short = clean.encode("utf-8", "ignore")[: MAX_BYTES - DIGEST - 1].decode("utf-8", "ignore")
     return f"{short.strip() or '_'}-{digits}{ending}"
+
+
+def as_spelled(name: str, there: Collection[str]) -> str:
+    """The one of the names that are there which `name` means: itself, or in other capitals.
+
+    ActionFormer's THUMOS14 has `Validation` and `Test`, most others `validation` and `test`.
+    `name` itself is returned where none or several differ in capitals alone.
+    """
+    alike = [n for n in there if n.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 and name not in there else name

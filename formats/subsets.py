@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import InputError, listed, shown
 from .annotations import AnnotatedVideo, Annotations, load_annotations
 from .features import FeatureFile
-from .names import nfc
+from .names import as_spelled, nfc
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +40,12 @@ def choose_subsets(
 
     Args:
         annotated: the number of videos with actions and features, by subset.
-        train, validation, test: names given by the user; empty to find them.
+        train, validation, test: names given by the user, in any capitals; empty to find them.
     Raises:
         InputError: a named subset has no such video, or a role cannot be told by name; the
             message lists what there is.
     """
-    train, validation, test = nfc(train), nfc(validation), nfc(test)
+    train, validation, test = (as_spelled(nfc(n), annotated) for n in (train, validation, test))
     there = listed(f"{name!r} ({n} videos)" for name, n in annotated.items())
     for name in filter(None, (train, validation, test)):
         if not annotated.get(name):
@@ -55,7 +55,8 @@ def choose_subsets(
             )
 
     def first(*names: str) -> str:
-        return next((n for n in names if annotated.get(n)), "")
+        spelled = (as_spelled(n, annotated) for n in names)
+        return next((n for n in spelled if annotated.get(n)), "")
 
     held_out = first("testing", "test")
     train = train or first("training", "train") or (first("validation", "val") if held_out else "")
@@ -108,7 +109,7 @@ def videos_in_subset(
 ) -> dict[str, AnnotatedVideo]:
     """Return the videos of a subset that have features; log the others."""
     wanted = truth.subset(subset)
-    there = {k: v for k, v in videos_with_features(file, truth).items() if v.subset == subset}
+    there = {k: v for k, v in videos_with_features(file, truth).items() if k in wanted}
     there = with_durations(file, there)
     missing = [name for name in wanted if name not in there]
     if not there:

@@ -2,11 +2,15 @@
 
 import importlib.util
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tsatal.commands.demo import write_demo_videos
@@ -98,10 +102,78 @@ def test_the_notebook_is_stored_without_output() -> None:
             assert cell["outputs"] == [] and cell["execution_count"] is None
 
 
+def published_thumos14(folder: Path) -> Path:
+    """Write files of the form of ActionFormer's download: four videos, two classes."""
+    (folder / "i3d_features").mkdir(parents=True)
+    (folder / "annotations").mkdir()
+    database = {}
+    for n, subset in enumerate(("Validation", "Validation", "Test", "Test")):
+        video_id = f"video_{subset.lower()}_{n:07d}"
+        rows = np.random.default_rng(n).normal(0, 0.1, (80, 2048)).astype(np.float32)
+        actions = []
+        for k, first in enumerate((10, 40)):
+            rows[first : first + 12, k * 1024 : k * 1024 + 8] += 1
+            seconds = [(7.5 + 4 * t) / 30 for t in (first, first + 12)]
+            actions.append({"label": ("Diving", "Shotput")[k], "segment": seconds, "label_id": k})
+        np.save(folder / "i3d_features" / f"{video_id}.npy", rows)
+        database[video_id] = {
+            "subset": subset, "duration": 11.2, "fps": 30.0, "annotations": actions,
+        }  # fmt: skip
+    text = json.dumps({"version": "Thumos14-30fps", "database": database})
+    (folder / "annotations" / "thumos14.json").write_text(text)
+    return folder
+
+
+def test_the_papers_table_is_made_from_files_of_the_published_form(tmp_path: Path) -> None:
+    published = published_thumos14(tmp_path / "thumos")
+    program = tmp_path / "bin" / "tsatal"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tsatal "$@"\n')
+    program.chmod(0o755)
+    small = ("model.width=16", "optim.epochs=1", "data.least_steps=1")
+    env = {
+        **os.environ,
+        "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHON": sys.executable,
+        "SEEDS": "0", "SETTINGS": " ".join(f"--set {s}" for s in small), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    command = ["sh", str(EXAMPLES / "thumos14.sh"), str(published), str(tmp_path / "work")]
+    made = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    table = made.stdout.splitlines()[-6:]
+    assert table[0].startswith("| mAP in %, tIoU | 0.3 |")
+    assert table[2].startswith("| TSA-TAL, as the paper reports | 54.7 | 51.2 | 49.8 | 40.4 |  |")
+    assert [line.split(" | ")[0] for line in table[4:]] == [
+        "| `paper`, here, 1 seed", "| `strong`, here, 1 seed",
+    ]  # fmt: skip
+    again = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert again.stdout.splitlines() == table  # nothing is made twice
+
+
+def test_seeds_are_averaged_with_their_standard_error(tmp_path: Path) -> None:
+    for seed, value in enumerate((0.5, 0.6)):
+        folder = tmp_path / f"strong.seed{seed}"
+        folder.mkdir()
+        thresholds = ("0.3", "0.4", "0.5", "0.6", "0.7")
+        metrics = {"mAP": {t: value + n / 10 for n, t in enumerate(thresholds)}}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    # 50 and 60: the deviation is sqrt(50), over sqrt(2) seeds 5.
+    assert example("thumos14_table").main(tmp_path)[-1] == (
+        "| `strong`, here, 2 seeds | 55.0 ± 5.0 | 65.0 ± 5.0 | 75.0 ± 5.0 | 85.0 ± 5.0 | "
+        "95.0 ± 5.0 | 75.0 |"
+    )
+
+
+def test_the_papers_table_needs_the_published_files(tmp_path: Path) -> None:
+    command = ["sh", str(EXAMPLES / "thumos14.sh"), str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 2 and "must hold i3d_features/" in told.stderr
+
+
 def test_every_example_is_tested_and_described() -> None:
-    files = {p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb")}
+    files = {p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb", ".sh")}
     page = (EXAMPLES / "README.md").read_text("utf-8")
     assert files == {
         "own_videos.py", "cached_features.py", "compare_measures.py", "look_at_detections.ipynb",
+        "thumos14.sh", "thumos14_table.py",
     }  # fmt: skip
     assert all(f"({name})" in page for name in files)

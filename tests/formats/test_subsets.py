@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tsatal.errors import InputError
-from tsatal.formats.annotations import AnnotatedVideo
+from tsatal.formats.annotations import AnnotatedVideo, Annotations
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import Subsets, choose_subsets, with_durations
 
@@ -21,6 +21,8 @@ from tsatal.formats.subsets import Subsets, choose_subsets, with_durations
         ({"training": 9, "validation": 4, "testing": 3}, ("training", "validation", "testing")),
         ({"train": 9, "val": 4, "test": 2}, ("train", "val", "test")),
         ({"training": 9, "test": 2}, ("training", "test", "test")),
+        ({"Validation": 200, "Test": 212}, ("Validation", "Test", "Test")),  # ActionFormer's
+        ({"TRAIN": 9, "Val": 4}, ("TRAIN", "Val", "Val")),
     ],
 )
 def test_roles_are_found_by_the_usual_names(
@@ -35,6 +37,20 @@ def test_given_names_count_and_fill_the_rest() -> None:
     assert choose_subsets(annotated, train="a", validation="b") == Subsets("a", "b", "b")
     only = choose_subsets({"training": 4}, test="training")
     assert only == Subsets("training", "training", "training")
+
+
+def test_given_names_may_have_other_capitals_where_that_is_plain() -> None:
+    annotated = {"Validation": 3, "Test": 2}
+    asked = choose_subsets(annotated, train="validation", test="test")
+    assert asked == Subsets("Validation", "Test", "Test")
+    both = {"test": 3, "Test": 2, "Dev": 4}
+    assert choose_subsets(both, train="dev", test="Test") == Subsets("Dev", "Test", "Test")
+    with pytest.raises(InputError, match="in subset 'TEST'; there are"):
+        choose_subsets(both, test="TEST")
+    entries = {
+        "a": AnnotatedVideo("a", "Test", None, ()), "b": AnnotatedVideo("b", "Validation", None, ())
+    }  # fmt: skip
+    assert list(Annotations(entries, source="a.json", text="").subset("test")) == ["a"]
 
 
 def test_a_subset_that_matches_nothing_lists_what_there_is() -> None:
