@@ -1,10 +1,13 @@
-"""The pictures of the documentation, all from `tsatal demo` or drawn from the sources.
+"""The pictures of the documentation: from `tsatal demo`, drawn from the sources, or from a run.
 
     tsatal demo
     python tests/pictures.py demo
 
 writes docs/pictures/ anew, from the newest run of the demo's folder. It needs Playwright and
-Chromium. No picture shows anything but what the demo draws.
+Chromium. No picture shows anything but what the demo draws. The one of TSA is drawn from rows of
+real video, of which nothing can be seen in it, as docs/lab/tsa.md says:
+
+    python tests/pictures.py RUN VIDEO
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tsatal import pipeline
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -55,7 +60,10 @@ def photograph(page: Page, path: Path, picture: Path, *, seconds_in: float | Non
 
 
 def main() -> None:
-    """Make all pictures from a folder of the demo."""
+    """Make all pictures from a folder of the demo, or that of TSA from a run."""
+    if len(sys.argv) == 3:
+        pipeline.explain(sys.argv[1], sys.argv[2], out=PICTURES / "tsa.png")
+        return
     from playwright.sync_api import sync_playwright
 
     if len(sys.argv) != 2:

@@ -70,6 +70,7 @@ NOT_RUN = {
     "docs/extraction.md": "its one command is a form, with [options]",
     "docs/lab/norms.md": "a record of what was run, on features that are not in the repository",
     "docs/lab/paper_head.md": "as docs/lab/norms.md",
+    "docs/lab/tsa.md": "as docs/lab/norms.md",
 }
 # Other programs in the blocks, and where they are looked at.
 OTHER_PROGRAMS = {
