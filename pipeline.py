@@ -612,7 +612,15 @@ def detect(
     in_order = [v for v in found if v not in paths] + [v for v in paths if v in found]
     detected = {video_id: found[video_id] for video_id in in_order}
     truth = annotated.videos if annotated else {}
-    written = write_detections(detected, out, truth=truth, pages=pages, reading=reading)
+    written = write_detections(
+        detected,
+        out,
+        truth=truth,
+        pages=pages,
+        reading=reading,
+        thresholds=detector.point.of_all(finder.labels) if detector.point else {},
+        min_score=min_score,
+    )
     return DetectedVideos(detected, tuple(written), extraction)
 
 

@@ -25,8 +25,8 @@ from .matching import Matches, Predictions
 LEAST_SLOPES = (0.05, 0.0)
 # How firmly curves are held, as the inverse variance of each number: all classes' curve to the
 # scores as they are, a class's to that of all classes.
-HELD_TO_SCORES = (0.1, 0.1, 0.1)
-HELD_TO_ALL = (16.0, 16.0, 4.0)
+HELD_TO_SCORES = (3.0, 3.0, 0.3)
+HELD_TO_ALL = (32.0, 32.0, 8.0)
 STEPS, ENOUGH = 100, 1e-9  # of Newton's method
 TINY, ALMOST_ONE = 1e-300, 1 - 2.0**-53  # logarithms stay finite
 
