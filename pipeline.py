@@ -272,6 +272,7 @@ def evaluate(
     changes: Sequence[str] = (),
     defaults: EvalConfig | None = None,
     video_scores: Pathlike | None = None,
+    precision: float | str | None = None,
     **measure: Unpack[HowToMeasure],
 ) -> Report:
     """Detect in a subset with a run's head, measure, and write predictions, metrics and pictures.
@@ -289,6 +290,8 @@ def evaluate(
         defaults: how to measure what `measure` leaves open; the run's own settings if not given.
         video_scores: class scores of whole videos, see `formats.video_scores`; detections are
             multiplied by them.
+        precision: first choose the run's thresholds anew on its validation subset: the most recall
+            at this precision, in (0, 1), or the best F1 for "f1".
         measure: see `HowToMeasure`.
     Raises:
         InputError: no such run, subset or video; features of another width or extraction.
@@ -305,7 +308,7 @@ def evaluate(
     from .evaluation.average_precision import evaluate as measure_detections
     from .evaluation.matching import Measure
     from .extract.backbones.device import choose_device
-    from .head.detector import load_detector
+    from .head.detector import choose_anew, load_detector
     from .reports.report import PREDICTIONS, Epochs, Report, write_report
 
     detector = load_detector(
@@ -315,11 +318,13 @@ def evaluate(
         changes=changes,
         own_scores=bool(video_scores),
     )
-    config, data, point = detector.config, detector.data, detector.point
+    config, data = detector.config, detector.data
     subset = subset or data.subsets.test
     with FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(features, annotations))
+        if precision is not None:
+            detector = choose_anew(run, detector, file, truth, precision=precision)
         videos = videos_in_subset(file, truth, subset)
         detected = {video_id: detector.in_file(file, video_id) for video_id in videos}
         labels = all_labels(data.labels, truth)
@@ -328,7 +333,7 @@ def evaluate(
         found = with_video_scores(found, load_video_scores(video_scores), data.labels)
     curves = {video_id: d.actionness for video_id, d in detected.items()}
     out.mkdir(parents=True, exist_ok=True)
-    thresholds = point.of_all(labels) if point else {}
+    thresholds = detector.point.of_all(labels) if detector.point else {}
     write_text(out / PREDICTIONS, predictions_json(found, curves, labels, thresholds))
     defaults = defaults or config.eval
     # What the settings leave out is left out where it is; what a user names must be there.
@@ -341,7 +346,7 @@ def evaluate(
         )
     epochs = Epochs(detector.epoch, config.optim.epochs, checkpoint)
     evaluation = _with_note(evaluation, run, epochs)
-    seen = _outcome(evaluation, point)
+    seen = _outcome(evaluation, detector.point)
     name = Path(os.path.realpath(out)).name
     written = write_report(
         evaluation, out, timelines=timelines, name=name, labels=labels, epochs=epochs, outcome=seen

@@ -6,16 +6,20 @@ by class; `events` says what the detections above it are worth on other videos.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..errors import listed
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo
 from ..segments import united
 from .calibration import Calibration, learn_calibration
 from .matching import ANET, Matches, Measure, Predictions, Videos, match, threshold_name
+
+logger = logging.getLogger(__name__)
 
 # Instances of all classes together that join each class's own when its threshold is chosen, so that
 # a class of few instances does not hang on one of them.
@@ -107,12 +111,18 @@ def choose_operating_point(
     every = np.flatnonzero(counted)
     instances = matches.instances_per_class
     share = PRIOR_INSTANCES / max(instances.sum(), 1)
-    thresholds = {}
-    pooled = _best(matches.score, hit, [(every, 1.0)], float(instances.sum()), precision)
+    thresholds, short = {}, []
+    pooled, _ = _best(matches.score, hit, [(every, 1.0)], float(instances.sum()), precision)
     for label, ranked, count in zip(matches.labels, matches.rankings, instances, strict=True):
         groups = [(ranked[counted[ranked]], 1.0), (every, share)]
         total = count + PRIOR_INSTANCES
-        thresholds[label] = _best(matches.score, hit, groups, total, precision)
+        thresholds[label], reached = _best(matches.score, hit, groups, total, precision)
+        short += [] if reached else [label]
+    if short:
+        logger.warning(
+            "no threshold of %s has a precision of %.0f %% on %r; only the surest detections count",
+            listed(short), 100 * (precision or 0), matches.subset,
+        )  # fmt: skip
     rule = F1 if precision is None else precision
     return OperatingPoint(thresholds, pooled, rule, matches.subset, tiou, calibration)
 
@@ -138,22 +148,26 @@ def _best(
     groups: list[tuple[np.ndarray, float]],
     instances: float,
     precision: float | None,
-) -> float:
-    """Return the threshold that is best for groups of detections, each with its weight."""
+) -> tuple[float, bool]:
+    """Return the threshold that is best for groups of detections, each with its weight.
+
+    And whether it has the precision.
+    """
     ranked = np.concatenate([indices for indices, _ in groups])
     weight = np.concatenate([np.full(len(indices), w) for indices, w in groups])
     order = np.argsort(-score[ranked], kind="stable")
     ranked, weight = ranked[order], weight[order]
     scores = score[ranked]
     if not len(scores):
-        return 1.0
+        return 1.0, True
     right, made = np.cumsum(weight * hit[ranked]), np.cumsum(weight)
     # A threshold lies between two scores, so it takes all detections of equal score, or none.
     ends = np.flatnonzero(np.append(scores[1:] < scores[:-1], True))
-    value = 2 * right[ends] / (made[ends] + instances)
+    value, reached = 2 * right[ends] / (made[ends] + instances), True
     if precision is not None:
         enough = right[ends] >= precision * made[ends]
+        reached = bool(enough.any())
         value = np.where(enough, right[ends], -made[ends])  # none is enough: as few as possible
     end = ends[int(np.argmax(value))]
     following = scores[end + 1] if end + 1 < len(scores) else 0.0
-    return float((scores[end] + max(following, 0.0)) / 2)
+    return float((scores[end] + max(following, 0.0)) / 2), reached

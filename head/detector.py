@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,21 @@ from torch import nn
 
 from ..config import Config
 from ..errors import InputError
-from ..evaluation.operating_point import OperatingPoint
-from ..formats.annotations import ActionnessCurve, VideoDetections
+from ..evaluation.operating_point import OperatingPoint, learn_operating_point
+from ..formats.annotations import ActionnessCurve, Annotations, VideoDetections
 from ..formats.features import FeatureFile, TimeAxis
 from ..formats.limits import check_size
+from ..formats.subsets import videos_in_subset
 from .checkpoint import BEST, LAST, MISFITS, epoch_of, last_line, load_checkpoint
 from .decode import decode_video, score_video
-from .run import CONFIG_FILE, RunData, build_head, load_operating_point, load_run_description
+from .run import (
+    CONFIG_FILE,
+    RunData,
+    build_head,
+    load_operating_point,
+    load_run_description,
+    save_operating_point,
+)
 
 SCORE_BYTES = 24  # of memory for each class at each row: of all levels, and of what sorts them
 
@@ -109,3 +117,26 @@ def load_detector(
         ) from None
     point = None if own_scores else load_operating_point(run_dir)
     return Detector(head.to(device).eval(), config, data, device, epoch_of(saved), point)
+
+
+def choose_anew(
+    run_dir: Path,
+    detector: Detector,
+    file: FeatureFile,
+    truth: Annotations,
+    *,
+    precision: float | str,
+) -> Detector:
+    """Return the detector of a run with other thresholds, which are stored in the run.
+
+    Args:
+        file, truth: hold the run's validation videos.
+        precision: least one wanted on these, in (0, 1); or `f1` for the best F1.
+    """
+    own_scores, subset = replace(detector, point=None), detector.data.subsets.validation
+    videos = videos_in_subset(file, truth, subset)
+    found = {video_id: own_scores.in_file(file, video_id).detections for video_id in videos}
+    least = None if isinstance(precision, str) else precision
+    point = learn_operating_point(videos, found, subset=subset, precision=least)
+    save_operating_point(run_dir, point)
+    return replace(detector, point=point)

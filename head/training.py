@@ -105,7 +105,9 @@ def train_head(
         device=device,
     )
     if found and rank() == 0:
-        point = learn_operating_point(validation, found, subset=data.subsets.validation)
+        point = learn_operating_point(
+            validation, found, subset=data.subsets.validation, precision=config.eval.precision
+        )
         save_operating_point(run_dir, point)
 
 

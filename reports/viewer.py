@@ -114,7 +114,7 @@ def slider(scores: Sequence[float], *, start: float | None = None) -> dict[str, 
     """Return the range of the slider of thresholds, its step, and its position at the start.
 
     Unless it is given, that position is a third of the best score, which leaves out most second
-    thoughts about the same action. It is higher where more than a hundred detections would be shown.
+    thoughts about the same action; higher where more than a hundred detections would be shown.
 
     Args:
         scores: best first.

@@ -402,46 +402,6 @@ def test_a_training_says_what_it_leaves_out_and_how_long_it_is(
     assert "whole videos look much alike (their differences are" in said
 
 
-def test_a_run_knows_from_which_score_on_its_detections_count(
-    features: Path, tmp_path: Path
-) -> None:
-    run = train(features, tmp_path / "run", "optim.epochs=20", "optim.lr=0.005")
-    point = json.loads((run / "operating_point.json").read_text())
-    assert set(point["thresholds"]) == {"jump", "run"} and point["subset"] == "validation"
-    assert set(point["calibration"]["classes"]) == {"jump", "run"}
-    report = pipeline.evaluate(run, device="cpu")
-    assert "above the run's own thresholds (best F1 at tIoU 0.5 on 'validation')" in str(report)
-    figures = json.loads((run / "metrics.json").read_text())["events"]
-    assert figures == report.to_json()["events"]
-    assert figures["all"]["f1"] > 0.9 and figures["all"]["false_alarms_per_hour"] is not None
-    assert figures["all"]["segment_f1"]["50"] > 0.9
-    again = json.loads((pipeline.report(run).written[-1]).read_text())
-    assert again["events"] == figures
-    kept = pipeline.detect(features, run, out=tmp_path / "kept", device="cpu")
-    every = pipeline.detect(features, run, out=tmp_path / "all", min_score=0.0, device="cpu")
-    for video_id, video in every.items():
-        above = [d for d in video.detections if d.score >= point["thresholds"][d.label]]
-        assert kept[video_id].detections == above
-    assert sum(len(v.detections) for v in every.values()) > 2 * figures["all"]["instances"]
-    (run / "operating_point.json").write_text('{"thresholds": 3}')
-    with pytest.raises(InputError, match="operating_point.json: damaged"):
-        pipeline.detect(features, run, out=tmp_path / "bad", device="cpu")
-    # As in a run of an older version: the head's own scores, all of them, the same ranking.
-    (run / "operating_point.json").unlink()
-    old = pipeline.detect(features, run, out=tmp_path / "old", device="cpu")
-    for label in ("jump", "run"):
-        ours, theirs = ([d for d in v["video_4"].detections if d.label == label]
-                        for v in (every, old))  # fmt: skip
-        assert [(d.start_sec, d.end_sec) for d in ours] == [
-            (d.start_sec, d.end_sec) for d in theirs
-        ]
-        assert [d.score for d in ours] != [d.score for d in theirs]
-    uncalibrated = pipeline.evaluate(run, device="cpu")
-    assert uncalibrated.outcome is None and "own thresholds" not in str(uncalibrated)
-    for label, values in report.evaluation.per_class.items():
-        assert uncalibrated.evaluation.per_class[label].tolist() == values.tolist()
-
-
 def test_a_run_on_rows_of_another_backbone_detects_in_raw_videos(tmp_path: Path) -> None:
     """Training and detection, with nothing but the run to say which network it was."""
     folder = tmp_path / "videos"

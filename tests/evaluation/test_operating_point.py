@@ -67,6 +67,14 @@ def test_a_precision_may_be_asked_for() -> None:
     assert (most.right, most.detections) == (6, 8)
 
 
+def test_a_precision_that_no_threshold_has_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """The two classes share what is right; of each, only the surest count."""
+    found = matches({"a": ([0.8], [0.9, 0.7]), "b": ([0.8], [0.9])})
+    point = choose_operating_point(found, precision=0.9)
+    assert "no threshold of a, b has a precision of 90 % on 'validation'" in caplog.text
+    assert events(found, point)["a"].detections == 1
+
+
 def test_equal_scores_are_taken_together() -> None:
     found = matches({"a": ([0.5, 0.5], [0.5] * 3)})
     seen = events(found, choose_operating_point(found))["a"]
