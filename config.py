@@ -244,6 +244,9 @@ class EvalConfig(_Section):
         (0.3, 0.4, 0.5, 0.6, 0.7), "tIoU thresholds of the mAP.", min_length=1, max_length=1000
     )
     exclude: tuple[str, ...] = setting((), "Ids of videos that are left out.")
+    precision: float | None = setting(
+        None, "Least precision of a training's thresholds on validation; null: best F1.", gt=0, lt=1
+    )
 
 
 class Config(_Section):

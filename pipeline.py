@@ -30,6 +30,7 @@ from .formats.annotations import (
     class_labels,
     load_annotations,
     load_predictions,
+    load_thresholds,
     predictions_json,
 )
 from .formats.atomic import check_place, write_text
@@ -63,7 +64,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .evaluation.average_precision import Evaluation
-    from .evaluation.operating_point import Events
+    from .evaluation.events import Outcome
+    from .evaluation.operating_point import OperatingPoint
     from .extract.extractor import Summary
     from .formats.annotations import AnnotatedVideo, Detection
     from .formats.features import TimeAxis, VideoFeatures
@@ -272,6 +274,7 @@ def evaluate(
     changes: Sequence[str] = (),
     defaults: EvalConfig | None = None,
     video_scores: Pathlike | None = None,
+    precision: float | str | None = None,
     **measure: Unpack[HowToMeasure],
 ) -> Report:
     """Detect in a subset with a run's head, measure, and write predictions, metrics and pictures.
@@ -289,6 +292,8 @@ def evaluate(
         defaults: how to measure what `measure` leaves open; the run's own settings if not given.
         video_scores: class scores of whole videos, see `formats.video_scores`; detections are
             multiplied by them.
+        precision: first choose the run's thresholds anew on its validation subset: the most recall
+            at this precision, in (0, 1), or the best F1 for "f1".
         measure: see `HowToMeasure`.
     Raises:
         InputError: no such run, subset or video; features of another width or extraction.
@@ -305,17 +310,23 @@ def evaluate(
     from .evaluation.average_precision import evaluate as measure_detections
     from .evaluation.matching import Measure
     from .extract.backbones.device import choose_device
-    from .head.detector import load_detector
+    from .head.detector import choose_anew, load_detector
     from .reports.report import PREDICTIONS, Epochs, Report, write_report
 
     detector = load_detector(
-        run, checkpoint=checkpoint, device=choose_device(device), changes=changes
+        run,
+        checkpoint=checkpoint,
+        device=choose_device(device),
+        changes=changes,
+        own_scores=bool(video_scores),
     )
     config, data = detector.config, detector.data
     subset = subset or data.subsets.test
     with FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(features, annotations))
+        if precision is not None:
+            detector = choose_anew(run, detector, file, truth, precision=precision)
         videos = videos_in_subset(file, truth, subset)
         detected = {video_id: detector.in_file(file, video_id) for video_id in videos}
         labels = all_labels(data.labels, truth)
@@ -324,7 +335,8 @@ def evaluate(
         found = with_video_scores(found, load_video_scores(video_scores), data.labels)
     curves = {video_id: d.actionness for video_id, d in detected.items()}
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / PREDICTIONS, predictions_json(found, curves, labels))
+    thresholds = detector.point.of_all(labels) if detector.point else {}
+    write_text(out / PREDICTIONS, predictions_json(found, curves, labels, thresholds))
     defaults = defaults or config.eval
     # What the settings leave out is left out where it is; what a user names must be there.
     configured = tuple(v for v in map(nfc, defaults.exclude) if v in videos)
@@ -335,12 +347,13 @@ def evaluate(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
         )
     epochs = Epochs(detector.epoch, config.optim.epochs, checkpoint)
-    evaluation, seen = _with_notes(evaluation, run, epochs)
+    evaluation = _with_note(evaluation, run, epochs)
+    seen = _outcome(evaluation, detector.point)
     name = Path(os.path.realpath(out)).name
     written = write_report(
-        evaluation, out, timelines=timelines, name=name, labels=labels, epochs=epochs, events=seen
+        evaluation, out, timelines=timelines, name=name, labels=labels, epochs=epochs, outcome=seen
     )
-    return Report(evaluation, (out / PREDICTIONS, *written), config, epochs)
+    return Report(evaluation, (out / PREDICTIONS, *written), config, epochs, seen)
 
 
 def evaluate_runs(runs: Sequence[Pathlike], **options: Any) -> dict[str, Report]:
@@ -473,12 +486,15 @@ def report(
     evaluation = measure_detections(videos, found, how, subset=subset)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
     epochs = Epochs.of_json(earlier.get("epochs"))
-    evaluation, seen = _with_notes(evaluation, run, epochs)
+    evaluation = _with_note(evaluation, run, epochs)
+    # Without thresholds in the file, its scores are not those that the run's thresholds are of.
+    known = load_thresholds(run / PREDICTIONS)
+    seen = _outcome(evaluation, load_operating_point(run) if known else None)
     name = Path(os.path.realpath(run)).name
     written = write_report(
-        evaluation, Path(out or run), timelines=None, name=name, epochs=epochs, events=seen
+        evaluation, Path(out or run), timelines=None, name=name, epochs=epochs, outcome=seen
     )
-    return Report(evaluation, written, config, epochs)
+    return Report(evaluation, written, config, epochs, seen)
 
 
 def detect(
@@ -559,14 +575,15 @@ def detect(
     from .reports.report import Epochs
 
     device = choose_device(device)
-    detector = load_detector(run, checkpoint=checkpoint, device=device, changes=changes)
+    detector = load_detector(
+        run, checkpoint=checkpoint, device=device, changes=changes, own_scores=bool(video_scores)
+    )
     if unfinished := Epochs(detector.epoch, detector.config.optim.epochs, checkpoint).words(run):
         logger.warning("%s", unfinished)
     finder = Finder(
         detector,
         labels=all_labels(detector.data.labels, annotated),
         paths=paths,
-        point=None if video_scores else load_operating_point(run),
         min_score=min_score,
         top=top,
         scores=load_video_scores(video_scores) if video_scores else None,
@@ -602,7 +619,15 @@ def detect(
     in_order = [v for v in found if v not in paths] + [v for v in paths if v in found]
     detected = {video_id: found[video_id] for video_id in in_order}
     truth = annotated.videos if annotated else {}
-    written = write_detections(detected, out, truth=truth, pages=pages, reading=reading)
+    written = write_detections(
+        detected,
+        out,
+        truth=truth,
+        pages=pages,
+        reading=reading,
+        thresholds=detector.point.of_all(finder.labels) if detector.point else {},
+        min_score=min_score,
+    )
     return DetectedVideos(detected, tuple(written), extraction)
 
 
@@ -742,19 +767,19 @@ def first_look(
     return DetectedVideos(ordered, tuple(written), extraction)
 
 
-def _with_notes(
-    evaluation: Evaluation, run: Path, epochs: Epochs | None
-) -> tuple[Evaluation, dict[str, Events] | None]:
-    """Return a run's evaluation with what else is to be said of it, and its events by class."""
-    from .evaluation.operating_point import events_above, events_in_words
-
-    notes, seen, matches = list(evaluation.notes), None, evaluation.matches
-    if point := load_operating_point(run):
-        seen = events_above(matches.videos, matches.predictions, point, subset=evaluation.subset)
-        notes.append(events_in_words(seen, point, evaluation.subset))
+def _with_note(evaluation: Evaluation, run: Path, epochs: Epochs | None) -> Evaluation:
+    """Return a run's evaluation with a note on a training that is not finished."""
     if epochs and (unfinished := epochs.words(run)):
-        notes.append(unfinished)
-    return replace(evaluation, notes=tuple(notes)), seen
+        return replace(evaluation, notes=(*evaluation.notes, unfinished))
+    return evaluation
+
+
+def _outcome(evaluation: Evaluation, point: OperatingPoint | None) -> Outcome | None:
+    """Return what detections above a run's thresholds are worth; None for a run without any."""
+    from .evaluation.events import outcome
+
+    matches, subset = evaluation.matches, evaluation.subset
+    return outcome(matches.videos, matches.predictions, point, subset=subset) if point else None
 
 
 def _look_at(features: Pathlike | None = None, annotations: Pathlike | None = None) -> None:

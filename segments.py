@@ -6,6 +6,7 @@ An interval is a pair (start, end) in the last dimension. Everything broadcasts,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,6 +54,17 @@ def tiou(a: Array, b: Array) -> Array:
     positive = union > 0
     ratio: Array = xp.where(positive, shared / xp.where(positive, union, 1.0), 0.0)
     return ratio
+
+
+def united(stretches: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Return what stretches cover together, as stretches that do not meet, in order."""
+    whole: list[tuple[float, float]] = []
+    for start, end in sorted(stretches):
+        if whole and start <= whole[-1][1]:
+            whole[-1] = (whole[-1][0], max(whole[-1][1], end))
+        else:
+            whole.append((start, end))
+    return tuple(whole)
 
 
 def diou(a: Array, b: Array) -> Array:

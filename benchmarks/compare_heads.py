@@ -52,6 +52,7 @@ from tsatal.formats.annotations import Annotations
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import find_annotations
 from tsatal.head.log import read_log
+from tsatal.head.run import POINT_FILE
 
 if TYPE_CHECKING:  # the name by which mypy knows it
     from benchmarks.head_results import (
@@ -105,6 +106,8 @@ def measure(
         started = time.process_time()
         pipeline.train(features, config, run=run, annotations=annotations)
         seconds = time.process_time() - started
+        # Calibrated on the tested videos, scores of all folds would fit together too well.
+        (run / POINT_FILE).unlink(missing_ok=True)
         measured = pipeline.evaluate(run, protocol=PROTOCOL, tious=TIOUS, exclude=(), timelines=0)
         shutil.copyfile(run / "predictions.json", kept_file(keep, row, fold, seed))
         losses = [float(r["loss"]) for r in read_log(run / "log.csv") if r.get("loss")]

@@ -22,6 +22,7 @@ from tsatal.evaluation.significance import spread
 from tsatal.formats.annotations import load_predictions
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import find_annotations, videos_in_subset
+from tsatal.head.run import POINT_FILE
 
 
 def measured(features: Path, share: float, seed: int, recall: float) -> tuple[float, float]:
@@ -30,6 +31,7 @@ def measured(features: Path, share: float, seed: int, recall: float) -> tuple[fl
     changes.append("optim.validate_every=1000000")
     with tempfile.TemporaryDirectory() as folder:
         run = pipeline.train(features, load_config("strong", changes), run=Path(folder))
+        (run / POINT_FILE).unlink(missing_ok=True)  # one threshold for the head's own scores
         evaluation = pipeline.evaluate(run, timelines=0).evaluation
         found = load_predictions(run / "predictions.json")
     with FeatureFile(features) as file:

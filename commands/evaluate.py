@@ -19,6 +19,7 @@ from .options import (
     TIOUS,
     VIDEO_SCORES,
     WHOLE,
+    LeastPrecision,
     say,
     when_stopped,
 )
@@ -41,6 +42,12 @@ from .options import (
     show_default=True,
     help="best was chosen by validation mAP, and flatters it on that subset.",
 )
+@click.option(
+    "--precision",
+    type=LeastPrecision(0, 1, min_open=True, max_open=True),
+    metavar="P|f1",
+    help="First choose the run's thresholds anew, on validation: of this precision, or best F1.",
+)
 @click.option("--features", type=FILE, help="Other features for the run, made in the same way.")
 @click.option(
     "--timelines",
@@ -60,6 +67,7 @@ def command(
     annotations: Path | None,
     json_path: str | None,
     checkpoint: str,
+    precision: float | str | None,
     features: Path | None,
     out: Path | None,
     changes: tuple[str, ...],
@@ -75,11 +83,13 @@ def command(
         check_place(json_path, device=True)
     from .. import pipeline
     from ..head.run import newest_run
-    from ..reports.tables import comparison_table
+    from ..reports.tables import comparison_table, outcomes_table
 
     if predictions is not None:
-        if runs or changes or annotations is None:
-            raise click.UsageError("--predictions needs --annotations, and no RUN and no --set")
+        if runs or changes or precision or annotations is None:
+            raise click.UsageError(
+                "--predictions needs --annotations, and no RUN, no --set and no --precision"
+            )
         report = pipeline.evaluate_predictions(
             predictions, annotations, strict=strict, out=out, **common
         )
@@ -89,11 +99,17 @@ def command(
             raise click.UsageError("--strict goes with --predictions")
         if len(runs) > 1 and out:
             raise click.UsageError("several runs are written into their own folders: no --out")
+        if precision and (changes or checkpoint != "last" or common["video_scores"]):
+            raise click.UsageError(
+                "--precision chooses thresholds for the run as it is: "
+                "leave out --set, --checkpoint and --video-scores"
+            )
         reports = pipeline.evaluate_runs(
             runs or [newest_run()],
             annotations=annotations,
             features=features,
             checkpoint=checkpoint,
+            precision=precision,
             out=out,
             device=device,
             changes=changes,
@@ -107,6 +123,8 @@ def command(
         configs = {name: report.config for name, report in reports.items() if report.config}
         trained = {name: report.epochs.short for name, report in reports.items() if report.epochs}
         say(comparison_table(evaluations, configs, trained), err=to_stdout)
+        if outcomes := {name: r.outcome for name, r in reports.items() if r.outcome}:
+            say("", *outcomes_table(outcomes), err=to_stdout)
     else:
         say(first, err=to_stdout)
     for path in (p for report in reports.values() for p in report.written):

@@ -25,6 +25,7 @@ NOTHING = "nothing was written; give the same command again"
 WHOLE = "every file is whole, the new one or the old one; give the same command again"
 READS = "nothing was changed; give the same command again"
 MAX_TIOUS = 1000
+BEST_F1 = "f1"
 MOST = 10**9  # of anything that is counted
 
 
@@ -47,6 +48,14 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
         return number
+
+
+class LeastPrecision(Number):
+    """A number within bounds, or the word for the best F1."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, or the word."""
+        return value if value == BEST_F1 else super().convert(value, param, ctx)
 
 
 FILE = _Path(path_type=Path, dir_okay=False)

@@ -12,6 +12,7 @@ from .options import (
     FILE,
     FOLDER,
     NOTHING,
+    Number,
     is_first_process,
     say,
     typed_command,
@@ -45,6 +46,11 @@ from .options import (
     metavar="rgb|flow|rgb,flow",
     help="Same as --set data.streams=[...].  [default: all in the file]",
 )
+@click.option(
+    "--precision",
+    type=Number(0, 1, min_open=True, max_open=True),
+    help="Least precision of what counts, on validation.  [default: the best F1]",
+)
 @click.option("--annotations", type=FILE, help="Instead of those inside the feature file.")
 @click.option("--out", type=FOLDER, help="Folder of the run.  [default: runs/CONFIG-DATE-TIME]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or with the newest one.")
@@ -54,6 +60,7 @@ def command(
     config_name: str,
     overrides: tuple[str, ...],
     streams: str | None,
+    precision: float | None,
     annotations: Path | None,
     out: Path | None,
     resume: bool,
@@ -68,9 +75,12 @@ def command(
 
     if streams:
         overrides = (*overrides, f"data.streams=[{streams}]")
+    if precision is not None:
+        overrides = (*overrides, f"eval.precision={precision}")
     if resume and (overrides or _given("config_name")):
         raise click.UsageError(
-            "--resume goes on under the run's own settings; leave out --config, --streams and --set"
+            "--resume goes on under the run's own settings; leave out --config, --streams, "
+            "--precision and --set"
         )
     if not resume and features is None:
         raise click.UsageError("give --features FILE.h5 (or --resume)")

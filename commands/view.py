@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..extract.settings import ExtractSettings
-from .options import ANY, FILE, WHOLE, say, settings_options, when_stopped
+from .options import ANY, FILE, WHOLE, Number, say, settings_options, when_stopped
 
 
 @click.command("view")
@@ -16,6 +16,11 @@ from .options import ANY, FILE, WHOLE, say, settings_options, when_stopped
 @click.argument("predictions", type=FILE)
 @click.option("--annotations", type=FILE, help="Ground truth to show below the detections.")
 @click.option("--id", "video_id", help="The video in PREDICTIONS.  [default: VIDEO's name]")
+@click.option(
+    "--min-score",
+    type=Number(),
+    help="What the page shows at first; 0 shows all.  [default: what counts for the run]",
+)
 @click.option("--out", type=FILE, help="The page.  [default: VIDEO's name, .html, in this folder]")
 @click.option(
     "--embed/--link",
@@ -30,12 +35,14 @@ def command(
     video_id: str | None,
     out: Path | None,
     embed: bool | None,
+    min_score: float | None,
     **reading: Any,
 ) -> None:
     """Write one HTML page: VIDEO, and on a time line its detections from PREDICTIONS.
 
-    Open it in any browser; it needs no network. A video that browsers do not play is copied into
-    one that they do.
+    It shows what reaches the run's thresholds, where PREDICTIONS holds them; a slider shows the
+    rest. Open it in any browser; it needs no network. A video that browsers do not play is copied
+    into one that they do.
     """
     when_stopped(WHOLE)
     from ..reports.viewer import view_predictions
@@ -50,5 +57,6 @@ def command(
         video_id=video_id,
         embed=embed,
         reading=asked,
+        min_score=min_score,
     )
     say(f"{out}: {where}")

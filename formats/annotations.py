@@ -7,7 +7,8 @@ Only this module knows the keys of our annotation and prediction files:
                        "annotated": [[START, END]], "ignore": [[START, END]]}}}   (ours, optional)
     {"results": {ID: [{"label": L, "segment": [START, END], "score": P}]},
      "actionness": {ID: {"start_sec": S, "step_sec": S, "values": [...]}},   (ours, optional)
-     "labels": [L, ...]}                                                     (ours, optional)
+     "labels": [L, ...],                                                     (ours, optional)
+     "thresholds": {L: P}}                                                   (ours, optional)
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import InputError, listed, shown
+from ..segments import united
 from .limits import check_json, read_text
 from .names import SPELT, as_spelled, is_text, nfc
 
@@ -239,6 +242,22 @@ def load_label_order(path: str | Path) -> list[str]:
     return list(dict.fromkeys(x for x in labels if isinstance(x, str) and is_text(x)))
 
 
+def load_thresholds(path: str | Path) -> dict[str, float]:
+    """Return from which score on detections count, by class; empty where a file does not say.
+
+    Raises:
+        InputError: one is not a finite number; the message names the class.
+    """
+    raw = parse_json(read_text(path, needs=JSON), str(path))
+    least = raw.get("thresholds") if isinstance(raw, dict) else None
+    if not isinstance(least, dict):
+        return {}
+    try:
+        return {nfc(label): finite_number(score, label) for label, score in least.items()}
+    except InputError as e:
+        raise InputError(f"{path}: thresholds: {e}") from None
+
+
 def json_kind(path: str | Path) -> str | None:
     """Return `annotations` or `detections`, or None for other JSON.
 
@@ -269,12 +288,14 @@ def predictions_json(
     predictions: Mapping[str, Iterable[Detection]],
     actionness: Mapping[str, ActionnessCurve] | None = None,
     labels: Sequence[str] = (),
+    thresholds: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
     """Return detections as ActivityNet submission JSON, videos and detections in given order.
 
     Args:
         actionness: curves that go into the same file, where other programs do not look.
         labels: all classes of the run, in the order that fixes their colours; as `actionness`.
+        thresholds: from which score on detections count, by class; as `actionness`.
     """
     results = {
         video: [
@@ -287,6 +308,8 @@ def predictions_json(
         whole["actionness"] = {video: asdict(curve) for video, curve in actionness.items()}
     if labels:
         whole["labels"] = list(labels)
+    if thresholds:
+        whole["thresholds"] = dict(thresholds)
     return json.dumps(whole)
 
 
@@ -366,7 +389,7 @@ def _ignored(raw: Any, video_id: str, problems: list[Problem]) -> tuple[tuple[fl
                 ignored.append((before, start))
             before = max(before, end)
         ignored.append((before, FOREVER_SEC))
-    return tuple(ignored)
+    return united(ignored)
 
 
 def _stretch(raw: Any) -> tuple[float, float]:

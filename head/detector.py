@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +15,42 @@ from torch import nn
 
 from ..config import Config
 from ..errors import InputError
-from ..formats.annotations import ActionnessCurve, VideoDetections
+from ..evaluation.operating_point import OperatingPoint, learn_operating_point
+from ..formats.annotations import ActionnessCurve, Annotations, VideoDetections
 from ..formats.features import FeatureFile, TimeAxis
 from ..formats.limits import check_size
+from ..formats.subsets import videos_in_subset
 from .checkpoint import BEST, LAST, MISFITS, epoch_of, last_line, load_checkpoint
 from .decode import decode_video, score_video
-from .run import CONFIG_FILE, RunData, build_head, load_run_description
+from .run import (
+    CONFIG_FILE,
+    RunData,
+    build_head,
+    load_operating_point,
+    load_run_description,
+    save_operating_point,
+)
 
 SCORE_BYTES = 24  # of memory for each class at each row: of all levels, and of what sorts them
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A head with all that is needed to read its output; trained for `epoch` epochs, if known."""
+    """A head with all that is needed to read its output; trained for `epoch` epochs, if known.
+
+    point: calibrates the scores, and says from which on they count; without it, scores are the
+        head's own.
+    """
 
     head: nn.Module
     config: Config
     data: RunData
     device: torch.device
     epoch: int | None = None
+    point: OperatingPoint | None = None
 
     def __call__(self, rows: np.ndarray, axis: TimeAxis) -> VideoDetections:
-        """Return the detections and the actionness of one video.
+        """Return the detections and the actionness of one video, whatever their scores.
 
         Args:
             rows: features as the run was trained on, (T, D) float32.
@@ -61,6 +75,8 @@ class Detector:
             device=self.device,
         )
         detections = decode_video(points, axis, self.data.labels, decode)
+        if self.point and self.point.calibration:
+            detections = self.point.calibration.apply(detections)
         values = tuple(round(float(v), 4) for v in points.actionness)
         return VideoDetections(detections, ActionnessCurve(axis.start_sec, axis.step_sec, values))
 
@@ -75,6 +91,7 @@ def load_detector(
     checkpoint: str = "last",
     device: str | torch.device = "cpu",
     changes: Sequence[str] = (),
+    own_scores: bool = False,
 ) -> Detector:
     """Return the detector that a training left in its folder, with its averaged weights.
 
@@ -82,6 +99,7 @@ def load_detector(
         checkpoint: "last", or "best", which was chosen by its mAP on the validation subset.
         device: `cpu` or `cuda`.
         changes: see `run.load_run_description`.
+        own_scores: leave scores as the head gives them, neither calibrated nor with thresholds.
     Raises:
         InputError: the folder does not hold a run, or not that checkpoint, or one that does not
             fit the run's settings; a wrong change.
@@ -97,4 +115,28 @@ def load_detector(
             f"{path}: does not fit {run_dir / CONFIG_FILE} ({last_line(e)})"
             "; put back the two of one training, or train anew"
         ) from None
-    return Detector(head.to(device).eval(), config, data, device, epoch_of(saved))
+    point = None if own_scores else load_operating_point(run_dir)
+    return Detector(head.to(device).eval(), config, data, device, epoch_of(saved), point)
+
+
+def choose_anew(
+    run_dir: Path,
+    detector: Detector,
+    file: FeatureFile,
+    truth: Annotations,
+    *,
+    precision: float | str,
+) -> Detector:
+    """Return the detector of a run with other thresholds, which are stored in the run.
+
+    Args:
+        file, truth: hold the run's validation videos.
+        precision: least one wanted on these, in (0, 1); or `f1` for the best F1.
+    """
+    own_scores, subset = replace(detector, point=None), detector.data.subsets.validation
+    videos = videos_in_subset(file, truth, subset)
+    found = {video_id: own_scores.in_file(file, video_id).detections for video_id in videos}
+    least = None if isinstance(precision, str) else precision
+    point = learn_operating_point(videos, found, subset=subset, precision=least)
+    save_operating_point(run_dir, point)
+    return replace(detector, point=point)

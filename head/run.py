@@ -4,7 +4,7 @@ runs/<name>/config.yaml            the resolved settings
            /data.json              feature file, streams, labels, subsets
            /run.json               what made it: program, command line, digests
            /last.pt  best.pt       checkpoints
-           /operating_point.json   the scores from which on its detections count
+           /operating_point.json   calibration of its scores, and from which on detections count
            /log.csv  events.*      losses and validation mAP
            /predictions.json  metrics.json  *.png  timelines/   from `evaluate`
 """
@@ -229,12 +229,12 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
 
 
 def save_operating_point(run_dir: Path, point: OperatingPoint) -> None:
-    """Write the scores from which on a run's detections count into its folder."""
+    """Write into a run's folder how its scores are calibrated, and from which on they count."""
     write_text(run_dir / POINT_FILE, json.dumps(point.to_json(), indent=1))
 
 
 def load_operating_point(run_dir: Path) -> OperatingPoint | None:
-    """Return the scores from which on a run's detections count; None for a run without any.
+    """Return how a run's scores are calibrated, and from which on they count; None without any.
 
     Raises:
         InputError: the file is damaged.
@@ -247,7 +247,7 @@ def load_operating_point(run_dir: Path) -> OperatingPoint | None:
     except ValidationError as e:
         says = e.errors(include_url=False)[0]["msg"]
         raise InputError(
-            f"{path}: damaged ({says}); remove it, and detections of all scores count"
+            f"{path}: damaged ({says}); remove it, and detections of all scores count as they are"
         ) from None
 
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from ..config import Config, OptimConfig
 from ..evaluation.average_precision import evaluate, threshold_name
-from ..evaluation.matching import ANET, Measure, match, quantity
-from ..evaluation.operating_point import choose_operating_point
+from ..evaluation.matching import ANET, Measure, quantity
+from ..evaluation.operating_point import learn_operating_point
 from ..formats.annotations import AnnotatedVideo, Annotations, Detection, all_labels
 from ..formats.features import FeatureFile
 from ..formats.subsets import videos_in_subset
@@ -31,7 +31,6 @@ from .windows import LabelledVideo, WindowPlan, alike_together, draw_windows, pl
 logger = logging.getLogger(__name__)
 
 FEW_STEPS = 200  # of a training; 100 gave 51 % mAP on a recording where 1,600 gave 89 %
-POINT_TIOU = 0.5  # from which on a detection is right where thresholds are chosen
 PICTURES = 3  # validation videos whose time lines are drawn
 
 # From a video, its duration in seconds, its detections and all labels to (H, W, 3) uint8.
@@ -106,9 +105,10 @@ def train_head(
         device=device,
     )
     if found and rank() == 0:
-        subset = data.subsets.validation
-        matches = match(validation, found, Measure(ANET, (POINT_TIOU,)), subset=subset)
-        save_operating_point(run_dir, choose_operating_point(matches, tiou=POINT_TIOU))
+        point = learn_operating_point(
+            validation, found, subset=data.subsets.validation, precision=config.eval.precision
+        )
+        save_operating_point(run_dir, point)
 
 
 def videos_as_a_whole(data: RunData, head: TSATAL, config: Config) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..evaluation.matching import quantity
@@ -117,6 +118,8 @@ def write_detections(
     pages: bool,
     reading: Reading = BY_ITSELF,
     subtitled: bool = False,
+    thresholds: Mapping[str, float] = MappingProxyType({}),
+    min_score: float | None = None,
 ) -> list[Path]:
     """Write the detections into `out`, and return the files and folders.
 
@@ -126,13 +129,15 @@ def write_detections(
         pages: whether to write an HTML page per video, too.
         reading: how the videos were read.
         subtitled: whether to write WebVTT subtitles per video, too.
+        thresholds: of the run, by class.
+        min_score: what pages show at first instead of what reaches the thresholds.
     """
     out.mkdir(parents=True, exist_ok=True)
     predictions, table, folder = out / PREDICTIONS, out / TABLE, out / TIMELINES
     found = {video_id: video.detections for video_id, video in videos.items()}
     curves = {video_id: video.actionness for video_id, video in videos.items()}
     labels = next((video.labels for video in videos.values()), ())
-    write_text(predictions, predictions_json(found, curves, labels))
+    write_text(predictions, predictions_json(found, curves, labels, thresholds))
     write_text(table, detections_csv(found))
     folder.mkdir(exist_ok=True)
     written = [predictions, table, folder]
@@ -158,6 +163,8 @@ def write_detections(
                 labels=video.labels,
                 duration_sec=video.duration_sec,
                 reading=reading,
+                thresholds=thresholds,
+                min_score=min_score,
             )
     return written
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError, shown
-from ..evaluation.operating_point import OperatingPoint
 from ..evaluation.video_scores import with_video_scores
 from ..formats.features import FeatureFile, TimeAxis, VideoFeatures
 from ..formats.video_scores import VideoScores
@@ -24,13 +23,12 @@ logger = logging.getLogger(__name__)
 class Finder:
     """Finds actions in one video after the other, and keeps those that count, by video.
 
-    For all but `found`, see `detect`; `point` holds where no `min_score` is given.
+    For all but `found`, see `detect`. Without a `min_score`, the detector's thresholds hold.
     """
 
     detector: Detector
     labels: Sequence[str]
     paths: Mapping[str, Path]
-    point: OperatingPoint | None
     min_score: float | None
     top: int | None
     scores: VideoScores | None
@@ -39,10 +37,10 @@ class Finder:
 
     def __post_init__(self) -> None:
         """Say which thresholds hold."""
-        if self.min_score is None and self.point:
+        if self.min_score is None and self.detector.point:
             logger.info(
                 "keeping what scores at least the run's thresholds (%s); --min-score 0 keeps all",
-                self.point.in_words,
+                self.detector.point.in_words,
             )
 
     def in_file(self, file: FeatureFile, video_ids: Iterable[str]) -> None:
@@ -78,6 +76,6 @@ class Finder:
         self.on_video(self.found[video_id])
 
     def _least(self, label: str) -> float:
-        if self.min_score is None and self.point:
-            return self.point.of(label)
+        if self.min_score is None and self.detector.point:
+            return self.detector.point.of(label)
         return self.min_score or 0.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -17,13 +17,13 @@ from ..config import Config
 from ..errors import InputError
 from ..evaluation.average_precision import Evaluation
 from ..evaluation.diagnosis import diagnose
+from ..evaluation.events import Outcome
 from ..evaluation.matching import Matches
-from ..evaluation.operating_point import Events, together
 from ..formats.annotations import parse_json
 from ..formats.atomic import write_text
 from ..formats.limits import read_text
 from ..formats.names import file_names
-from .tables import Rows, evaluation_table
+from .tables import Rows, evaluation_table, outcome_table
 
 logger = logging.getLogger(__name__)
 
@@ -71,25 +71,27 @@ class Report(Rows):
 
     written: files and folders.
     config, epochs: of the run that was measured; None for a file of detections.
+    outcome: what the detections above the run's own thresholds are worth; None without any.
     """
 
     evaluation: Evaluation
     written: tuple[Path, ...] = ()
     config: Config | None = None
     epochs: Epochs | None = None
+    outcome: Outcome | None = None
 
     def __repr__(self) -> str:
         """Return one line: the mAP, and what it was measured on."""
         return repr(self.evaluation)
 
     def __str__(self) -> str:
-        """Return the text table of all classes."""
-        return evaluation_table(self.evaluation)
+        """Return the text table of all classes, and of what counts above the thresholds."""
+        events = ["", *outcome_table(self.outcome)] if self.outcome else []
+        return "\n".join([evaluation_table(self.evaluation), *events])
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as plain values for JSON, with the epochs of the run, if it is one."""
-        trained = {"epochs": asdict(self.epochs)} if self.epochs else {}
-        return {**self.evaluation.to_json(), **trained}
+        """Return the figures as plain values for JSON; of a run, with its epochs and events."""
+        return {**self.evaluation.to_json(), **_of_run(self.epochs, self.outcome)}
 
     def _repr_html_(self) -> str:
         """Return the table of all classes, which a notebook shows."""
@@ -122,7 +124,7 @@ def write_report(
     name: str,
     labels: Sequence[str] = (),
     epochs: Epochs | None = None,
-    events: Mapping[str, Events] | None = None,
+    outcome: Outcome | None = None,
 ) -> tuple[Path, ...]:
     """Write figures, pictures and the page into `out`, and return their paths.
 
@@ -132,16 +134,13 @@ def write_report(
         name: what was measured, for the page's title.
         labels: all classes of the run, which fix the colours; those with ground truth if not given.
         epochs: of the run that was measured.
-        events: what the detections above the run's own thresholds are worth, by class.
+        outcome: what the detections above the run's own thresholds are worth.
     """
     from .pictures import per_class_ap_figure, precision_recall_figure
     from .report_page import report_page
 
     labels = labels or evaluation.matches.labels
-    more: dict[str, Any] = {"epochs": asdict(epochs)} if epochs else {}
-    if events is not None:
-        by_class = {label: of_class.to_json() for label, of_class in events.items()}
-        more["events"] = {"all": together(events).to_json(), "per_class": by_class}
+    more = _of_run(epochs, outcome)
     out.mkdir(parents=True, exist_ok=True)
     excluded = sorted(evaluation.matches.measure.exclude)
     written = []
@@ -157,11 +156,17 @@ def write_report(
             evaluation.matches, out / "timelines", number=timelines, labels=labels
         )
     diagnosis = diagnose(evaluation.matches)
-    write_text(out / PAGE, report_page(evaluation, diagnosis, name=name))
+    write_text(out / PAGE, report_page(evaluation, diagnosis, name=name, outcome=outcome))
     figures = {"evaluation": evaluation.to_json(), "excluded": excluded, **more}
     figures["diagnosis"] = diagnosis.to_json()
     write_text(out / FIGURES, json.dumps(figures, indent=1))
     return (*written, out / PAGE, out / FIGURES)
+
+
+def _of_run(epochs: Epochs | None, outcome: Outcome | None) -> dict[str, Any]:
+    """Return what is known of a run besides its average precisions, as plain values."""
+    trained = {"epochs": asdict(epochs)} if epochs else {}
+    return {**trained, "events": outcome.to_json()} if outcome else trained
 
 
 def _write_timelines(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..evaluation.average_precision import Evaluation, precision_recall
 from ..evaluation.diagnosis import KINDS, MATCHED, NEUTRAL, REASONS, TRUE_POSITIVE, Diagnosis
+from ..evaluation.events import Outcome
 from ..evaluation.matching import ANET, Matches, threshold_name
 from ..formats.annotations import AMBIGUOUS, Detection
 from .page import page
@@ -20,18 +21,23 @@ MAX_DETECTIONS, MAX_INSTANCES = 200, 1000  # on a video's time line
 LEAST_SEC = 0.001  # extent of a time line
 
 
-def report_page(evaluation: Evaluation, diagnosis: Diagnosis, *, name: str) -> str:
+def report_page(
+    evaluation: Evaluation, diagnosis: Diagnosis, *, name: str, outcome: Outcome | None = None
+) -> str:
     """Return the page; it shows every name as plain text, whatever the name holds.
 
     Args:
         name: of the run or file that was measured, for the title.
+        outcome: what the detections above the run's own thresholds are worth.
     """
-    data = report_data(evaluation, diagnosis, name=name)
+    data = report_data(evaluation, diagnosis, name=name, outcome=outcome)
     title = f"{name}: why the mAP is what it is"
     return page(title=title, name="report", data=data, scripts=("report_tools",))
 
 
-def report_data(evaluation: Evaluation, diagnosis: Diagnosis, *, name: str) -> dict[str, Any]:
+def report_data(
+    evaluation: Evaluation, diagnosis: Diagnosis, *, name: str, outcome: Outcome | None = None
+) -> dict[str, Any]:
     """Return the content of the page as plain values; arguments as for `report_page`."""
     thresholds = range(len(evaluation.tious))
     lowest, highest = _videos_to_show(diagnosis)
@@ -41,6 +47,7 @@ def report_data(evaluation: Evaluation, diagnosis: Diagnosis, *, name: str) -> d
         "headline": evaluation.headline,
         "notes": list(evaluation.notes),
         "average_mAP": evaluation.average_map,
+        "events": outcome and {"words": outcome.in_words, **outcome.to_json()},
         "tious": [threshold_name(t) for t in evaluation.tious],
         "shown": min(thresholds, key=lambda k: abs(evaluation.tious[k] - 0.5)),
         "kinds": [{"name": n, "meaning": MEANINGS[n]} for n in (TRUE_POSITIVE, *KINDS)],

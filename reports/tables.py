@@ -9,6 +9,7 @@ from typing import Any
 from ..config import Config
 from ..errors import InputError
 from ..evaluation.average_precision import Evaluation
+from ..evaluation.events import Events, Outcome
 from ..evaluation.matching import threshold_name
 from ..evaluation.significance import map_difference
 
@@ -61,6 +62,42 @@ def evaluation_table(evaluation: Evaluation) -> str:
     title = [evaluation.headline, "average precision in % at tIoU thresholds", ""]
     notes = [f"note: {note}" for note in evaluation.notes]
     return "\n".join([*title, *classes, "-" * len(total), total, *notes])
+
+
+def outcome_table(outcome: Outcome) -> list[str]:
+    """Return lines on what the detections above a run's thresholds are worth, by class."""
+    seen = [(label, outcome.point.of(label), of) for label, of in outcome.per_class.items()]
+    rows = [["class", "score from", *_EVENT_COLUMNS]]
+    rows += [[label, f"{least:.2f}", *_event_cells(of)] for label, least, of in seen]
+    rows.append(["all", "", *_event_cells(outcome.all)])
+    *classes, total = text_table(rows)
+    title = f"{outcome.in_words}; in %, but for counts and false alarms per hour"
+    return [title, "", *classes, "-" * len(total), total]
+
+
+def outcomes_table(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """Return lines that compare runs, each above its own thresholds, all classes together."""
+    rows = [["run", *_EVENT_COLUMNS]]
+    rows += [[name, *_event_cells(outcome.all)] for name, outcome in outcomes.items()]
+    return ["above each run's own thresholds, all classes together", *text_table(rows)]
+
+
+_EVENT_COLUMNS = (
+    "instances", "detections", "precision", "recall", "F1", "count error", "false/h",
+    "F1@10", "F1@25", "F1@50",
+)  # fmt: skip
+
+
+def _event_cells(seen: Events) -> list[str]:
+    alarms = seen.false_alarms_per_hour
+    shares = [seen.precision, seen.recall, seen.f1, seen.count_error]
+    return [
+        str(seen.instances),
+        str(seen.detections),
+        *(f"{100 * share:.1f}" for share in shares),
+        "?" if alarms is None else f"{alarms:.1f}",
+        *(f"{100 * f1:.1f}" for f1 in seen.segments.f1.values()),
+    ]
 
 
 def comparison_table(

@@ -10,10 +10,11 @@ import base64
 import logging
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +31,7 @@ from ..formats.annotations import (
     load_actionness,
     load_annotations,
     load_label_order,
+    load_thresholds,
     read_predictions,
 )
 from ..formats.atomic import check_place, write_text
@@ -72,6 +74,8 @@ def viewer_data(
     media: Media,
     truth: Sequence[Instance] | None = None,
     actionness: ActionnessCurve | None = None,
+    thresholds: Mapping[str, float] = MappingProxyType({}),
+    min_score: float | None = None,
 ) -> dict[str, Any]:
     """Return the content of a viewer's page as plain values.
 
@@ -79,8 +83,14 @@ def viewer_data(
         duration_sec: of the video; 0 where unknown.
         labels: all classes of the data set, in the order that fixes the colours in all pictures.
         truth: None where there are no annotations, which is not the same as no action.
+        thresholds: from which score on detections count, by class; the page shows those at first.
+        min_score: what the page shows at first instead; without either see `slider`.
     """
-    best = sorted(detections, key=lambda d: -d.score)[:MAX_DETECTIONS]
+
+    def order(d: Detection) -> tuple[bool, float]:
+        return d.score < thresholds.get(d.label, -math.inf), -d.score
+
+    best = sorted(sorted(detections, key=order)[:MAX_DETECTIONS], key=lambda d: -d.score)
     actions: list[Detection | Instance] = [*best, *(truth or ())]
     last_sec = max((a.end_sec for a in actions), default=0.0)
     colours = present_colours(labels, {a.label for a in actions})
@@ -93,26 +103,32 @@ def viewer_data(
         "left_out": len(detections) - len(best),
         "truth": None if truth is None else [asdict(i) for i in truth],
         "actionness": None if actionness is None else asdict(_thinned(actionness)),
-        "slider": slider([d.score for d in best]),
+        "slider": slider([d.score for d in best], start=min_score),
+        "thresholds": dict(thresholds) or None,
+        "by_thresholds": bool(thresholds) and min_score is None,
         "media": asdict(media),
     }
 
 
-def slider(scores: Sequence[float]) -> dict[str, float]:
+def slider(scores: Sequence[float], *, start: float | None = None) -> dict[str, float]:
     """Return the range of the slider of thresholds, its step, and its position at the start.
 
-    That position is a third of the best score, which leaves out most second thoughts about the
-    same action. It is higher where more than a hundred detections would be shown.
+    Unless it is given, that position is a third of the best score, which leaves out most second
+    thoughts about the same action; higher where more than a hundred detections would be shown.
 
     Args:
         scores: best first.
+        start: the position at the start; the nearest that the slider has.
     """
     if not scores:
         return {"least": 0.0, "most": 1.0, "step": 0.01, "start": 0.0}
     floor, best = min(0.0, scores[-1]), scores[0]
-    start = floor + FIRST_SHOWN * (best - floor)
-    if len(scores) > MOST_SHOWN_FIRST:
-        start = max(start, scores[MOST_SHOWN_FIRST - 1])
+    if start is not None:
+        start = min(max(start, floor), best)
+    else:
+        start = floor + FIRST_SHOWN * (best - floor)
+        if len(scores) > MOST_SHOWN_FIRST:
+            start = max(start, scores[MOST_SHOWN_FIRST - 1])
     # Rounded up to 1, 2 or 5 times a power of ten.
     step = (best - floor) / SLIDER_STEPS or 0.01
     power = 10.0 ** math.floor(math.log10(step))
@@ -133,6 +149,8 @@ def write_viewer(
     duration_sec: float = 0.0,
     embed: bool | None = None,
     reading: Reading = BY_ITSELF,
+    thresholds: Mapping[str, float] = MappingProxyType({}),
+    min_score: float | None = None,
 ) -> str:
     """Write the page that shows `video` and its detections to `out`.
 
@@ -146,6 +164,7 @@ def write_viewer(
         reading: how the detections' features read the video.
         embed: True puts the video into the page, False leaves it beside the page; by default it
             is put inside up to 50 MB.
+        thresholds, min_score: as for `viewer_data`.
     Returns:
         One line: whether the video is inside the page, beside it or missing, and why.
     Raises:
@@ -164,6 +183,8 @@ def write_viewer(
         media=media,
         truth=truth,
         actionness=actionness,
+        thresholds=thresholds,
+        min_score=min_score,
     )
     title = f"{video_id}: detected actions"
     html = page(title=title, name="viewer", data=data, scripts=("viewer_parts", "viewer_clock"))
@@ -180,12 +201,14 @@ def view_predictions(
     video_id: str | None = None,
     embed: bool | None = None,
     reading: Reading = BY_ITSELF,
+    min_score: float | None = None,
 ) -> str:
     """Write the page of one video in a file of detections, as `write_viewer` does.
 
     Args:
         annotations: ground truth to show below the detections.
         video_id: the video's name in these files; by default its file name without the ending.
+        min_score: what the page shows at first; the thresholds in the file if not given.
     Raises:
         InputError: a file is missing, is of another form, or does not hold the video.
     """
@@ -202,6 +225,13 @@ def view_predictions(
     if annotations and truth:
         _check_known(video_id, truth.videos, annotations)
     known = truth.videos.get(video_id) if truth else None
+    thresholds = load_thresholds(predictions)
+    if not thresholds and min_score is None:
+        logger.info(
+            "%s: holds no thresholds of a run; the page begins at a third of the best score, and "
+            "its slider shows the rest",
+            predictions,
+        )
     labels = load_label_order(predictions) or sorted(
         {d.label for detections in found.values() for d in detections}
     )
@@ -216,6 +246,8 @@ def view_predictions(
         duration_sec=(known.duration_sec if known else None) or 0.0,
         embed=embed,
         reading=reading,
+        thresholds=thresholds,
+        min_score=min_score,
     )
 
 

@@ -20,7 +20,7 @@ from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.extract.backbones.family import kinetics_400
 from tsatal.extract.backbones.i3d import DenseI3d
-from tsatal.formats.annotations import load_predictions
+from tsatal.formats.annotations import load_predictions, load_thresholds
 from tsatal.formats.features import FeatureFile
 from tsatal.head import run as runs
 from tsatal.head.checkpoint import load_checkpoint
@@ -260,11 +260,15 @@ def test_detections_are_multiplied_by_scores_of_whole_videos(
     features: Path, tmp_path: Path
 ) -> None:
     run = train(features, tmp_path / "run")
+    measured = pipeline.evaluate(run, device="cpu")
+    assert measured.outcome
+    (run / "operating_point.json").unlink()  # the product is of the head's own scores
     pipeline.evaluate(run, device="cpu")
     before = load_predictions(run / "predictions.json")
     scores = tmp_path / "scores.json"
     scores.write_text(json.dumps({v: {"jump": 0.0, "run": 0.5} for v in before}))
-    pipeline.evaluate(run, device="cpu", video_scores=scores, out=tmp_path / "out")
+    report = pipeline.evaluate(run, device="cpu", video_scores=scores, out=tmp_path / "out")
+    assert report.outcome is None and not load_thresholds(tmp_path / "out" / "predictions.json")
     after = load_predictions(tmp_path / "out" / "predictions.json")
     for video_id, detections in after.items():
         assert len(detections) == len(before[video_id])
@@ -396,31 +400,6 @@ def test_a_training_says_what_it_leaves_out_and_how_long_it_is(
     assert "6 steps in 2 epochs, the learning rate rises for the first 1;" in said
     assert "6 steps: few to learn from" in said
     assert "whole videos look much alike (their differences are" in said
-
-
-def test_a_run_knows_from_which_score_on_its_detections_count(
-    features: Path, tmp_path: Path
-) -> None:
-    run = train(features, tmp_path / "run", "optim.epochs=20", "optim.lr=0.005")
-    point = json.loads((run / "operating_point.json").read_text())
-    assert set(point["thresholds"]) == {"jump", "run"} and point["subset"] == "validation"
-    report = pipeline.evaluate(run, device="cpu")
-    assert "above the run's own thresholds (best F1 at tIoU 0.5 on 'validation')" in str(report)
-    figures = json.loads((run / "metrics.json").read_text())["events"]
-    assert figures["all"]["f1"] > 0.9 and figures["all"]["false_alarms_per_hour"] is not None
-    kept = pipeline.detect(features, run, out=tmp_path / "kept", device="cpu")
-    every = pipeline.detect(features, run, out=tmp_path / "all", min_score=0.0, device="cpu")
-    for video_id, video in every.items():
-        above = [d for d in video.detections if d.score >= point["thresholds"][d.label]]
-        assert kept[video_id].detections == above
-    assert sum(len(v.detections) for v in every.values()) > 2 * figures["all"]["instances"]
-    (run / "operating_point.json").unlink()  # as in a run of an older version
-    again = pipeline.detect(features, run, out=tmp_path / "old", device="cpu")
-    assert again["video_4"].detections == every["video_4"].detections
-    assert "own thresholds" not in str(pipeline.evaluate(run, device="cpu"))
-    (run / "operating_point.json").write_text('{"thresholds": 3}')
-    with pytest.raises(InputError, match="operating_point.json: damaged"):
-        pipeline.detect(features, run, out=tmp_path / "bad", device="cpu")
 
 
 def test_a_run_on_rows_of_another_backbone_detects_in_raw_videos(tmp_path: Path) -> None:

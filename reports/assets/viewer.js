@@ -12,6 +12,7 @@ const MOST_ZOOM = Math.max(8, Math.min(64, extent / 4));
 
 const state = {
   threshold: data.slider.start,
+  byRun: data.by_thresholds, // whether each class has the run's threshold instead
   order: "time",
   zoom: 1,
   current: null, // the detection that was gone to
@@ -202,7 +203,7 @@ function drawList() {
   byId("list").replaceChildren(...sorted.map((d) => d.item.parentElement));
   byId("nothing").hidden = sorted.length > 0;
   byId("nothing").textContent = data.detections.length
-    ? "No detection has such a score: move the slider to the left."
+    ? `Nothing scores ${state.byRun ? "what the run asks for" : "as much"}: move the slider to the left.`
     : "No action was detected in this video.";
   for (const order of ["time", "score"]) {
     byId(`by-${order}`).setAttribute("aria-pressed", String(order === state.order));
@@ -218,14 +219,17 @@ function summarize() {
   if (data.truth) words.push(plural(data.truth.length, "annotated action"));
   byId("summary").textContent = words.join(" · ");
   byId("shown").textContent = `${shown} of ${all.toLocaleString("en")}`;
-  byId("threshold-value").textContent = scoreText(state.threshold);
+  const least = state.byRun ? "what the run asks for" : scoreText(state.threshold);
+  byId("threshold-value").textContent = least;
 }
 
-function showFrom(threshold) {
-  state.threshold = threshold;
-  state.under = null;
+/** Show what reaches the run's thresholds, or what reaches the slider's. */
+function showFrom(threshold, byRun = false) {
+  Object.assign(state, { threshold, byRun, under: null });
+  byId("by-thresholds").checked = byRun;
   const slack = data.slider.step * 1e-6; // the slider's own rounding
-  state.shown = data.detections.filter((d) => d.score >= threshold - slack);
+  const least = (d) => (byRun ? data.thresholds[d.label] ?? -Infinity : threshold - slack);
+  state.shown = data.detections.filter((d) => d.score >= least(d));
   state.shown.sort((a, b) => a.start_sec - b.start_sec || b.score - a.score);
   if (state.current && !state.shown.includes(state.current)) setCurrent(null);
   drawTimes();
@@ -329,6 +333,9 @@ function listen() {
     });
   }
   byId("threshold").addEventListener("input", (e) => showFrom(Number(e.target.value)));
+  byId("by-thresholds").addEventListener("change", (e) => {
+    showFrom(state.threshold, e.target.checked);
+  });
   // After the mouse, arrows lead to actions again.
   byId("threshold").addEventListener("pointerup", (e) => e.target.blur());
   byId("list").addEventListener("keydown", onListKey);
@@ -345,6 +352,7 @@ function setUp() {
   byId("name").textContent = data.video_id;
   byId("media-note").textContent = data.media.type && data.media.words;
   byId("truth-legend").hidden = !data.truth;
+  byId("by-run").hidden = !data.thresholds;
   byId("curve-legend").hidden = !data.actionness;
   byId("beyond").style.left = `${(100 * data.duration_sec) / extent}%`;
   byId("ruler").setAttribute("aria-valuemin", "0");
@@ -364,5 +372,5 @@ function setUp() {
 setUp();
 listen();
 loadVideo();
-showFrom(data.slider.start);
+showFrom(data.slider.start, data.by_thresholds);
 zoomBy(1);

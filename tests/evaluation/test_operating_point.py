@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from tsatal.evaluation.events import events
 from tsatal.evaluation.matching import ANET, Matches, Measure, match
-from tsatal.evaluation.operating_point import (
-    Events,
-    OperatingPoint,
-    choose_operating_point,
-    events,
-    together,
-)
-from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
+from tsatal.evaluation.operating_point import choose_operating_point, learn_operating_point
+from tsatal.formats.annotations import AMBIGUOUS, AnnotatedVideo, Detection, Instance
 
 
 def matches(
@@ -70,34 +67,43 @@ def test_a_precision_may_be_asked_for() -> None:
     assert (most.right, most.detections) == (6, 8)
 
 
+def test_a_precision_that_no_threshold_has_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """The two classes share what is right; of each, only the surest count."""
+    found = matches({"a": ([0.8], [0.9, 0.7]), "b": ([0.8], [0.9])})
+    point = choose_operating_point(found, precision=0.9)
+    assert "no threshold of a, b has a precision of 90 % on 'validation'" in caplog.text
+    assert events(found, point)["a"].detections == 1
+
+
 def test_equal_scores_are_taken_together() -> None:
     found = matches({"a": ([0.5, 0.5], [0.5] * 3)})
     seen = events(found, choose_operating_point(found))["a"]
     assert (seen.detections, seen.right) == (5, 2)
 
 
-def test_events_are_counted_by_class_and_together() -> None:
-    found = matches({"a": ([0.9, 0.8], [0.7]), "b": ([0.9], [])}, missed=1, seconds=1800.0)
-    point = OperatingPoint({"a": 0.6}, 0.95, "f1", "validation", 0.5)
-    seen = events(found, point)
-    assert seen["a"] == Events(3, 3, 2, 1.0) and seen["b"] == Events(2, 0, 0, 1.0)
-    assert seen["a"].precision == pytest.approx(2 / 3) and seen["a"].recall == pytest.approx(2 / 3)
-    assert seen["a"].false_alarms_per_hour == pytest.approx(1.0)
-    assert (seen["b"].precision, seen["b"].recall, seen["b"].count_error) == (1.0, 0.0, 1.0)
-    both = together(seen)
-    assert (both.instances, both.detections, both.right) == (5, 3, 2)
-    assert both.f1 == pytest.approx(0.5)
-
-
-def test_unknown_durations_give_no_rate_but_may_be_given() -> None:
-    found = matches({"a": ([0.9], [0.8])}, seconds=0.0)
-    point = OperatingPoint({}, 0.5, "f1", "validation", 0.5)
-    assert events(found, point)["a"].false_alarms_per_hour is None
-    known = events(found, point, durations={"a": 7200.0})["a"]
-    assert known.false_alarms_per_hour == pytest.approx(0.5)
-
-
 def test_no_detections_at_all() -> None:
     found = matches({"a": ([], [])}, missed=2)
     seen = events(found, choose_operating_point(found))["a"]
     assert (seen.detections, seen.f1) == (0, 0.0)
+
+
+def test_what_the_annotations_ignore_counts_neither_way() -> None:
+    """The same thresholds, and the same calibration, as if nothing had been found there."""
+    rng = np.random.default_rng(1)
+    starts = [10.0 * n for n in range(40)]
+    video = AnnotatedVideo(
+        "v", "validation", 800.0, tuple(Instance("a", s, s + 5) for s in starts), ((400.0, 800.0),)
+    )
+    inside = [
+        Detection("a", s + shift, s + 5 + shift, p)
+        for s in starts
+        for shift, p in ((0.0, rng.beta(4, 2)), (6.0, rng.beta(2, 4)))
+    ]
+    outside = [Detection("a", 410.0 + n, 411.0 + n, rng.beta(6, 1)) for n in range(100)]
+    point = learn_operating_point({"v": video}, {"v": inside + outside}, subset="validation")
+    assert point == learn_operating_point({"v": video}, {"v": inside}, subset="validation")
+    unclear = replace(video, instances=(*video.instances, Instance(AMBIGUOUS, 400.0, 800.0)))
+    as_in_thumos = replace(unclear, ignored=())
+    assert point == learn_operating_point(
+        {"v": as_in_thumos}, {"v": inside + outside}, subset="validation"
+    )

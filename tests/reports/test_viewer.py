@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,23 @@ def test_the_slider_starts_at_a_third_of_the_best_score(
     scores: list[float], expected: tuple[float, ...]
 ) -> None:
     assert tuple(slider(scores).values()) == pytest.approx(expected)
+
+
+def test_the_slider_may_be_told_where_to_start() -> None:
+    starts = [slider([0.9, 0.5, 0.1], start=s)["start"] for s in (0.0, 0.5, 7.0, -1.0)]
+    assert starts == pytest.approx([0.0, 0.5, 0.9, 0.0])
+
+
+def test_what_reaches_the_thresholds_of_a_run_is_on_the_page_first() -> None:
+    """Of very many detections the weakest stay off it, but none that counts."""
+    many = [Detection("jump", k, k + 1, 0.5 + k / 10_000) for k in range(2100)]
+    rare = Detection("wave", 0, 1, 0.1)
+    data = data_of([*many, rare], thresholds={"jump": 0.7, "wave": 0.05})
+    assert data["by_thresholds"] and data["thresholds"] == {"jump": 0.7, "wave": 0.05}
+    assert data["detections"][-1]["label"] == "wave" and len(data["detections"]) == 2000
+    asked = data_of([*many, rare], thresholds={"jump": 0.7}, min_score=0.0)
+    assert not asked["by_thresholds"] and asked["slider"]["start"] == 0
+    assert data_of([rare])["thresholds"] is None
 
 
 def test_the_best_detection_is_shown_wherever_the_slider_stands() -> None:
@@ -177,15 +195,36 @@ def view(*arguments: object) -> Result:
 
 
 def test_view_writes_the_page_beside_where_it_was_called(
-    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(files["out"].parent)
+    caplog.set_level(logging.INFO)
     result = view("clip.mp4", "found.json", "--annotations", "truth.json")
     assert result.exit_code == 0, result.output
-    assert result.output == "clip.html: the video is inside the page (0.1 MB)\n"
+    assert result.stdout == "clip.html: the video is inside the page (0.1 MB)\n"
+    assert "found.json: holds no thresholds of a run; the page begins at a third" in caplog.text
     text = files["out"].read_text()
     for said in ('"label":"run"', '"start_sec":2.5', '"values":[0.1,0.9,0.2]', '"left_out":0'):
         assert said in text
+
+
+def test_view_shows_what_counts_for_the_run_unless_it_is_told_otherwise(
+    files: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    thresholds = {"jump": 0.6, "wave": 0.1}
+    files["found"].write_text(predictions_json({"clip": FOUND}, thresholds=thresholds))
+    options = [files["video"], files["found"], "--out", files["out"]]
+    assert view(*options).exit_code == 0 and "thresholds" not in caplog.text
+    assert '"by_thresholds":true' in files["out"].read_text()
+    assert view(*options, "--min-score", 0).exit_code == 0
+    text = files["out"].read_text()
+    assert '"by_thresholds":false' in text and '"start":0.0' in text
+    broken = json.loads(files["found"].read_text()) | {"thresholds": {"jump": "high"}}
+    files["found"].write_text(json.dumps(broken))
+    refused = view(*options)
+    assert refused.exit_code == 1
+    assert "found.json: thresholds: 'jump' must be a finite number, is 'high'" in refused.stderr
 
 
 def test_view_names_the_videos_there_are(files: dict[str, Path]) -> None:

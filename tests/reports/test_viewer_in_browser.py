@@ -130,6 +130,25 @@ def test_the_slider_filters_marks_and_list(show: Callable[..., Page]) -> None:
     assert page.locator(".mark").count() == 1 and position(page) == 0
 
 
+def test_at_first_what_reaches_the_thresholds_of_its_class_is_shown(
+    show: Callable[..., Page],
+) -> None:
+    thresholds = {"wave": 0.1, "jump": 0.6}
+    page = show(thresholds=thresholds)
+    own = page.locator("#by-thresholds")
+    assert own.is_checked() and page.locator(".mark").count() == page.locator(".item").count() == 3
+    page.locator("#threshold").fill("0")
+    assert not own.is_checked() and page.locator(".item").count() == 4
+    own.check()
+    assert page.locator(".item").count() == 3
+    page = show(thresholds=thresholds, min_score=0.0)
+    assert not page.locator("#by-thresholds").is_checked()
+    assert page.locator(".item").count() == 4
+    page = show(thresholds={"wave": 0.95, "jump": 0.95})
+    assert "what the run asks for" in page.locator("#nothing").inner_text()
+    assert show().locator("#by-run").is_hidden()
+
+
 def test_arrow_keys_go_from_action_to_action(show: Callable[..., Page]) -> None:
     page = show()
     seen = []
