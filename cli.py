@@ -22,7 +22,14 @@ import click
 
 from . import __version__
 from .commands.options import TYPED, Number, exit_status, is_first_process, kept
-from .errors import InputError, Terminated, is_out_of_memory, one_line, shortened
+from .errors import (
+    InputError,
+    Terminated,
+    is_gpu_failure,
+    is_out_of_memory,
+    one_line,
+    shortened,
+)
 from .formats.limits import MEMORY_GIB, MOST_GIB, allow
 from .progress import LogHandler
 
@@ -82,6 +89,10 @@ class _Group(click.Group):
                 raise
             raise click.ClickException(one_line(error)) from error
         except Exception as error:
+            if not ctx.params.get("debug") and is_gpu_failure(error):
+                raise click.ClickException(
+                    f"the GPU failed ({one_line(error)}); {kept()}; try again, or --device cpu"
+                ) from error
             if ctx.params.get("debug") or not is_out_of_memory(error):
                 raise
             raise click.ClickException(

@@ -10,6 +10,9 @@ from importlib import metadata
 
 MAX_SHOWN = 80  # characters of a value in a message
 MAX_LINE, LAST = 1200, 400  # characters of a message, and those of its end where it is cut
+# How torch, the CUDA driver, cuBLAS and cuDNN say that memory ran out.
+NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED")
+GPU_FAILURE = re.compile(r"CUDA (driver )?error|cuDNN error|CUBLAS_STATUS|NCCL error")
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _SHORT.maxlevel = 3
@@ -105,5 +108,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+        or (isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY))
     )
+
+
+def is_gpu_failure(error: BaseException) -> bool:
+    """Return whether an error is the GPU's or its driver's, and no memory is lacking."""
+    of_cuda = isinstance(error, RuntimeError) and bool(GPU_FAILURE.match(str(error)))
+    return (of_cuda or type(error).__name__ == "AcceleratorError") and not is_out_of_memory(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -14,7 +15,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ..errors import Terminated, listed, shortened
+from ..errors import Terminated, listed, shortened, shown
 from ..formats.atomic import check_place, write_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -58,16 +59,29 @@ class LeastPrecision(Number):
         return value if value == BEST_F1 else super().convert(value, param, ctx)
 
 
+class _Device(click.ParamType[str]):
+    """A place where a network can run; whether it is there is seen when it is needed."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name."""
+        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,4})?", str(value)):
+            self.fail(f"{shown(value)} is not one of auto, cpu, cuda or cuda:NUMBER.", param, ctx)
+        return str(value)
+
+
 FILE = _Path(path_type=Path, dir_okay=False)
 FOLDER = _Path(path_type=Path, file_okay=False)
 ANY = _Path(path_type=Path)
 WEIGHTS = _Path()  # or a word that stands for them
 DEVICE = click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=_Device(),
     default="auto",
     show_default=True,
-    help="Where the network runs; auto takes CUDA where there is one.",
+    metavar="auto|cpu|cuda[:N]",
+    help="Where the network runs; auto takes CUDA where there is one, cuda:1 is the second GPU.",
 )
 
 

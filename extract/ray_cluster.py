@@ -24,6 +24,9 @@ from .engine import Advance, Recipe, Results, ThisProcess, Videos, resolve_strea
 
 log = logging.getLogger(__name__)
 
+# Workers that share a GPU, each with a core to decode with: a GPU computes far more than one core
+# decodes. The network and CUDA's own memory take each of them 1 to 2 GB.
+MOST_PER_GPU = 8
 RETRIES = 3  # of a video whose worker was lost; one that kills every worker must not go on forever
 
 
@@ -48,7 +51,10 @@ class Worker:
 
 
 class Cluster:
-    """The engine that runs the network on a cluster; made by `connect`."""
+    """The engine that runs the network on a cluster; made by `connect`.
+
+    On GPUs, several workers share one, because each decodes with one core.
+    """
 
     def __init__(self, ray: Any) -> None:
         self._ray = ray
@@ -74,11 +80,15 @@ class Cluster:
         """
         if all(w.path is None for w in recipe.weights.values()):
             log.warning("RANDOM WEIGHTS: the features will be those of an untrained network")
-        room, on_gpu = self._room(recipe.device), recipe.device.startswith("cuda")
+        room = self._room(recipe.device)
         if not room:
             raise InputError(f"the cluster has no {recipe.device} to run on")
+        needs: dict[str, float] = {"num_cpus": 1, "num_gpus": 0}
+        if recipe.device.startswith("cuda"):
+            per_gpu, cores = self._per_gpu(recipe.settings.at_once)
+            room, needs = room * per_gpu, {"num_cpus": cores, "num_gpus": 1 / per_gpu}
         lasting = {"max_restarts": -1, "max_task_retries": RETRIES}
-        actor = self._ray.remote(num_cpus=1, num_gpus=int(on_gpu), **lasting)(Worker)
+        actor = self._ray.remote(**needs, **lasting)(Worker)
         recipe_here = self._ray.put(recipe)
         coming, idle = iter(videos), list[Any]()
         running: dict[Any, tuple[Any, tuple[str, Path]]] = {}
@@ -98,8 +108,22 @@ class Cluster:
             for worker in [*idle, *(worker for worker, _ in running.values())]:
                 self._ray.kill(worker)
 
+    def _per_gpu(self, at_once: int | None) -> tuple[int, float]:
+        """The number of workers that share a GPU, and the cores of each, at most one.
+
+        The machine with the fewest cores for a GPU counts: on another reckoning workers would wait
+        for cores that it does not have, and their videos with them.
+
+        Args:
+            at_once: the most workers of a GPU, where it is given.
+        """
+        has = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        cores = min(r.get("CPU", 0.0) / r["GPU"] for r in has if r.get("GPU"))
+        per_gpu = max(min(int(cores), at_once or MOST_PER_GPU), 1)
+        return per_gpu, min(cores / per_gpu, 1.0)
+
     def _room(self, device: str) -> int:
-        """The number of workers that the cluster has a CPU or GPU for."""
+        """The number of CPUs or GPUs that the cluster has for workers."""
         has = self._ray.cluster_resources()
         return int(has.get("GPU" if device.startswith("cuda") else "CPU", 0))
 

@@ -65,15 +65,17 @@ class Detector:
             SCORE_BYTES * len(rows) * len(self.data.labels),
             f"scores of {len(self.data.labels):,} classes at {len(rows):,} rows",
         )
-        points = score_video(
-            self.head,
-            rows,
-            decode,
-            window_steps=decode.window_steps or self.config.data.window_steps,
-            align=2 ** (self.config.model.levels - 1),
-            batch_size=self.config.optim.batch_size,
-            device=self.device,
-        )
+        # Float32 is float32: on CUDA convolutions round to TF32's 10 bits unless told not to.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            points = score_video(
+                self.head,
+                rows,
+                decode,
+                window_steps=decode.window_steps or self.config.data.window_steps,
+                align=2 ** (self.config.model.levels - 1),
+                batch_size=self.config.optim.batch_size,
+                device=self.device,
+            )
         detections = decode_video(points, axis, self.data.labels, decode)
         if self.point and self.point.calibration:
             detections = self.point.calibration.apply(detections)

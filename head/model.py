@@ -110,7 +110,7 @@ class Heads(nn.Module):
             valid = valid[:, points.rows]
         log_distance = boundary[..., :2]  # (B, P, 2)
         if self.log_scale is not None:
-            log_distance = log_distance + self.log_scale[points.stride.log2().long(), None]
+            log_distance = log_distance + self.log_scale[points.stride.log2().round().long(), None]
         distances = log_distance.clamp(max=MAX_LOG_DISTANCE).exp() * points.stride[:, None]
         actionness = boundary[..., 2] if boundary.shape[-1] > 2 else None
         return Prediction(points, valid, class_logits, self.exclusive, distances, actionness)

@@ -16,17 +16,29 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from ..errors import InputError
+
 T = TypeVar("T")
 
 
 @contextlib.contextmanager
 def process_group(device: torch.device) -> Iterator[torch.device]:
-    """Join the other processes that `torchrun` started, if any; yield this process's device."""
+    """Join the other processes that `torchrun` started, if any; yield this process's device.
+
+    Raises:
+        InputError: there are more processes on this machine than GPUs.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield device
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        own, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if own >= count:
+            raise InputError(
+                f"torchrun: process {own} has no GPU of its own, since there are {count} here"
+                f"; start {count} with --nproc-per-node, or train with --device cpu"
+            )
+        device = torch.device("cuda", own)
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:

@@ -81,29 +81,30 @@ def train_head(
         logger.info("%s", videos_as_a_whole(data, head, config))
     head.divide_features_by(videos.stats.scale)
     found: dict[str, list[Detection]] = {}  # of the last validation, which is after the last epoch
-    fit(
-        model=head.to(device),
-        batches_of=lambda epoch: epoch_batches(
-            file, labelled, plan, config, data.streams, epoch=epoch
-        ),
-        steps_per_epoch=steps,
-        criterion=HeadLoss(config.loss).to(device),
-        validate=partial(
-            validate,
-            file,
-            validation,
-            config,
-            data,
-            draw=draw,
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # what is not half is single
+        fit(
+            model=head.to(device),
+            batches_of=lambda epoch: epoch_batches(
+                file, labelled, plan, config, data.streams, epoch=epoch
+            ),
+            steps_per_epoch=steps,
+            criterion=HeadLoss(config.loss).to(device),
+            validate=partial(
+                validate,
+                file,
+                validation,
+                config,
+                data,
+                draw=draw,
+                device=device,
+                labels=all_labels(data.labels, truth),
+                found=found,
+            ),
+            run_dir=run_dir,
+            optim=optim,
+            resume=resume,
             device=device,
-            labels=all_labels(data.labels, truth),
-            found=found,
-        ),
-        run_dir=run_dir,
-        optim=optim,
-        resume=resume,
-        device=device,
-    )
+        )
     if found and rank() == 0:
         point = learn_operating_point(
             validation, found, subset=data.subsets.validation, precision=config.eval.precision

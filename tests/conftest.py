@@ -11,6 +11,10 @@ from tsatal.formats.features import VideoFeatures, write_feature_file
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"  # real data; tests that need it skip without
+# A test of `device` runs on the CPU everywhere, and again where there is a GPU.
+EACH_DEVICE = pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
+)
 LABELS = ("jump", "run")
 STEP_SEC = 0.5
 
@@ -26,6 +30,15 @@ class _Root:
 def pytest_configure(config: pytest.Config) -> None:
     """Let the root be a plain folder: it may be called tsatal-0.1.0, as in an sdist."""
     config.pluginmanager.register(_Root())
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU, and torch finds none")
 
 
 def _write(

@@ -63,7 +63,7 @@ def cluster() -> Iterator[Cluster]:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(
-        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+        address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False,
         logging_level="error",
     )  # fmt: skip
     yield Cluster(ray)
@@ -91,6 +91,16 @@ def harmless_recipe(tmp_path: Path) -> FatalRecipe:
 def extract_all(cluster: Cluster, folder: Path, recipe: Recipe) -> dict[str, Any]:
     videos = [(path.stem, path) for path in find_videos(folder)]
     return dict(cluster.extract(videos, lambda *done: None, recipe=recipe))
+
+
+def test_workers_that_share_a_gpu_do_all_videos(
+    cluster: Cluster, folder: Path, tmp_path: Path
+) -> None:
+    """Ray counts GPUs as it is told; the stand-in for the network needs none."""
+    assert cluster.device("auto") == "cuda" and cluster._per_gpu(None) == (2, 1.0)
+    results = extract_all(cluster, folder, replace(harmless_recipe(tmp_path), device="cuda"))
+    assert {k: v.streams["rgb"].shape[1] for k, v in results.items()} == dict.fromkeys("abcd", 16)
+    assert len(set((tmp_path / "fatal").read_text().split())) == 2  # processes
 
 
 def test_a_lost_worker_is_replaced_and_its_video_done_again(
@@ -162,10 +172,62 @@ def test_the_result_is_the_same_file(
 
 
 class FakeRay:
-    """The cluster's size, as Ray states it."""
+    """The cluster's size, as Ray states it, with machines that are alike unless they are given."""
 
-    def __init__(self, **resources: float) -> None:
-        self.cluster_resources = lambda: resources
+    def __init__(self, *machines: dict[str, float], **resources: float) -> None:
+        self.machines = machines or (resources,)
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {k: sum(m.get(k, 0) for m in self.machines) for k in ("CPU", "GPU")}
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": m} for m in self.machines] + [
+            {"Alive": False, "Resources": {"CPU": 0.0, "GPU": 99.0}}
+        ]
+
+    def put(self, what: object) -> object:
+        return what
+
+    def remote(self, **options: float) -> Any:
+        """Remember what every worker asks for, and how many there are."""
+        self.asked, self.workers = options, list[Any]()
+
+        def start() -> Any:
+            task = SimpleNamespace(remote=lambda *_: object())
+            self.workers.append(SimpleNamespace(extract=task))
+            return self.workers[-1]
+
+        return lambda _worker: SimpleNamespace(remote=start)
+
+    def wait(self, _tasks: Any, num_returns: int) -> Any:
+        raise InterruptedError  # all workers that there is room for have been started
+
+    def kill(self, _worker: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("machines", "at_once", "workers", "cpus", "gpus"),
+    [
+        ([{"CPU": 16.0, "GPU": 1.0}], None, 8, 1.0, 1 / 8),
+        ([{"CPU": 16.0, "GPU": 1.0}], 3, 3, 1.0, 1 / 3),
+        ([{"CPU": 16.0, "GPU": 4.0}] * 2, None, 32, 1.0, 1 / 4),
+        ([{"CPU": 64.0}, {"CPU": 4.0, "GPU": 2.0}], None, 4, 1.0, 1 / 2),  # cores elsewhere
+        ([{"CPU": 2.0, "GPU": 4.0}], None, 4, 0.5, 1.0),
+        ([{"CPU": 8.0}], None, 8, 1.0, 0.0),
+    ],
+)
+def test_workers_share_a_gpu_as_far_as_its_machine_has_cores(
+    machines: list[dict[str, float]], at_once: int | None, workers: int, cpus: float, gpus: float
+) -> None:
+    ray = FakeRay(*machines)
+    device = "cuda" if any("GPU" in m for m in machines) else "cpu"
+    recipe = replace(prepare(SETTINGS.changed(at_once=at_once)), device=device)
+    videos = [(str(n), Path(f"{n}.mp4")) for n in range(100)]
+    with pytest.raises(InterruptedError):
+        next(Cluster(ray).extract(iter(videos), lambda *done: None, recipe=recipe))
+    assert (ray.asked["num_cpus"], ray.asked["num_gpus"]) == (cpus, gpus)
+    assert len(ray.workers) == workers
 
 
 def test_the_device_is_the_clusters() -> None:
@@ -174,7 +236,7 @@ def test_the_device_is_the_clusters() -> None:
     assert gpus.device("cpu") == "cpu" and gpus.device("cuda:3") == "cuda"
     with pytest.raises(InputError, match="the cluster has no GPU"):
         none.device("cuda")
-    with pytest.raises(InputError, match="must be auto, cpu or cuda"):
+    with pytest.raises(InputError, match="must be auto, cpu, cuda or"):
         none.device("tpu")
 
 

@@ -142,13 +142,3 @@ def test_a_row_comes_with_the_last_frame_that_it_sees(live_net: nn.Module) -> No
         passage = Backbone(live_net).passage()
         assert len(passage.push(frames[:first], last=False)()) == (first - 17) // 2
         assert len(passage.push(frames[first:], last=True)()) == 20 - (first - 17) // 2
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-4), ("bfloat16", 0.05)])
-def test_rows_of_a_gpu_are_those_of_the_cpu(live_net: nn.Module, dtype: str, bound: float) -> None:
-    frames = np.random.default_rng(0).integers(0, 256, (300, 64, 64, 3), dtype=np.uint8)
-    exact = Backbone(live_net).rows(frames)
-    there = Backbone(live_net, device="cuda", dtype=dtype).rows(frames)
-    apart = np.linalg.norm(there - exact, axis=1) / np.linalg.norm(exact, axis=1)
-    assert apart.max() < bound

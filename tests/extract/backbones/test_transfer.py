@@ -21,7 +21,7 @@ def test_some_channels_of_a_frame_are_some_of_its_values() -> None:
     assert there.is_contiguous() and np.array_equal(there.numpy(), frames[..., 3:])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.cuda
 def test_what_goes_to_a_gpu_comes_back() -> None:
     transfer, rng = Transfer(torch.device("cuda")), np.random.default_rng(0)
     clips = [rng.integers(0, 256, (256, 64, 64, 3), dtype=np.uint8) for _ in range(8)]
