@@ -220,8 +220,8 @@ class DecodeConfig(_Section):
         None, "Rows that the head sees at once; null as in training.", ge=2, le=1_000_000
     )
     window_overlap: _BelowOne = setting(0.5, "Share of a window that the next one covers again.")
-    class_agreement: float = setting(
-        0.0, "Power of a class's share along a segment, a factor of its score.", ge=0, le=10
+    class_agreement: Annotated[float, Field(ge=0, le=10)] | Literal["auto"] = setting(
+        0.0, "Power of a class's share along a segment, a factor of its score; auto checks if any."
     )
     min_score: _Share = setting(0.001, "Least score of a candidate.")
     max_candidates: int = setting(

@@ -51,6 +51,7 @@ from tsatal.errors import InputError
 from tsatal.formats.annotations import Annotations
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import find_annotations
+from tsatal.head.decode import AGREEMENT
 from tsatal.head.log import read_log
 from tsatal.head.run import POINT_FILE
 
@@ -100,6 +101,9 @@ def measure(
     own = [f"optim.seed={seed}", "optim.validate_every=1000000", f"data.train_subset={TRAIN}"]
     own += [f"data.{s}_subset={TEST}" for s in ("validation", "test")]
     config = load_config(preset, [*changes, *own])
+    if config.decode.class_agreement == "auto":  # nothing is chosen on the fold's test videos
+        own += [f"decode.class_agreement={AGREEMENT}"]
+        config = load_config(preset, [*changes, *own])
     with tempfile.TemporaryDirectory() as scratch, FeatureFile(features) as file:
         annotations, run = Path(scratch) / "annotations.json", Path(scratch) / "run"
         write_fold(find_annotations(file, None), folds[fold], annotations)

@@ -20,6 +20,8 @@ from .dataset import pad_rows
 from .nms import nth_best, soft_nms, vote
 from .prediction import HeadOutput
 
+AGREEMENT = 0.8  # power of a class's share along a segment, where nothing says otherwise
+
 
 @dataclass(frozen=True)
 class PointScores:
@@ -49,6 +51,11 @@ def class_shares(rows: Tensor, intervals: Tensor) -> Tensor:
     at_end, at_first = (n[..., None].expand(-1, -1, rows.shape[2]) for n in (end, first))
     along = (sums.gather(1, at_end) - sums.gather(1, at_first)).clamp(min=0)
     return (along / along.sum(-1, keepdim=True).clamp(min=1e-12)).to(rows.dtype)
+
+
+def agreement(decode: DecodeConfig) -> float:
+    """Return the power of a class's share along a segment; `AGREEMENT` until it is checked."""
+    return AGREEMENT if decode.class_agreement == "auto" else decode.class_agreement
 
 
 def segment_scores(output: HeadOutput, *, class_agreement: float) -> Tensor:
@@ -133,7 +140,7 @@ def score_video(
         )
         output: HeadOutput = head(features.to(device), valid.to(device))
         final, row_actionness = output.final, output.actionness
-        batch_scores = segment_scores(output, class_agreement=decode.class_agreement)
+        batch_scores = segment_scores(output, class_agreement=agreement(decode))
         for n, start in enumerate(chosen):
             # A window may end after the video, but no point there is valid.
             step = (final.points.position.long() + start).clamp(max=num_steps - 1)

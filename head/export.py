@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, how_to_install
 from ..formats.atomic import check_place, replacing
-from .decode import segment_scores
+from .decode import agreement, segment_scores
 from .detector import load_detector
 from .prediction import HeadOutput
 
@@ -42,7 +42,7 @@ def export_head(
     data, config = detector.data, detector.config
     steps = steps or config.data.window_steps
     example = (torch.zeros(1, steps, data.width), torch.ones(1, steps, dtype=torch.bool))
-    plain = Exportable(detector.head, class_agreement=config.decode.class_agreement).eval()
+    plain = Exportable(detector.head, class_agreement=agreement(config.decode)).eval()
     with torch.no_grad():
         program = torch.export.export(plain, example)
     facts = {

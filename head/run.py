@@ -198,8 +198,13 @@ def save_run_description(run_dir: Path, config: Config, data: RunData) -> None:
             f"{run_dir}: the folder of the run cannot be made ({e.strerror}); choose one with --out"
         ) from None
     (run_dir / DATA_FILE).unlink(missing_ok=True)  # the two files belong together: this comes last
-    write_text(run_dir / CONFIG_FILE, dump_config(config))
+    save_config(run_dir, config)
     write_text(run_dir / DATA_FILE, json.dumps(asdict(data), indent=1))
+
+
+def save_config(run_dir: Path, config: Config) -> None:
+    """Write the settings into the run's folder."""
+    write_text(run_dir / CONFIG_FILE, dump_config(config))
 
 
 def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Config, RunData]:

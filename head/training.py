@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,14 +18,22 @@ from ..evaluation.operating_point import learn_operating_point
 from ..formats.annotations import AnnotatedVideo, Annotations, Detection, all_labels
 from ..formats.features import FeatureFile
 from ..formats.subsets import videos_in_subset
+from .agreement import check_agreement
 from .dataset import Batch, batches
-from .detector import Detector
+from .detector import Detector, load_detector
 from .log import Validation
 from .loop import fit, seed_everything
 from .losses import HeadLoss
 from .model import TSATAL
-from .parallel import all_gather, rank, world_size
-from .run import MUCH_BETWEEN, RunData, TrainingVideos, build_head, save_operating_point
+from .parallel import all_gather, barrier, rank, world_size
+from .run import (
+    MUCH_BETWEEN,
+    RunData,
+    TrainingVideos,
+    build_head,
+    save_config,
+    save_operating_point,
+)
 from .windows import LabelledVideo, WindowPlan, alike_together, draw_windows, plan_windows
 
 logger = logging.getLogger(__name__)
@@ -105,11 +113,38 @@ def train_head(
             resume=resume,
             device=device,
         )
+    if found and config.decode.class_agreement == "auto":
+        found = _settle_agreement(file, validation, config, data, run_dir, device, found)
     if found and rank() == 0:
         point = learn_operating_point(
             validation, found, subset=data.subsets.validation, precision=config.eval.precision
         )
         save_operating_point(run_dir, point)
+
+
+def _settle_agreement(
+    file: FeatureFile,
+    videos: Mapping[str, AnnotatedVideo],
+    config: Config,
+    data: RunData,
+    run_dir: Path,
+    device: torch.device,
+    found: dict[str, list[Detection]],
+) -> dict[str, list[Detection]]:
+    """Write into the run what `check_agreement` chooses, and return the detections with it."""
+
+    def detect(power: float) -> dict[str, list[Detection]]:
+        changes = [f"decode.class_agreement={power}"]
+        other = load_detector(run_dir, device=device, changes=changes, own_scores=True)
+        return detect_together(other, file, videos)
+
+    barrier()  # until the weights are written
+    measure, subset = Measure(ANET, config.eval.tious), data.subsets.validation
+    power, found = check_agreement(videos, found, detect, measure=measure, subset=subset)
+    if rank() == 0:
+        decode = config.decode.model_copy(update={"class_agreement": power})
+        save_config(run_dir, config.model_copy(update={"decode": decode}))
+    return found
 
 
 def videos_as_a_whole(data: RunData, head: TSATAL, config: Config) -> str:
@@ -165,6 +200,15 @@ def epoch_batches(
     return batches(file, windows, config.data, streams=streams, batch_size=size)
 
 
+def detect_together(
+    detector: Detector, file: FeatureFile, videos: Iterable[str]
+) -> dict[str, list[Detection]]:
+    """Return the detections in the videos, which all processes share."""
+    mine = list(videos)[rank() :: world_size()]
+    shares = all_gather({v: detector.in_file(file, v).detections for v in mine})
+    return {v: detections for share in shares for v, detections in share.items()}
+
+
 def validate(
     file: FeatureFile,
     videos: Mapping[str, AnnotatedVideo],
@@ -180,18 +224,15 @@ def validate(
 ) -> Validation:
     """Return the mAP of a head on the validation videos, with pictures of some where `drawn`.
 
-    All processes share the videos. The same are drawn each time, to show what training changes.
+    The same are drawn each time, to show what training changes.
 
     Args:
         labels: all classes, which fix the colours; those of the run if not given.
         found: is filled with the detections.
     """
     detector = Detector(model.eval(), config, data, device)
-    mine = list(videos)[rank() :: world_size()]
-    shares = all_gather({v: detector.in_file(file, v).detections for v in mine})
     found = {} if found is None else found
-    for share in shares:
-        found |= share
+    found |= detect_together(detector, file, videos)
     measure = Measure(ANET, config.eval.tious)
     evaluation = evaluate(videos, found, measure, subset=data.subsets.validation)
     names = map(threshold_name, evaluation.tious)

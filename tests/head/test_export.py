@@ -15,6 +15,7 @@ from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.formats.features import FeatureFile
+from tsatal.head.decode import agreement
 from tsatal.head.detector import load_detector
 from tsatal.head.export import INPUTS, OUTPUTS, Exportable, export_head, onnx_bytes
 
@@ -46,7 +47,7 @@ def padded(run: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 def exportable(run: Path) -> Exportable:
     detector = load_detector(run)
-    return Exportable(detector.head, class_agreement=detector.config.decode.class_agreement)
+    return Exportable(detector.head, class_agreement=agreement(detector.config.decode))
 
 
 @torch.no_grad()

@@ -12,7 +12,13 @@ from tsatal.config import load_config
 from tsatal.formats.annotations import AnnotatedVideo, Detection
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import find_annotations, videos_in_subset
-from tsatal.head.run import build_head, describe
+from tsatal.head import training
+from tsatal.head.run import (
+    build_head,
+    describe,
+    load_run_description,
+    save_run_description,
+)
 from tsatal.head.training import Draw, train_head, validate
 
 CONFIG = load_config("paper", ["model.width=16", "data.window_steps=20", "optim.epochs=1"])
@@ -68,3 +74,36 @@ def test_a_validation_draws_with_what_it_is_given(
         videos = videos_in_subset(file, truth, "validation")
         assert pictures(draw, drawn=True) == ["video_2", "video_5"]
         assert pictures(draw, drawn=False) == pictures(None, drawn=True) == []
+
+
+def test_what_decoding_assumes_is_settled_after_the_training(
+    tmp_path: Path, write_toy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = CONFIG.decode.model_copy(update={"class_agreement": "auto"})
+    config = CONFIG.model_copy(update={"decode": decode})
+    tried = []
+
+    def choose(
+        videos: object,
+        found: dict[str, list[Detection]],
+        detect: Callable[[float], dict[str, list[Detection]]],
+        **measure: object,
+    ) -> tuple[float, dict[str, list[Detection]]]:
+        tried.append((found, detect(0.0)))
+        return 0.25, tried[0][1]
+
+    monkeypatch.setattr(training, "check_agreement", choose)
+    run = tmp_path / "run"
+    with FeatureFile(write_toy(tmp_path / "f.h5")) as file:
+        truth = find_annotations(file, None)
+        data, videos = describe(file, truth, config)
+        save_run_description(run, config, data)
+        train_head(
+            file, truth, config, data, videos,
+            run_dir=run, device=torch.device("cpu"), resume=False,
+        )  # fmt: skip
+    ((first, second),) = tried
+    assert first.keys() == second.keys() and first != second
+    settled, _ = load_run_description(run)
+    assert settled.decode.class_agreement == 0.25
+    assert settled.model_copy(update={"decode": config.decode}) == config
