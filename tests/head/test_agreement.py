@@ -6,7 +6,8 @@ import pytest
 
 from tsatal.evaluation.matching import ANET, Measure
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
-from tsatal.head.agreement import AGREEMENT, ENOUGH_VIDEOS, check_agreement
+from tsatal.head.agreement import ENOUGH_VIDEOS, check_agreement
+from tsatal.head.decode import AGREEMENT
 
 MEASURE = Measure(ANET, (0.5,))
 Found = dict[str, list[Detection]]
