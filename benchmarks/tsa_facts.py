@@ -3,7 +3,7 @@
     python benchmarks/tsa_facts.py FEATURES.h5 strong --folds 4 --seeds 0 --runs FOLDER
 
 A head is trained for each fold and seed, as compare_heads.py does (the same folds), and kept in
-`--runs`, where a second call finds it. Printed is the mean over folds and seeds of each fact, with
+`--runs`, where a second call finds it; with `--first N` for the first N folds alone. Printed is the mean over folds and seeds of each fact, with
 its standard error. `same` are steps of the same action, `repetition` those of another action of
 the same class in the same video, `other class` and `background` as they say.
 
@@ -231,7 +231,7 @@ def gradients(detector: Detector, file: FeatureFile) -> dict[str, float]:
 
 
 def trained_runs(
-    features: Path, row: str, count: int, seeds: Sequence[int], folder: Path
+    features: Path, row: str, count: int, seeds: Sequence[int], folder: Path, *, first: int | None
 ) -> Iterator[Path]:
     """Yield the runs of all folds and seeds; those that are not there are trained."""
     with FeatureFile(features) as file:
@@ -239,7 +239,7 @@ def trained_runs(
         folds = deal_folds(truth, file, count)
     preset, *changes = row.split()
     for seed in seeds:
-        for n, fold in enumerate(folds):
+        for n, fold in enumerate(folds[:first]):
             run = folder / f"{features.stem}.{row.replace(' ', '_')}.fold{n}.seed{seed}"
             annotations = folder / f"{run.name}.json"
             if not (run / "predictions.json").exists():
@@ -261,13 +261,16 @@ def main() -> None:
     parser.add_argument("features", type=Path)
     parser.add_argument("row", nargs="?", default="strong", help="as for compare_heads.py")
     parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--first", type=int, metavar="N", help="folds to look at; else all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--runs", type=Path, default=Path("tsa_facts"), metavar="FOLDER")
     given = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("tsatal").setLevel(logging.ERROR)
     every: dict[str, list[float]] = defaultdict(list)
-    for run in trained_runs(given.features, given.row, given.folds, given.seeds, given.runs):
+    for run in trained_runs(
+        given.features, given.row, given.folds, given.seeds, given.runs, first=given.first
+    ):
         for name, value in facts_of_run(run, given.features).items():
             every[name].append(value)
     for name, values in every.items():
