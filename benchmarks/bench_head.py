@@ -153,12 +153,14 @@ class OurTraining:
         self.optimizer = make_optimizer(self.head, lr=optim.lr, weight_decay=optim.weight_decay)
         self.average = averaged(self.head, decay=optim.average_decay)
         self.clip_norm = optim.clip_norm
+        self.half = optim.half and bench.device.type == "cuda"
 
     def step(self, batch: Batch) -> None:
         """Take one optimiser step."""
         with self.clock.measure("network forward"):
             batch = batch.to(self.clock.device)
-            output = self.head(batch.features, batch.valid)
+            with torch.autocast(self.clock.device.type, torch.bfloat16, enabled=self.half):
+                output = self.head(batch.features, batch.valid)
         with self.clock.measure("loss and backward"):
             loss, _ = self.criterion(output, batch.truth, num_steps=batch.features.shape[1])
             assert math.isfinite(loss.item())
@@ -225,6 +227,7 @@ def our_detector(bench: Bench) -> TSATAL:
         last.classes.read,
         lambda: run_detection(bench, head, [longest]),
         background=last.exclusive,
+        branch=last.classes,
     )
     return head
 
