@@ -90,13 +90,20 @@ _EVENT_COLUMNS = (
 
 def _event_cells(seen: Events) -> list[str]:
     alarms = seen.false_alarms_per_hour
-    shares = [seen.precision, seen.recall, seen.f1, seen.count_error]
+    either = seen.detections + seen.instances
+
+    def share(value: float, of: int) -> str:
+        return f"{100 * value:.1f}" if of else "-"
+
     return [
         str(seen.instances),
         str(seen.detections),
-        *(f"{100 * share:.1f}" for share in shares),
+        share(seen.precision, seen.detections),
+        share(seen.recall, seen.instances),
+        share(seen.f1, either),
+        share(seen.count_error, seen.instances),
         "?" if alarms is None else f"{alarms:.1f}",
-        *(f"{100 * f1:.1f}" for f1 in seen.segments.f1.values()),
+        *(share(f1, either) for f1 in seen.segments.f1.values()),
     ]
 
 

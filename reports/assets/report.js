@@ -32,6 +32,32 @@ function drawSplit() {
   byId("findings").replaceChildren(...data.findings[state.k].map((words) => el("li", {}, words)));
 }
 
+function drawEvents() {
+  byId("events-section").hidden = !data.events;
+  if (!data.events) return;
+  const { words, all, per_class: classes } = data.events;
+  const rate = (seen) => seen.false_alarms_per_hour?.toFixed(1) ?? "?";
+  const of = (number, share) => (number ? percent(share) : "–");
+  const row = (name, seen) => {
+    const { instances, detections } = seen;
+    return [
+      name, seen.threshold?.toFixed(2) ?? "", instances, detections,
+      of(detections, seen.precision), of(instances, seen.recall),
+      of(detections + instances, seen.f1), of(instances, seen.count_error), rate(seen),
+      ...Object.values(seen.segment_f1).map((f1) => of(detections + instances, f1))];
+  };
+  byId("events-words").textContent = `These are the detections ${words}.`;
+  const shares = ["precision", "recall", "F1", "count error"].map((name) => [name, "number"]);
+  const segments = Object.keys(all.segment_f1).map((k) => [`F1@${k}`, "number wide"]);
+  byId("events").replaceChildren(table(
+    "In %, but for counts and false alarms per hour; count error: of the instances; F1@10, 25 and "
+      + "50: of segments that do not overlap, at tIoU 0.1, 0.25 and 0.5",
+    [["Class"], ["score from", "number wide"], ["instances", "number wide"],
+      ["detections", "number"], ...shares, ["false/h", "number"], ...segments],
+    [row("all", all), ...Object.entries(classes).map(([label, seen]) => row(label, seen))],
+    (r) => r === 0));
+}
+
 function drawThresholds() {
   const rows = data.tious.map((tiou) => {
     const { mAP, mean_recall: recall } = data.diagnosis.thresholds[tiou];
@@ -303,5 +329,6 @@ function listen() {
 
 drawHeader();
 drawTerms();
+drawEvents();
 draw();
 listen();

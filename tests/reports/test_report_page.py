@@ -13,7 +13,9 @@ import pytest
 
 from tsatal.evaluation.average_precision import evaluate
 from tsatal.evaluation.diagnosis import KINDS, REASONS, Diagnosis, diagnose
+from tsatal.evaluation.events import outcome
 from tsatal.evaluation.matching import Measure, match
+from tsatal.evaluation.operating_point import OperatingPoint
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
 from tsatal.reports.report_page import report_data, report_page
 from tsatal.reports.report_words import definitions, findings
@@ -65,10 +67,11 @@ def made(
     protocol: str = "anet",
     tious: Sequence[float] = (0.3, 0.5, 0.9),
     name: str = "run",
+    **more: Any,
 ) -> Any:
     measure = Measure(protocol, tuple(tious))
     evaluation = evaluate(videos, predictions, measure, subset="test")
-    return make(evaluation, diagnose(evaluation.matches), name=name)
+    return make(evaluation, diagnose(evaluation.matches), name=name, **more)
 
 
 def diagnosed(videos: Videos, predictions: Predictions) -> Diagnosis:
@@ -216,6 +219,30 @@ def test_time_lines_have_bars_in_lanes_and_a_clock(browser_page: Page, tmp_path:
         assert apart or one["y"] != two["y"]
     assert strip.locator(".tick").all_inner_texts()[:3] == ["0:00", "0:10", "0:20"]
     assert "0:01.0 – 0:11.0" in page.locator("#mistakes").inner_text()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_what_counts_above_the_thresholds_stands_on_the_page(
+    width: int, browser_page: Page, tmp_path: Path
+) -> None:
+    videos, found = example()
+    point = OperatingPoint({"A": 0.75, "B": 0.9, "C": 0.1}, 0.5, "f1", "test", 0.5)
+    seen = outcome(videos, found, point, subset="test")
+    browser_page.set_viewport_size({"width": width, "height": 800})
+    page = opened(browser_page, tmp_path, made(report_page, videos, found, outcome=seen))
+    rows = page.locator("#events tbody tr").all()
+    lines = [row.locator("th, td").all_text_contents() for row in rows]
+    assert lines[0][:2] == ["all", ""] and lines[1][:8] == [
+        "A", "0.75", "2", "2", "50.0", "50.0", "50.0", "0.0"
+    ]  # fmt: skip
+    assert lines[3][:8] == ["C", "0.10", "0", "0", "–", "–", "–", "–"]
+    assert "flatters" in page.locator("#events-words").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_thresholds_there_are_no_events(browser_page: Page, tmp_path: Path) -> None:
+    page = opened(browser_page, tmp_path, made(report_page, *example()))
+    assert page.locator("#events-section").is_hidden()
 
 
 def test_another_threshold_and_another_order(browser_page: Page, tmp_path: Path) -> None:

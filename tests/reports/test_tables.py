@@ -6,11 +6,37 @@ import numpy as np
 
 from tsatal.config import load_config
 from tsatal.evaluation.average_precision import Evaluation, evaluate
+from tsatal.evaluation.events import outcome
 from tsatal.evaluation.matching import Measure, match
+from tsatal.evaluation.operating_point import OperatingPoint
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
-from tsatal.reports.tables import comparison_table, evaluation_table, text_table
+from tsatal.reports.tables import (
+    comparison_table,
+    evaluation_table,
+    outcome_table,
+    outcomes_table,
+    text_table,
+)
 
 VIDEO = AnnotatedVideo("v", "test", None, (Instance("jump", 0, 1),))
+
+
+def test_events_have_a_line_per_class_and_none_of_what_is_not_there() -> None:
+    """By hand: one of two hits; a second class that nobody annotated, found once."""
+    video = AnnotatedVideo("v", "test", 1800.0, (Instance("A", 0, 10), Instance("A", 20, 30)))
+    found = {"v": [Detection("A", 0, 10, 0.9), Detection("B", 50, 60, 0.8)]}
+    point = OperatingPoint({"A": 0.5, "B": 0.25}, 0.5, 0.9, "validation", 0.5)
+    lines = outcome_table(outcome({"v": video}, found, point, subset="test"))
+    assert lines[0].startswith(
+        "above the run's own thresholds (precision 90% at tIoU 0.5 on 'valid"
+    )
+    values = [line.split() for line in lines[3:] if not line.startswith("---")]
+    half, none = ["66.7"] * 3, ["0.0"] * 3
+    assert values[0] == ["A", "0.50", "2", "1", "100.0", "50.0", "66.7", "50.0", "0.0", *half]
+    assert values[1] == ["B", "0.25", "0", "1", "0.0", "-", "0.0", "-", "2.0", *none]
+    assert values[2] == ["all", "2", "2", "50.0", "50.0", "50.0", "0.0", "2.0", *["50.0"] * 3]
+    runs = outcomes_table({"one": outcome({"v": video}, found, point, subset="test")})
+    assert runs[2].split()[:4] == ["one", "2", "2", "50.0"]
 
 
 def test_names_stand_to_the_left_and_figures_to_the_right() -> None:
