@@ -89,11 +89,21 @@ class AnnotatedVideo:
 
 @dataclass(frozen=True)
 class Annotations:
-    """The ground truth of a data set, in the file's order; `text` is the JSON it came from."""
+    """The ground truth of a data set, in the file's order.
+
+    text: as ActivityNet-style JSON: what it came from, or was made into.
+    form: the form that it was made from, in words; empty where `text` is what `source` holds.
+    """
 
     videos: Mapping[str, AnnotatedVideo]
     text: str = field(repr=False)
     source: str
+    form: str = ""
+
+    @property
+    def without_subsets(self) -> bool:
+        """Whether there are videos, and none of them is in a subset that has a name."""
+        return bool(self.videos) and not any(v.subset for v in self.videos.values())
 
     def subset_counts(self) -> dict[str, int]:
         """Return the number of videos of each subset, the largest first."""
@@ -108,7 +118,8 @@ class Annotations:
         wanted = as_spelled(nfc(name), self.subset_counts())
         chosen = {k: v for k, v in self.videos.items() if v.subset == wanted}
         if not chosen:
-            there = listed(f"{s} ({n} videos)" for s, n in self.subset_counts().items())
+            counts = self.subset_counts().items()
+            there = listed(f"{s or 'no subset'} ({n} videos)" for s, n in counts)
             raise InputError(
                 f"{self.source}: no video is in subset {shown(name)}; there are: {there}"
             )
@@ -168,7 +179,12 @@ def read_annotations(text: str, *, source: str) -> tuple[Annotations, list[Probl
     """
     problems: list[Problem] = []
     database = _by_video(parse_json(text, source), "database", source, problems)
-    videos = {video_id: _video(video_id, raw, problems) for video_id, raw in database.items()}
+    # A file may leave subsets out, but not for some videos only: these would be used for nothing.
+    subsets = any(isinstance(raw, dict) and raw.get("subset") for raw in database.values())
+    videos = {
+        video_id: _video(video_id, raw, problems, subsets=subsets)
+        for video_id, raw in database.items()
+    }
     return Annotations(videos, text, source), problems
 
 
@@ -360,11 +376,12 @@ def _by_video(raw: Any, key: str, source: str, problems: list[Problem]) -> dict[
     return by_id
 
 
-def _video(video_id: str, raw: Any, problems: list[Problem]) -> AnnotatedVideo:
+def _video(video_id: str, raw: Any, problems: list[Problem], *, subsets: bool) -> AnnotatedVideo:
     """Return one video without what cannot be read of it."""
     subset, duration = "", None
     try:
-        subset = _member(raw, "subset", str)
+        if subsets or not isinstance(raw, dict) or raw.get("subset") is not None:
+            subset = _member(raw, "subset", str)
         if raw.get("duration") is not None:
             duration = finite_number(raw["duration"], "duration")
     except InputError as e:

@@ -64,6 +64,15 @@ def test_duration_and_annotations_may_be_absent() -> None:
     assert there.videos["b"].instances == ()
 
 
+def test_subsets_may_be_absent_from_all_videos() -> None:
+    there = parsed({"a": {"annotations": [action(0, 1)]}, "b": {"subset": None}})
+    assert there.without_subsets and there.subset_counts() == {"": 2}
+    with pytest.raises(InputError, match=r"'test'; there are: no subset \(2 videos\)"):
+        there.subset("test")
+    with pytest.raises(InputError, match="b: has no 'subset'"):
+        parsed({"a": video(), "b": {}})
+
+
 def test_segments_of_no_length_and_past_the_end_are_kept() -> None:
     instances = parsed({"a": video(action(3, 3), action(8, 99))}).videos["a"].instances
     assert [(i.start_sec, i.end_sec) for i in instances] == [(3, 3), (8, 99)]
@@ -105,7 +114,8 @@ def test_ambiguous_is_no_class() -> None:
         ({"v1": video(action(0, 1, label=7))}, "'label' must be a str"),
         ({"v1": video("jump")}, "has no 'label'"),
         ({"v1": video(duration="ten")}, "v1: 'duration' must be a finite number"),
-        ({"v1": {"duration": 1}}, "v1: has no 'subset'"),
+        ({"v1": video(subset=7)}, "v1: 'subset' must be a str, is 7"),
+        ({"v1": []}, "v1: has no 'subset'"),
         ({"v1": {"subset": "test", "annotations": "none"}}, "a list of labelled segments"),
         (["v1"], "'database' must be a dict"),
     ],
