@@ -50,11 +50,12 @@ _HOMES = {
     "evaluate_predictions": "pipeline",
     "detect": "pipeline",
     "first_look": "pipeline",
+    "convert": "pipeline",
     "load_detector": "head.detector",
     "FeatureFile": "formats.features",
     "VideoFeatures": "formats.features",
     "write_feature_file": "formats.features",
-    "load_annotations": "formats.annotations",
+    "load_annotations": "formats.labels.find",
     "load_predictions": "formats.annotations",
     "load_config": "config",
     "InputError": "errors",
@@ -76,12 +77,13 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from .config import load_config as load_config
     from .errors import InputError as InputError
-    from .formats.annotations import load_annotations as load_annotations
     from .formats.annotations import load_predictions as load_predictions
     from .formats.features import FeatureFile as FeatureFile
     from .formats.features import VideoFeatures as VideoFeatures
     from .formats.features import write_feature_file as write_feature_file
+    from .formats.labels.find import load_annotations as load_annotations
     from .head.detector import load_detector as load_detector
+    from .pipeline import convert as convert
     from .pipeline import detect as detect
     from .pipeline import evaluate as evaluate
     from .pipeline import evaluate_predictions as evaluate_predictions

@@ -36,7 +36,7 @@ from .progress import LogHandler
 # In the order of a newcomer's way.
 COMMANDS = (
     "demo", "extract", "train", "evaluate", "detect", "view", "report", "explain", "check", "info",
-    "configs", "backbones", "import", "export", "export-onnx", "docs",
+    "convert", "configs", "backbones", "import", "export", "export-onnx", "docs",
 )  # fmt: skip
 AGAIN_SEC = 0.05  # after which a signal that a library has swallowed is sent again
 

@@ -22,13 +22,14 @@ from .config import Config, EvalConfig, load_config
 from .errors import InputError
 from .evaluation.time_scale import likely_scale
 from .evaluation.video_scores import with_video_scores
+from .exchange.convert import Converted, convert_labels
 from .extract.clock import BY_ITSELF
+from .extract.label_clock import clock_of
 from .extract.settings import ExtractSettings, check_files, with_preset
 from .extract.sources import assign_ids, find_videos
 from .formats.annotations import (
     all_labels,
     class_labels,
-    load_annotations,
     load_predictions,
     load_thresholds,
     predictions_json,
@@ -36,17 +37,25 @@ from .formats.annotations import (
 from .formats.atomic import check_place, write_text
 from .formats.class_scores import ClassScores
 from .formats.features import FEATURE_SUFFIXES, FeatureFile
-from .formats.limits import read_text
+from .formats.labels.find import (
+    HowToRead,
+    load_annotations,
+    look_at,
+)
+from .formats.labels.record import FrameClock
 from .formats.names import nfc
 from .formats.subsets import (
+    ALL,
     find_annotations,
     report_unmatched,
+    subset_to_measure,
     subset_to_test,
     videos_in_subset,
     with_durations,
 )
 from .formats.video_scores import load_video_scores
 from .head.run import (
+    ANNOTATIONS_FILE,
     DATA_FILE,
     LAST,
     check_same_extraction,
@@ -93,6 +102,9 @@ def extract(
     *,
     annotations: Pathlike | None = None,
     config: str | None = None,
+    split: float | None = None,
+    split_seed: int = 0,
+    label_fps: float | None = None,
     overwrite: bool = False,
     strict: bool = False,
     show_progress: bool = True,
@@ -104,8 +116,11 @@ def extract(
     Args:
         videos: a video, a folder (searched through), or a `.txt` list of paths.
         out: the feature file. Videos that are in it already are left alone.
-        annotations: embedded in the file; by default `annotations.json` inside the folder.
+        annotations: a file or folder of labels in any form of docs/labels.md, embedded in the
+            file; by default `annotations.json` inside the folder.
         config: a name in `extract.settings.PRESETS`; `settings` count before its own.
+        split, split_seed: see `formats.split.split`; where the labels have no subsets.
+        label_fps: frames per second of labels that count frames; by default those of the videos.
         overwrite, strict, show_progress: see `extract.extractor.extract_videos`.
         ray: the cluster to run on, see `extract.ray_cluster.connect`; None runs in this process.
         settings: fields of `extract.settings.ExtractSettings`, such as `fps=10`.
@@ -119,8 +134,12 @@ def extract(
     check_place(out)
     if annotations is None and (videos / "annotations.json").is_file():
         annotations = videos / "annotations.json"
-    truth = load_annotations(annotations) if annotations else None
     paths = find_videos(videos, images=chosen.assume_fps is not None)
+    clock = clock_of(paths, chosen.reading, label_fps)
+    how = HowToRead(clock, split=split, seed=split_seed)
+    if split is not None and not annotations:
+        raise InputError("--split divides annotations, and there are none; give --annotations")
+    truth = load_annotations(annotations, how) if annotations else None
     if truth:
         report_unmatched(set(assign_ids(paths)[0]), truth)
     check_files(chosen)
@@ -151,6 +170,9 @@ def train(
     overrides: Sequence[str] = (),
     run: Pathlike | None = None,
     annotations: Pathlike | None = None,
+    split: float | None = None,
+    split_seed: int = 0,
+    label_fps: float | None = None,
     device: str = "auto",
     command: Sequence[str] | None = None,
 ) -> Path:
@@ -161,7 +183,10 @@ def train(
         config: the name of a shipped configuration, a YAML file, or a `Config`.
         overrides: settings to change, as "optim.epochs=40", where `config` is no `Config`.
         run: the folder to write; where not given, a new one in `runs`.
-        annotations: used instead of those inside the feature file.
+        annotations: a file or folder of labels in any form of docs/labels.md, used instead of those
+            inside the feature file.
+        split, split_seed, label_fps: as for `extract`. What was divided, or came in another form,
+            is kept as `annotations.json` in the run's folder.
         device: `auto`, `cpu` or `cuda`.
         command: the command line, for `run.json`.
     Raises:
@@ -191,15 +216,20 @@ def train(
         check_place(run, folder=True)
         if (run / LAST).exists():
             raise InputError(f"{run}: already holds a run; add --resume, or choose another --out")
-        truth = find_annotations(file, annotations)
+        how = HowToRead(FrameClock(label_fps), split=split, seed=split_seed)
+        truth = find_annotations(file, annotations, how)
         data, videos = describe(file, truth, config)
-        if annotations:
-            data = replace(data, annotations=os.path.realpath(annotations))
+        if annotations or truth.form:
+            kept = run / ANNOTATIONS_FILE if truth.form else str(annotations)
+            data = replace(data, annotations=os.path.realpath(kept))
         for finding in warnings_for_training(
             file, truth, data.subsets, exclude=config.eval.exclude
         ):
             logger.warning("%s", finding.line)
         if rank() == 0:
+            if truth.form:
+                run.mkdir(parents=True, exist_ok=True)
+                write_text(run / ANNOTATIONS_FILE, truth.text)
             save_run_description(run, config, data)
             add_origin(
                 run, features=file.path, truth=truth, seed=config.optim.seed, epoch=0,
@@ -321,12 +351,12 @@ def evaluate(
         own_scores=bool(video_scores),
     )
     config, data = detector.config, detector.data
-    subset = subset or data.subsets.test
     with FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(features, annotations))
         if precision is not None:
             detector = choose_anew(run, detector, file, truth, precision=precision)
+        subset = subset_to_measure(truth, subset, data.subsets.test)
         videos = videos_in_subset(file, truth, subset)
         detected = {video_id: detector.in_file(file, video_id) for video_id in videos}
         labels = all_labels(data.labels, truth)
@@ -341,7 +371,7 @@ def evaluate(
     # What the settings leave out is left out where it is; what a user names must be there.
     configured = tuple(v for v in map(nfc, defaults.exclude) if v in videos)
     how = Measure(defaults.protocol, defaults.tious, configured).changed(**measure)
-    evaluation = measure_detections(videos, found, how, subset=subset)
+    evaluation = measure_detections(videos, found, how, subset=subset or ALL)
     if checkpoint == "best" and subset == data.subsets.validation:
         logger.warning(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
@@ -411,7 +441,7 @@ def evaluate_predictions(
     if video_scores:
         labels = class_labels(videos.values())
         found = with_video_scores(found, load_video_scores(video_scores), labels)
-    evaluation = measure_detections(videos, found, how, subset=subset)
+    evaluation = measure_detections(videos, found, how, subset=subset or ALL)
     if scale := likely_scale(truth.videos, found):
         notes.append(str(scale))
     evaluation = replace(evaluation, notes=(*evaluation.notes, *notes))
@@ -468,22 +498,22 @@ def report(
     else:
         with FeatureFile(features or data.features) as file:
             truth = find_annotations(file, None)
-    subset = subset or earlier.get("subset") or data.subsets.test
+    subset = subset_to_measure(truth, subset or earlier.get("subset"), data.subsets.test)
     videos = {k: v for k, v in truth.subset(subset).items() if k in found}
     if Path(features or data.features).is_file():
         with FeatureFile(features or data.features) as file:
             videos = with_durations(file, videos)
     if not videos:
         raise InputError(
-            f"{run / PREDICTIONS}: is about none of the {subset} videos; look for actions in "
-            f"them with: tsatal evaluate {run} --subset {subset}"
+            f"{run / PREDICTIONS}: is about none of the {subset or 'annotated'} videos; look "
+            f"for actions in them with: tsatal evaluate {run} --subset {subset or 'NAME'}"
         )
     how = Measure(
         earlier.get("protocol") or config.eval.protocol,
         tuple(earlier.get("tious") or config.eval.tious),
         tuple(earlier.get("excluded", [v for v in map(nfc, config.eval.exclude) if v in videos])),
     ).changed(**measure)
-    evaluation = measure_detections(videos, found, how, subset=subset)
+    evaluation = measure_detections(videos, found, how, subset=subset or ALL)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
     epochs = Epochs.of_json(earlier.get("epochs"))
     evaluation = _with_note(evaluation, run, epochs)
@@ -767,6 +797,46 @@ def first_look(
     return DetectedVideos(ordered, tuple(written), extraction)
 
 
+def convert(
+    source: Pathlike,
+    to: Pathlike,
+    form: str | None = None,
+    *,
+    videos: Pathlike | None = None,
+    min_score: float | None = None,
+    as_labels: bool = False,
+    split: float | None = None,
+    split_seed: int = 0,
+    label_fps: float | None = None,
+    tiers: Sequence[str] = (),
+    **reading: Any,
+) -> Converted:
+    """Write labels or detections in another program's form, and say what that form cannot hold.
+
+    Args:
+        source: a file or folder of labels or detections, in any form of docs/labels.md.
+        to: what to write; a folder where the form has a file for every video.
+        form: its name; by the ending of `to` where not given.
+        videos: their own clocks turn frames into seconds, and back.
+        min_score: leave out detections that score less.
+        as_labels: write detections as labels, without their scores.
+        split, split_seed, label_fps: as for `extract`.
+        tiers: of ELAN, to take; all where none is named.
+        reading: `time_zero`, `track` and `assume_fps`, see `extract.settings.ExtractSettings`.
+    Raises:
+        InputError: `source` cannot be read, or `to` cannot hold it.
+
+    Example:
+        >>> tsatal.convert("project.boris", "labels.csv")  # doctest: +SKIP
+    """
+    asked = ExtractSettings(**reading).reading
+    paths = find_videos(Path(videos), images=asked.assume_fps is not None) if videos else []
+    how = HowToRead(clock_of(paths, asked, label_fps), tuple(tiers), split, split_seed)
+    return convert_labels(
+        Path(source), Path(to), form, how, min_score=min_score, as_labels=as_labels
+    )
+
+
 def _with_note(evaluation: Evaluation, run: Path, epochs: Epochs | None) -> Evaluation:
     """Return a run's evaluation with a note on a training that is not finished."""
     if epochs and (unfinished := epochs.words(run)):
@@ -789,7 +859,7 @@ def _look_at(features: Pathlike | None = None, annotations: Pathlike | None = No
         InputError: one is not there, cannot be opened, or is no feature file.
     """
     if annotations:
-        read_text(annotations)
+        look_at(annotations)
     if features:
         FeatureFile(features).close()
 

@@ -21,7 +21,8 @@ import av
 import numpy as np
 
 from tsatal.errors import InputError
-from tsatal.formats.annotations import AnnotatedVideo, Instance, class_labels, load_annotations
+from tsatal.formats.annotations import AnnotatedVideo, Instance, class_labels
+from tsatal.formats.labels.find import load_annotations
 
 SIDE = 64  # pixels
 TOUCH_SEC = 0.001

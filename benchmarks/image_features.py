@@ -28,8 +28,8 @@ from tsatal.errors import InputError
 from tsatal.extract.container import VideoError
 from tsatal.extract.sources import assign_ids, find_videos
 from tsatal.extract.video import probe_duration, read_frames
-from tsatal.formats.annotations import load_annotations
 from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.labels.find import load_annotations
 
 STEP_SEC, SIDE, BATCH = 0.2, 224, 32
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

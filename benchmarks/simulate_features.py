@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsatal.errors import InputError
-from tsatal.formats.annotations import AMBIGUOUS, AnnotatedVideo, class_labels, load_annotations
+from tsatal.formats.annotations import AMBIGUOUS, AnnotatedVideo, class_labels
 from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.labels.find import load_annotations
 
 Array = NDArray[np.float64]
 

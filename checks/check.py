@@ -12,23 +12,31 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..formats.annotations import (
-    JSON,
-    Annotations,
-    class_labels,
-    json_kind,
-    load_annotations,
-    read_predictions,
-    repeated_keys,
-)
+from ..formats.annotations import Annotations, Detection, class_labels
 from ..formats.features import FeatureFile, TimeAxis, embedded_in, looks_like_features
-from ..formats.limits import read_text
+from ..formats.labels.find import (
+    AS_IT_IS,
+    HowToRead,
+    keys_that_repeat,
+    load_annotations,
+    read_labels,
+)
+from ..formats.labels.record import Labels
+from ..formats.labels.write import are_detections
 from ..formats.names import nfc
+from ..formats.split import split
 from ..formats.subsets import Subsets, subset_to_test, videos_with_features
 from .findings import NOTE, Case, Finding, Report, collect
 from .predictions import check_predictions
 from .rows import check_ids, check_rows, check_times, usable_axes
-from .truth import actions, check_instances, check_labels, check_subsets, read_leniently
+from .truth import (
+    actions,
+    check_instances,
+    check_labels,
+    check_subsets,
+    read_leniently,
+    truth_of,
+)
 
 # What a training says by itself: see `subsets.videos_in_subset` and `head.dataset.label_videos`.
 SAID_BY_TRAINING = ("missing-features", "no-length", "no-rows")
@@ -40,6 +48,7 @@ def check_file(
     annotations: Path | None = None,
     named: Subsets | None = None,
     exclude: Collection[str] = (),
+    how: HowToRead = AS_IT_IS,
 ) -> Report:
     """Return the faults of a feature file and its annotations, of annotations, or of detections.
 
@@ -48,6 +57,7 @@ def check_file(
             with.
         named: the roles of subsets; an empty name is found by itself.
         exclude: ids of videos not to look at.
+        how: what the user says of how annotations are to be read.
     Raises:
         InputError: the file is none of these, or cannot be opened.
     """
@@ -56,27 +66,29 @@ def check_file(
         with FeatureFile(path) as file:
             streams = ", ".join(file.streams()) or "no stream"
             checked = f"{len(file.video_ids)} videos with rows of {streams}"
-            text = read_text(annotations, needs=JSON) if annotations else file.annotations_text()
-            truth, cases = None, [Case("not-annotated", "neither inside nor given")]
-            if annotations and text is not None:
-                truth, cases = _read(text, str(annotations), exclude)
-            elif text is not None:
+            truth, cases, form = None, [Case("not-annotated", "neither inside nor given")], ""
+            if annotations:
+                truth, cases, form = truth_of(read_labels(annotations, how), annotations)
+            elif (text := file.annotations_text()) is not None:
                 try:
-                    truth, cases = _read(text, embedded_in(path), exclude)
+                    truth, cases = read_leniently(text, source=embedded_in(path))
                 except InputError as e:  # the rows can be checked all the same
                     cases = [Case("refused", str(e))]
             if truth:
-                checked += f"; annotations of {_summary(truth)}"
+                truth = _prepared(truth, exclude, how, among=set(file.video_ids))
+                checked += f"; {form + ': ' if form else ''}annotations of {_summary(truth)}"
             cases += _feature_cases(file, truth, named=named)
-    elif json_kind(path) == "detections":
-        return _check_detections(path, annotations, named.test, exclude)
+    elif are_detections(labels := read_labels(path, how)):
+        return _check_detections(labels, path, annotations, named.test, exclude)
     elif annotations:
         raise InputError(
             f"{path}: neither a feature file nor detections; --annotations goes with one of these"
         )
     else:
-        truth, cases = _read(read_text(path, needs=JSON), str(path), exclude)
+        truth, cases, form = truth_of(labels, path)
+        truth = _prepared(truth, exclude, how)
         checked, videos = _summary(truth), truth.videos.values()
+        checked = f"{form}: {checked}" if form else checked
         cases += [*check_subsets(videos, named), *check_labels(videos, named)]
         cases += check_instances(videos, durations={})
     return Report(str(path), f"checked {checked}", tuple(collect(cases, exclude=exclude)))
@@ -105,27 +117,39 @@ def warnings_for_training(
 
 
 def _check_detections(
-    path: Path, annotations: Path | None, subset: str, exclude: Collection[str]
+    labels: Labels,
+    path: Path,
+    annotations: Path | None,
+    subset: str,
+    exclude: Collection[str],
 ) -> Report:
-    found, problems = read_predictions(path)
-    cases = [Case("repeated-key", repr(key)) for key in repeated_keys(read_text(path))]
+    found = {
+        k: [a for a in v.actions if isinstance(a, Detection)] for k, v in labels.videos.items()
+    }
+    cases = [Case("repeated-key", repr(key)) for key in keys_that_repeat(path)]
     truth = _without(load_annotations(annotations), exclude) if annotations else None
     videos = {}
     if truth:
         with suppress(InputError):  # then nobody says which videos should have detections
             videos = truth.subset(subset or subset_to_test(truth))
-    cases += check_predictions(found, problems, truth, videos)
+    cases += check_predictions(found, labels.problems, truth, videos)
     total = sum(map(len, found.values()))
-    labels = len({d.label for detections in found.values() for d in detections})
-    checked = f"checked {total} detections of {labels} labels in {len(found)} videos"
+    classes = len({d.label for detections in found.values() for d in detections})
+    checked = f"checked {total} detections of {classes} labels in {len(found)} videos"
     if truth:
         checked += f"; annotations of {_summary(truth)}"
     return Report(str(path), checked, tuple(collect(cases, exclude=exclude)))
 
 
-def _read(text: str, source: str, exclude: Collection[str]) -> tuple[Annotations, list[Case]]:
-    truth, cases = read_leniently(text, source=source)
-    return _without(truth, exclude), cases
+def _prepared(
+    truth: Annotations,
+    exclude: Collection[str],
+    how: HowToRead,
+    among: Collection[str] | None = None,
+) -> Annotations:
+    """Return the annotations to look at, divided as the user asks."""
+    truth = _without(truth, exclude)
+    return truth if how.split is None else split(truth, how.split, seed=how.seed, among=among)
 
 
 def _without(truth: Annotations, exclude: Collection[str]) -> Annotations:
@@ -163,6 +187,6 @@ def _cases_of_both(
 def _summary(truth: Annotations) -> str:
     videos = truth.videos.values()
     instances = sum(len(actions(v)) for v in videos)
-    subsets = ", ".join(f"{name} ({n})" for name, n in truth.subset_counts().items())
+    subsets = ", ".join(f"{name or 'none'} ({n})" for name, n in truth.subset_counts().items())
     labels = len(class_labels(videos))
     return f"{len(videos)} videos, {instances} instances, {labels} classes; subsets {subsets}"

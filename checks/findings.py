@@ -184,6 +184,8 @@ KINDS = (
     Kind("one-subset", WARNING, "subsets that are the only one with actions",
          "put some videos into another, to be measured on; or measure on what was trained on, "
          "which flatters: --set data.test_subset=NAME"),
+    Kind("no-subset", WARNING, "sets of annotations in which no video is in a subset",
+         "divide the videos into those to train on and those to keep apart: --split 0.7"),
     Kind("many-short", WARNING, "instances that are shorter than a step of the features",
          "extract with more rows per second, or expect these not to be found precisely"),
     Kind("duration", WARNING, "videos whose rows cover a little more or less than is said",

@@ -24,6 +24,8 @@ from ..formats.annotations import (
     read_predictions,
 )
 from ..formats.features import FeatureFile, embedded_in, looks_like_features
+from ..formats.labels.find import read_labels
+from ..formats.labels.text import UnknownForm
 from ..formats.limits import TooLarge, kind_of, read_text, regular_file
 from .rows import usable_axes
 from .truth import actions, read_leniently
@@ -57,12 +59,12 @@ def describe(path: Path) -> dict[str, Any]:
         return {"file": str(path), "kind": "checkpoint", **_checkpoint(path)}
     try:
         kind = json_kind(path)
+        unknown = "JSON, but neither annotations ('database') nor detections ('results')"
     except TooLarge:
         raise
     except InputError:
-        raise InputError(
-            f"{path}: neither a feature file, a checkpoint, annotations, nor detections"
-        ) from None
+        kind = None
+        unknown = "neither a feature file, a checkpoint, annotations, nor detections"
     if kind == "annotations":
         return {
             "file": str(path),
@@ -71,9 +73,13 @@ def describe(path: Path) -> dict[str, Any]:
         }
     if kind == "detections":
         return _predictions(path)
-    raise InputError(
-        f"{path}: JSON, but neither annotations ('database') nor detections ('results')"
-    )
+    try:
+        labels = read_labels(path)
+    except UnknownForm as e:
+        raise InputError(f"{path}: {unknown}") from e
+    described = _truth(labels.annotations(str(path)).text, str(path), None)
+    described["unreadable_entries"] = len(labels.problems)
+    return {"file": str(path), "kind": "annotations", "form": labels.words, **described}
 
 
 def _features(file: FeatureFile) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from ..errors import InputError
 from ..formats.annotations import (
@@ -17,9 +18,12 @@ from ..formats.annotations import (
     AnnotatedVideo,
     Annotations,
     Instance,
+    Problem,
     read_annotations,
     repeated_keys,
 )
+from ..formats.labels.find import ACTIVITYNET, DETECTIONS, keys_that_repeat
+from ..formats.labels.record import Labels
 from ..formats.subsets import Subsets, choose_subsets
 from .findings import Case
 
@@ -37,8 +41,28 @@ def read_leniently(text: str, *, source: str) -> tuple[Annotations, list[Case]]:
         InputError: nothing can be read: not JSON, or not of ActivityNet's form.
     """
     truth, problems = read_annotations(text, source=source)
+    return truth, _refused(problems, repeated_keys(text))
+
+
+def truth_of(labels: Labels, path: Path) -> tuple[Annotations, list[Case], str]:
+    """Return the annotations among labels, a case for every entry that could not be read, and in
+    words which form they have where it is another program's.
+
+    Args:
+        path: where they were read from.
+    Raises:
+        InputError: these are detections.
+    """
+    if labels.form == DETECTIONS:
+        raise InputError(f"{path}: has no 'database', but detections; annotations are needed")
+    truth = labels.annotations(str(path))
+    words = "" if labels.form == ACTIVITYNET else "; ".join([labels.words, *labels.remarks])
+    return truth, _refused(labels.problems, keys_that_repeat(path)), words
+
+
+def _refused(problems: Iterable[Problem], repeated: Iterable[str]) -> list[Case]:
     refused = [Case("refused", problem.says, problem.video_id) for problem in problems]
-    return truth, refused + [Case("repeated-key", repr(key)) for key in repeated_keys(text)]
+    return refused + [Case("repeated-key", repr(key)) for key in repeated]
 
 
 def actions(video: AnnotatedVideo) -> list[Instance]:
@@ -83,6 +107,9 @@ def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterato
         named: the roles as the user names them; empty names are found by name.
     """
     annotated = Counter(v.subset for v in videos if v.instances)
+    if set(annotated) == {""} and named == Subsets("", "", ""):
+        yield Case("no-subset", f"{annotated.total()} videos with actions")
+        return
     given = {named.train, named.validation, named.test}
     misspelt = set()
     for name in sorted({v.subset for v in videos} - given - {*SUBSET_NAMES}):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, JSON, MOST, READS, tell, when_stopped
+from .options import ANY, JSON, LABEL_FPS, MOST, READS, SPLIT, split_seed, tell, when_stopped
 
 
 @click.command("check")
-@click.argument("file", type=FILE)
-@click.option("--annotations", type=FILE, help="Of detections, or instead of those in FILE.")
+@click.argument("file", type=ANY)
+@click.option("--annotations", type=ANY, help="Of detections, or instead of those in FILE.")
 @click.option("--train-subset", default="", metavar="NAME", help="Subset that is trained on.")
 @click.option("--test-subset", default="", metavar="NAME", help="Subset that is tested on.")
 @click.option("--exclude", multiple=True, metavar="VIDEO", help="Leave a video out; repeatable.")
@@ -22,6 +22,9 @@ from .options import FILE, JSON, MOST, READS, tell, when_stopped
     show_default=True,
     help="Places to name of each kind; JSON names all.",
 )
+@SPLIT
+@split_seed("--seed")
+@LABEL_FPS
 @JSON
 @click.pass_context
 def command(
@@ -33,6 +36,9 @@ def command(
     exclude: tuple[str, ...],
     examples: int,
     json_path: str | None,
+    split: float | None,
+    split_seed: int,
+    label_fps: float | None,
 ) -> None:
     """Look for what would ruin a training or an evaluation of FILE.
 
@@ -43,6 +49,8 @@ def command(
     """
     when_stopped(READS)
     from ..checks.check import check_file
+    from ..formats.labels.find import HowToRead
+    from ..formats.labels.record import FrameClock
     from ..formats.subsets import Subsets
 
     report = check_file(
@@ -50,6 +58,7 @@ def command(
         annotations=annotations,
         named=Subsets(train_subset, "", test_subset),
         exclude=exclude,
+        how=HowToRead(FrameClock(label_fps), split=split, seed=split_seed),
     )
     tell(report.table(examples=examples), report.to_json(), json_path)
     context.exit(0 if report.clean else 1)

@@ -48,7 +48,7 @@ OF_A_LOOK = ("min_score", "top", "weights", "track", "assume_fps", "device")  # 
     help="Leave out what scores less.  [default: the run's own threshold of each class; 0: none]",
 )
 @click.option("--top", type=click.IntRange(1, MOST), help="Keep the best so many of each video.")
-@click.option("--annotations", type=FILE, help="Ground truth, drawn above the detections.")
+@click.option("--annotations", type=ANY, help="Ground truth, drawn above the detections.")
 @click.option("--view", is_flag=True, help="Write a page per video to look at in a browser.")
 @click.option(
     "--weights",

@@ -10,6 +10,7 @@ import click
 
 from ..formats.atomic import check_place, write_text
 from .options import (
+    ANY,
     DECODING,
     DEVICE,
     FILE,
@@ -28,7 +29,7 @@ from .options import (
 @click.command("evaluate")
 @click.argument("runs", nargs=-1, type=FOLDER)
 @click.option("--predictions", type=FILE, help="Measure this file of detections instead of a run.")
-@click.option("--annotations", type=FILE, help="Ground truth; a run finds its own.")
+@click.option("--annotations", type=ANY, help="Ground truth; a run finds its own.")
 @click.option("--strict", is_flag=True, help="Refuse --predictions with entries to leave out.")
 @click.option("--subset", help="Videos to measure on.  [default: the test subset]")
 @click.option("--protocol", type=click.Choice(["anet", "thumos14"]), help="See docs/evaluation.md.")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, FOLDER, named, say, when_stopped
+from .options import ANY, FILE, FOLDER, named, say, when_stopped
 
 
 @click.command("export")
 @click.argument("features", type=FILE)
 @click.argument("out", type=FOLDER)
-@click.option("--annotations", type=FILE, help="Instead of those inside the feature file.")
+@click.option("--annotations", type=ANY, help="Instead of those inside the feature file.")
 def command(features: Path, out: Path, annotations: Path | None) -> None:
     """Write FEATURES as .npy files and JSON in ActionFormer's layout into the folder OUT."""
     when_stopped("OUT is filled whole or not at all; give the same command again")

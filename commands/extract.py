@@ -9,7 +9,18 @@ import click
 from click.core import ParameterSource
 
 from ..extract.settings import PRESETS, ExtractSettings
-from .options import ANY, DEVICE, FILE, exit_status, say, settings_options, when_stopped
+from .options import (
+    ANY,
+    DEVICE,
+    FILE,
+    LABEL_FPS,
+    SPLIT,
+    exit_status,
+    say,
+    settings_options,
+    split_seed,
+    when_stopped,
+)
 
 if TYPE_CHECKING:
     from ..extract.extractor import Summary
@@ -20,8 +31,8 @@ if TYPE_CHECKING:
 @click.argument("out", type=FILE)
 @click.option(
     "--annotations",
-    type=FILE,
-    help="ActivityNet-style JSON to embed.  [default: annotations.json inside VIDEOS]",
+    type=ANY,
+    help="Labels of any tool, to embed.  [default: annotations.json inside VIDEOS]",
 )
 @click.option(
     "--config",
@@ -29,6 +40,9 @@ if TYPE_CHECKING:
     help="Settings by name, under those that are typed: paper takes RGB and flow at 10 frames per "
     "second and 112 pixels, in pieces of 128 frames, without a projection.",
 )
+@SPLIT
+@split_seed()
+@LABEL_FPS
 @settings_options(ExtractSettings, exclude=("device",))
 @click.option("--overwrite", is_flag=True, help="Start the file anew.")
 @click.option("--strict", is_flag=True, help="Stop at the first video that fails.")

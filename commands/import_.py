@@ -16,7 +16,7 @@ from .options import ANY, FILE, WHOLE, named, say, settings_options, when_stoppe
 @click.argument("out", type=FILE)
 @click.option(
     "--annotations",
-    type=FILE,
+    type=ANY,
     help="ActivityNet-style JSON to embed; durations and frame rates are taken from it.",
 )
 @click.option("--flow", type=ANY, help="Where the second stream is, if not in SOURCE.")

@@ -94,6 +94,49 @@ DECODING = click.option(
 )
 
 
+def _of_a_split(context: click.Context, option: click.Parameter, value: int | None) -> int:
+    """Return the seed of a division, 0 where none is given; refuse one without a division."""
+    if value is not None and context.params.get("split") is None:
+        raise click.BadParameter(
+            "is the seed of --split, which is not given (that of a training: --set optim.seed=N)",
+            context,
+            option,
+        )
+    return value or 0
+
+
+# Eager, so that it is known when the seed is looked at, in whichever order they are given.
+SPLIT = click.option(
+    "--split",
+    type=Number(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    is_eager=True,
+    help="Train on this share of the videos, where the annotations name no subsets; classes stay "
+    "balanced.",
+)
+
+
+def split_seed(*names: str) -> Callable[[Command], Command]:
+    """The option of a division's seed, under further names where a command has no other seed."""
+    return click.option(
+        "--split-seed",
+        *names,
+        "split_seed",
+        type=click.IntRange(0, MOST),
+        callback=_of_a_split,
+        metavar="N",
+        help="Another division.  [default: 0]",
+    )
+
+
+LABEL_FPS = click.option(
+    "--label-fps",
+    type=Number(0.001, 100_000),
+    metavar="N",
+    help="Frames per second of annotations that count frames.",
+)
+
+
 VIDEO_SCORES = click.option(
     "--video-scores",
     type=FILE,

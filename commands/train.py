@@ -8,13 +8,17 @@ from typing import Any
 import click
 
 from .options import (
+    ANY,
     DEVICE,
     FILE,
     FOLDER,
+    LABEL_FPS,
     NOTHING,
     Number,
+    SPLIT,
     is_first_process,
     say,
+    split_seed,
     typed_command,
     when_stopped,
 )
@@ -51,7 +55,10 @@ from .options import (
     type=Number(0, 1, min_open=True, max_open=True),
     help="Least precision of what counts, on validation.  [default: the best F1]",
 )
-@click.option("--annotations", type=FILE, help="Instead of those inside the feature file.")
+@click.option("--annotations", type=ANY, help="Instead of those inside the feature file.")
+@SPLIT
+@split_seed("--seed")
+@LABEL_FPS
 @click.option("--out", type=FOLDER, help="Folder of the run.  [default: runs/CONFIG-DATE-TIME]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or with the newest one.")
 @DEVICE
@@ -65,6 +72,7 @@ def command(
     out: Path | None,
     resume: bool,
     device: str,
+    **labels: Any,
 ) -> None:
     """Train a TSA + TPP head on cached features.
 
@@ -77,10 +85,10 @@ def command(
         overrides = (*overrides, f"data.streams=[{streams}]")
     if precision is not None:
         overrides = (*overrides, f"eval.precision={precision}")
-    if resume and (overrides or _given("config_name")):
+    if resume and (overrides or _given("config_name") or labels["split"] or labels["label_fps"]):
         raise click.UsageError(
             "--resume goes on under the run's own settings; leave out --config, --streams, "
-            "--precision and --set"
+            "--precision, --split, --label-fps and --set"
         )
     if not resume and features is None:
         raise click.UsageError("give --features FILE.h5 (or --resume)")
@@ -98,7 +106,7 @@ def command(
     if resume or features is None:
         pipeline.resume(features=features, **common)
     else:
-        run = pipeline.train(features, config_name, overrides=overrides, **common)
+        run = pipeline.train(features, config_name, overrides=overrides, **common, **labels)
     if is_first_process():
         say(f"{run}\nmeasure it with: tsatal evaluate {run}")
 

@@ -26,9 +26,10 @@ import numpy as np
 import yaml
 
 from ..errors import InputError
-from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, class_labels, load_annotations
+from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, class_labels
 from ..formats.atomic import check_place, filling, write_text
 from ..formats.features import FeatureFile, TimeAxis
+from ..formats.labels.find import load_annotations
 from ..formats.subsets import videos_with_features
 from ..progress import counted
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..formats.annotations import load_annotations
 from ..formats.atomic import check_place
 from ..formats.features import VideoFeatures, write_feature_file
+from ..formats.labels.find import load_annotations
 from ..progress import counted
 from .arrays import Entry, open_source
 from .facts import FactBook

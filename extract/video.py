@@ -9,6 +9,7 @@ damaged packet, and knows the containers' own clock.
 from __future__ import annotations
 
 import contextlib
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +156,21 @@ def open_pictures(
             slack_sec=1e-9 + (unit / 2 if unit <= 0.001 else 0.0),
             rate=float(stream.average_rate or stream.base_rate or 25),
         )
+
+
+def picture_seconds(path: Path, reading: Reading = BY_ITSELF) -> array[float]:
+    """Return the seconds of all pictures of a video, and last the end of the last one.
+
+    Raises:
+        VideoError: no picture can be decoded.
+    """
+    report = DecodeReport()
+    with open_pictures(path, report, reading) as source:
+        times = array("d", (seconds for _, seconds in source.pictures))
+    if not times:
+        raise no_picture(path)
+    times.append(max(report.decoded_sec, times[-1]))
+    return times
 
 
 def pixel_aspect(stream: av.VideoStream) -> float:

@@ -150,11 +150,6 @@ def all_labels(first: Sequence[str], truth: Annotations | None) -> list[str]:
     return [*first, *sorted(others)]
 
 
-def load_annotations(path: str | Path) -> Annotations:
-    """Return the annotations in the JSON file at `path`; see `parse_annotations`."""
-    return parse_annotations(read_text(path, needs=JSON), source=str(path))
-
-
 def parse_annotations(text: str, *, source: str) -> Annotations:
     """Return the records in ActivityNet-style JSON.
 

@@ -11,13 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError, listed, shown
-from .annotations import AnnotatedVideo, Annotations, load_annotations
+from .annotations import AnnotatedVideo, Annotations
 from .features import FeatureFile
+from .labels.find import AS_IT_IS, HowToRead, load_annotations
 from .names import as_spelled, nfc
+from .split import split
 
 logger = logging.getLogger(__name__)
 
 MAX_NAMED = 5  # names in a message; the rest are counted
+ALL = "all videos"  # the name of the subset where annotations have none
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ def choose_subsets(
             message lists what there is.
     """
     train, validation, test = (as_spelled(nfc(n), annotated) for n in (train, validation, test))
+    if set(annotated) == {""} and not (train or validation or test):
+        raise InputError(
+            "the annotations name no subsets; divide the videos into those to train on and those "
+            "to keep apart with --split 0.7"
+        )
     there = listed(f"{name!r} ({n} videos)" for name, n in annotated.items())
     for name in filter(None, (train, validation, test)):
         if not annotated.get(name):
@@ -83,19 +91,41 @@ def choose_subsets(
     return Subsets(train, validation, test)
 
 
-def find_annotations(file: FeatureFile, path: str | Path | None) -> Annotations:
+def find_annotations(
+    file: FeatureFile, path: str | Path | None, how: HowToRead = AS_IT_IS
+) -> Annotations:
     """Return the annotations in `path`, or else those inside the feature file.
 
+    Args:
+        how: a split divides the videos that have features.
     Raises:
         InputError: there are none.
     """
-    truth = load_annotations(path) if path else file.annotations()
+    truth = load_annotations(path, replace(how, split=None)) if path else file.annotations()
     if truth is None:
         raise InputError(
             f"{file.path}: has no annotations inside; give --annotations FILE.json, or put them "
             f"in with `tsatal extract VIDEOS {file.path} --annotations FILE.json`"
         )
-    return truth
+    if how.split is None:
+        return truth
+    return split(truth, how.split, seed=how.seed, among=set(file.video_ids))
+
+
+def subset_to_measure(truth: Annotations, asked: str | None, usual: str) -> str:
+    """Return the subset to measure on; empty, for all videos, where no video is in one.
+
+    Args:
+        asked: by the user, or by an earlier evaluation.
+        usual: taken where nothing was asked.
+    """
+    if truth.without_subsets and asked in (None, "", ALL):
+        logger.warning(
+            "%s names no subsets: all of its videos are measured on, those of the training too",
+            truth.source,
+        )
+        return ""
+    return asked or usual
 
 
 def videos_with_features(file: FeatureFile, truth: Annotations) -> dict[str, AnnotatedVideo]:

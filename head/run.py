@@ -3,6 +3,7 @@
 runs/<name>/config.yaml            the resolved settings
            /data.json              feature file, streams, labels, subsets
            /run.json               what made it: program, command line, digests
+           /annotations.json       where they were divided, or came in another program's form
            /last.pt  best.pt       checkpoints
            /operating_point.json   calibration of its scores, and from which on detections count
            /log.csv  events.*      losses and validation mAP
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,7 @@ RUNS = Path("runs")
 JSON_FACTOR = 40  # bytes of memory that one of a JSON file may take
 COPIES = 6  # of the weights: gradients, two moments, the average, and what is being saved
 CONFIG_FILE, DATA_FILE, POINT_FILE = "config.yaml", "data.json", "operating_point.json"
+ANNOTATIONS_FILE = "annotations.json"  # of a run whose annotations were divided, or of another form
 LAST, BEST = "last.pt", "best.pt"  # checkpoints
 
 _Composed = Annotated[str, AfterValidator(nfc)]  # as annotations are read
@@ -230,6 +232,10 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
         raise InputError(
             f"{run_dir / DATA_FILE}: damaged ({key}: {first['msg']}); put it back, or train anew"
         ) from None
+    # The run's own annotations move with its folder.
+    there, own = Path(data.annotations or ""), run_dir / ANNOTATIONS_FILE
+    if there.name == ANNOTATIONS_FILE and not there.is_file() and own.is_file():
+        data = replace(data, annotations=str(own.resolve()))
     return load_config(str(run_dir / CONFIG_FILE), changes), data
 
 

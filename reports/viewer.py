@@ -29,12 +29,12 @@ from ..formats.annotations import (
     Instance,
     all_labels,
     load_actionness,
-    load_annotations,
     load_label_order,
     load_thresholds,
     read_predictions,
 )
 from ..formats.atomic import check_place, write_text
+from ..formats.labels.find import load_annotations
 from ..formats.limits import check_size, kind_of, regular_file
 from ..formats.names import nfc
 from .browser_copy import TYPES, obstacle, write_preview

@@ -66,7 +66,9 @@ def names_its_place(text: str) -> bool:
 
 
 def test_every_message_names_its_place() -> None:
-    assert [(where, text) for where, text in messages() if not names_its_place(text)] == []
+    """Readers of labels know no path: `formats.labels.find` puts it before what they say."""
+    nowhere = [(where, text) for where, text in messages() if not names_its_place(text)]
+    assert [m for m in nowhere if not m[0].startswith("formats/labels/")] == []
 
 
 def test_a_message_is_one_line_that_ends_without_a_stop() -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.commands.demo import write_demo_videos
 from tsatal.formats.features import FeatureFile, write_feature_file
@@ -34,6 +35,7 @@ ADDED = {
 # Commands that end with another status than 0, as their page says.
 STATUS = {
     ("README.md", "tsatal detect VIDEO --view"): 1,  # there is none, nor the weights for it
+    ("docs/labels.md", "tsatal check project.boris"): 1,  # it has no subsets
     ("docs/thumos14.md", "tsatal check thumos14.json"): 1,  # names instances past the end
     ("docs/thumos14.md", "tsatal check thumos14.h5"): 1,
 }
@@ -46,6 +48,10 @@ OUTCOMES = {
     "docs/first_steps.md": [
         "found/predictions.json", "found/detections.csv", "found/timelines",
         "found/validation_17.html", "found/features.h5", "out.h5", "runs/*/report.html",
+    ],
+    "docs/labels.md": [
+        "out.h5", "runs/*/last.pt", "annotations.json", "labels.csv", "labels.boris",
+        "found/validation_02.vtt", "found.csv", "pre.json",
     ],
     "docs/own_videos.md": [
         "out.h5", "runs/less_dropout/metrics.json", "runs/paper/metrics.json",
@@ -245,6 +251,16 @@ def checking(data: Data) -> None:
     data.put_features("FILE")
 
 
+def labels(data: Data) -> None:
+    data.put_videos("videos")
+    pipeline.convert("videos/annotations.json", "project.boris")
+    pipeline.convert("videos/annotations.json", "export.json", "label-studio", videos="videos")
+    data.put_run("runs/first")
+    found = {v: [{**a, "score": 0.9} for a in data.database[v]["annotations"]] for v in IDS}
+    Path("found").mkdir()
+    Path("found/predictions.json").write_text(json.dumps({"results": found}))
+
+
 def published_features(data: Data) -> None:
     data.put_features("out.h5")
     data.put_features("FEATURES.h5")
@@ -274,6 +290,7 @@ FORMS: dict[str, Callable[[Data], None]] = {
     "docs/api.md": api,
     "docs/checking.md": checking,
     "docs/first_steps.md": first_steps,
+    "docs/labels.md": labels,
     "docs/own_videos.md": own_videos,
     "docs/published_features.md": published_features,
     "docs/reading_the_report.md": reading_the_report,

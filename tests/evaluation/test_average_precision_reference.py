@@ -15,8 +15,8 @@ from tsatal.formats.annotations import (
     Detection,
     Instance,
     class_labels,
-    load_annotations,
 )
+from tsatal.formats.labels.find import load_annotations
 
 from ..conftest import SHARED
 

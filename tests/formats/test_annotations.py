@@ -21,13 +21,13 @@ from tsatal.formats.annotations import (
     class_labels,
     json_kind,
     load_actionness,
-    load_annotations,
     load_predictions,
     parse_annotations,
     predictions_json,
     read_annotations,
     repeated_keys,
 )
+from tsatal.formats.labels.find import load_annotations
 
 from ..conftest import SHARED
 

@@ -1,0 +1,1 @@
+"""Labels and detections of other programs' forms in and out: one module per form."""

@@ -1,0 +1,274 @@
+"""A file or folder of labels in, whichever program wrote it; out comes what it holds.
+
+The form is found by the content, never by the name. Everything that takes annotations reads them
+here: `load_annotations` for ground truth, `read_labels` for what may have scores or faults.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from ..annotations import (
+    ActionnessCurve,
+    Annotations,
+    Problem,
+    load_actionness,
+    parse_json,
+    read_annotations,
+    read_predictions,
+    repeated_keys,
+)
+from ..limits import TooLarge, kind_of
+from ..names import nfc
+from ..split import split
+from . import audacity, boris, elan, fiftyone, label_studio, subtitles, tables, via
+from .record import FrameClock, Labels, VideoLabels, counted, listed
+from .text import UnknownForm, read_any_text
+
+logger = logging.getLogger(__name__)
+
+ACTIVITYNET, DETECTIONS = "ActivityNet annotations", "detections"
+ENDINGS = (".boris", ".csv", ".eaf", ".json", ".srt", ".tsv", ".txt", ".vtt")
+LOOSE = (".json", ".txt")  # which may be something else in a folder of labels
+MAX_FILES = 20_000  # of a folder
+KNOWN = (
+    "ActivityNet, BORIS, ELAN, VIA 3, Label Studio, FiftyOne, Audacity, WebVTT, SRT and tables are"
+    " known (docs/labels.md)"
+)
+
+
+@dataclass(frozen=True)
+class HowToRead:
+    """What a user says of how labels are to be read.
+
+    clock: turns frames into seconds.
+    tiers: of ELAN, to take; all where none is named.
+    split: the share of videos to train on, where the labels have no subsets.
+    seed: of the split.
+    """
+
+    clock: FrameClock = field(default_factory=FrameClock)
+    tiers: tuple[str, ...] = ()
+    split: float | None = None
+    seed: int = 0
+
+
+AS_IT_IS = HowToRead()
+
+
+def load_annotations(path: str | Path, how: HowToRead = AS_IT_IS) -> Annotations:
+    """Return the ground truth in a file or folder of labels; the log says which form it has.
+
+    Raises:
+        InputError: nothing is there, its form is not known, or an entry cannot be read; the message
+            names the first.
+    """
+    labels = read_labels(Path(path), how)
+    if labels.form == DETECTIONS:
+        raise InputError(
+            f"{path}: has no 'database', but detections; annotations are needed (`tsatal convert "
+            "--labels` makes these of them)"
+        )
+    refuse_problems(labels, path)
+    tell(labels, path)
+    truth = labels.annotations(str(path))
+    return truth if how.split is None else split(truth, how.split, seed=how.seed)
+
+
+def read_labels(path: Path, how: HowToRead = AS_IT_IS) -> Labels:
+    """Return the content of a file or folder of labels or detections, with its faults.
+
+    Raises:
+        InputError: nothing is there, or it cannot be read at all.
+    """
+    if path.is_dir():
+        return _folder(path, how)
+    text, remark = read_any_text(path)
+    if not text.strip():
+        raise UnknownForm(f"{path}: empty; a file of labels is needed")
+    if remark and text.lstrip()[:1] in ("{", "["):
+        raise InputError(f"{path}: not a text file in UTF-8, as JSON has to be")
+    try:
+        found = parse_labels(text, path, how)
+    except UnknownForm as e:
+        raise UnknownForm(f"{path}: {e}; {KNOWN}") from None
+    except TooLarge:
+        raise
+    except InputError as e:
+        raise InputError(str(e) if str(e).startswith(str(path)) else f"{path}: {e}") from None
+    return replace(found, remarks=(remark, *found.remarks)) if remark else found
+
+
+def look_at(path: str | Path) -> None:
+    """See that a file or folder is there, before anything slow is done.
+
+    Raises:
+        InputError: nothing is there, or something else.
+    """
+    if (kind := kind_of(path)) not in ("a file", "a folder"):
+        raise InputError(f"{path}: {kind}, where a file or folder of labels is needed")
+
+
+def refuse_problems(labels: Labels, path: str | Path) -> None:
+    """Raise an InputError for the first entry that could not be read, if there is one."""
+    if labels.problems:
+        more = len(labels.problems) - 1
+        others = f" (and {more:,} more like it; `tsatal check` lists all)" if more else ""
+        raise InputError(f"{path}: {labels.problems[0]}{others}")
+
+
+def tell(labels: Labels, path: str | Path) -> None:
+    """Log which form a file has, where it is another program's, and what is left out."""
+    if labels.form not in (ACTIVITYNET, DETECTIONS):
+        logger.info("%s: %s", path, "; ".join([labels.words, *labels.remarks]))
+
+
+def parse_labels(text: str, path: Path, how: HowToRead = AS_IT_IS) -> Labels:
+    """Return the labels in a text.
+
+    Args:
+        path: where it came from: its name is that of the video where the text names none.
+    Raises:
+        UnknownForm: it is none of labels.
+        InputError: it cannot be read.
+    """
+    name, begin = path.stem, text.lstrip()[:1]
+    if begin in ("{", "[") or path.suffix.lower() in (".json", ".boris"):
+        return _parse_json_labels(text, path, how.clock)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if begin == "<":
+        if elan.looks_like_elan(text) or path.suffix.lower() == ".eaf":
+            return elan.read_elan(text, name, tiers=how.tiers)
+        raise UnknownForm("XML, but no ELAN document")
+    if subtitles.looks_like_subtitles(text):
+        return subtitles.read_subtitles(text, name, how.clock)
+    if boris.looks_like_export(text):
+        return boris.read_export(text, name)
+    if audacity.looks_like_audacity(text):
+        return audacity.read_audacity(text, name, how.clock)
+    if not tables.looks_like_table(text):
+        raise UnknownForm("not labels of a known form")
+    return tables.read_table(text, name, how.clock)
+
+
+def _parse_json_labels(text: str, path: Path, clock: FrameClock) -> Labels:
+    """Return the labels in JSON, by its keys."""
+    raw = parse_json(text, str(path))
+    if isinstance(raw, dict) and "database" in raw:
+        return _activitynet(text, raw, path)
+    if isinstance(raw, dict) and "results" in raw:
+        return _detections(path)
+    if boris.looks_like_project(raw):
+        return boris.read_project(raw)
+    if via.looks_like_via(raw):
+        return via.read_via(raw)
+    if fiftyone.looks_like_fiftyone(raw):
+        return fiftyone.read_fiftyone(raw, clock)
+    if label_studio.looks_like_label_studio(raw):
+        return label_studio.read_label_studio(raw, clock)
+    raise UnknownForm("has no 'database' of annotations, nor labels of another form")
+
+
+def _activitynet(text: str, raw: Any, path: Path) -> Labels:
+    truth, problems = read_annotations(text, source=str(path))
+    videos = {
+        v.video_id: VideoLabels(
+            v.video_id, v.instances, v.subset, v.duration_sec, ignored=v.ignored
+        )
+        for v in truth.videos.values()
+    }
+    entries = raw["database"].values() if isinstance(raw["database"], dict) else []
+    known = {"subset", "duration", "annotations", "annotated", "ignore"}
+    more = {k for e in entries if isinstance(e, dict) for k in e} - known
+    remarks = (f"other keys of its videos {listed(sorted(more))}",) if more else ()
+    number = counted(len(videos), "video")
+    return Labels(ACTIVITYNET, videos, number, tuple(problems), remarks, text)
+
+
+def _detections(path: Path) -> Labels:
+    found, problems = read_predictions(path)
+    videos = {k: VideoLabels(k, tuple(actions)) for k, actions in found.items()}
+    curves: dict[str, ActionnessCurve] = {}
+    try:
+        curves = load_actionness(path)
+    except TooLarge:
+        raise
+    except InputError as e:
+        problems.append(Problem("", str(e).removeprefix(f"{path}: ")))
+    number = counted(len(videos), "video")
+    return Labels(DETECTIONS, videos, number, tuple(problems), curves=curves)
+
+
+def _folder(folder: Path, how: HowToRead) -> Labels:
+    """Return the labels of all files below a folder, each of its own videos."""
+    videos: dict[str, VideoLabels] = {}
+    of: dict[str, Path] = {}
+    problems, remarks, forms = list[Problem](), list[str](), Counter[str]()
+    left_out: list[str] = []
+    for path in _files(folder):
+        inside = path.relative_to(folder)
+        try:
+            if not read_any_text(path)[0].strip():
+                video_id = nfc(path.stem)
+                found = Labels("empty file", {video_id: VideoLabels(video_id, ())})
+            else:
+                found = read_labels(path, how)
+        except UnknownForm:
+            if path.suffix.lower() not in LOOSE:
+                raise
+            left_out.append(str(inside))
+            continue
+        for video_id, video in found.videos.items():
+            if video_id in videos:
+                raise InputError(
+                    f"{folder}: the video {video_id!r} is in {of[video_id].name} and in "
+                    f"{path.name}; keep one of them"
+                )
+            videos[video_id], of[video_id] = video, path
+        forms[found.form] += 1
+        problems += [Problem(p.video_id, f"{inside}: {p.says}") for p in found.problems]
+        remarks += [f"{inside}: {r}" for r in found.remarks]
+    if not forms:
+        raise InputError(
+            f"{folder}: a folder that holds no labels; {KNOWN}; files named {' '.join(ENDINGS)} "
+            "are looked at"
+        )
+    if left_out:
+        remarks.insert(0, f"no labels, and left out: {len(left_out)} files {listed(left_out)}")
+    if len(remarks) > 5:
+        remarks[5:] = [f"{len(remarks) - 5} more remarks"]
+    words = ", ".join(f"{n} of {form}" for form, n in forms.most_common())
+    return Labels("folder of labels", videos, words, tuple(problems), tuple(remarks))
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files below a folder that may hold labels, sorted; hidden ones left out."""
+    found: list[Path] = []
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in sorted(names):
+            path = Path(where) / name
+            if not name.startswith(".") and path.suffix.lower() in ENDINGS and path.is_file():
+                found.append(path)
+        if len(found) > MAX_FILES:
+            raise InputError(f"{folder}: more than {MAX_FILES:,} files that may hold labels")
+    return found
+
+
+def keys_that_repeat(path: Path) -> Sequence[str]:
+    """Return the keys that stand twice in one object of a JSON file; none of other files."""
+    if path.is_dir():
+        return []
+    text, _ = read_any_text(path)
+    try:
+        return repeated_keys(text) if text.lstrip()[:1] == "{" else []
+    except json.JSONDecodeError:
+        return []
