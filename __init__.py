@@ -51,6 +51,7 @@ _HOMES = {
     "detect": "pipeline",
     "first_look": "pipeline",
     "convert": "pipeline",
+    "clips": "pipeline",
     "load_detector": "head.detector",
     "FeatureFile": "formats.features",
     "VideoFeatures": "formats.features",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from .formats.features import write_feature_file as write_feature_file
     from .formats.labels.find import load_annotations as load_annotations
     from .head.detector import load_detector as load_detector
+    from .pipeline import clips as clips
     from .pipeline import convert as convert
     from .pipeline import detect as detect
     from .pipeline import evaluate as evaluate

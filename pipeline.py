@@ -41,6 +41,9 @@ from .formats.labels.find import (
     HowToRead,
     load_annotations,
     look_at,
+    read_labels,
+    refuse_problems,
+    tell,
 )
 from .formats.labels.record import FrameClock
 from .formats.names import nfc
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
     from .extract.extractor import Summary
     from .formats.annotations import AnnotatedVideo, Detection
     from .formats.features import TimeAxis, VideoFeatures
+    from .reports.clips import Clips
     from .reports.detections import DetectedVideo, DetectedVideos
     from .reports.report import Epochs, Report
 
@@ -835,6 +839,47 @@ def convert(
     return convert_labels(
         Path(source), Path(to), form, how, min_score=min_score, as_labels=as_labels
     )
+
+
+def clips(
+    predictions: Pathlike,
+    videos: Pathlike,
+    out: Pathlike,
+    *,
+    pad: float = 0.0,
+    min_score: float | None = None,
+    top: int | None = None,
+    label_fps: float | None = None,
+    **reading: Any,
+) -> Clips:
+    """Cut a clip for every detection or label out of its video, with contact sheets and an index.
+
+    Args:
+        predictions: detections or labels in any form of docs/labels.md.
+        videos: a video, a folder, or a `.txt` list of paths.
+        out: a folder.
+        pad: seconds to add before and after.
+        min_score, top: leave out what scores less, and all but the best so many of each class.
+        label_fps: as for `extract`.
+        reading: `time_zero`, `track` and `assume_fps`, see `extract.settings.ExtractSettings`.
+    Raises:
+        InputError: a file cannot be read, or no video is among those of `predictions`.
+
+    Example:
+        >>> tsatal.clips("found/predictions.json", "videos", "clips", top=20)  # doctest: +SKIP
+    """
+    asked = ExtractSettings(**reading).reading
+    check_place(out, folder=True)
+    paths = find_videos(Path(videos), images=asked.assume_fps is not None)
+    ids, refused = assign_ids(paths)
+    labels = read_labels(Path(predictions), HowToRead(clock_of(paths, asked, label_fps)))
+    refuse_problems(labels, predictions)
+    tell(labels, predictions)
+
+    from .reports.clips import choose_clips, write_clips
+
+    wanted = choose_clips(labels, min_score=min_score, top=top)
+    return write_clips(wanted, ids, Path(out), pad_sec=pad, reading=asked, refused=refused)
 
 
 def _with_note(evaluation: Evaluation, run: Path, epochs: Epochs | None) -> Evaluation:

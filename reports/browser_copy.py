@@ -86,16 +86,26 @@ def write_preview(
     as_it_is = not smaller and reading.zero == "picture" and not video.is_dir()
     if as_it_is and _repack(video, repacked, reading):
         return repacked
+    encoder = choose_encoder()
+    path = stem.with_name(f"{stem.name}{ENCODERS[encoder][0]}")
+    with replacing(path) as partial:
+        _encode(video, partial, encoder, reading)
+    return path
+
+
+def choose_encoder() -> str:
+    """Return the best encoder of a kind of video that browsers play.
+
+    Raises:
+        InputError: this PyAV has none.
+    """
     encoder = next((name for name in ENCODERS if name in av.codecs_available), None)
     if encoder is None:
         raise InputError(
             f"this PyAV has none of the encoders {', '.join(ENCODERS)}"
             "; install PyAV from PyPI, or convert the video to MP4 (H.264)"
         )
-    path = stem.with_name(f"{stem.name}{ENCODERS[encoder][0]}")
-    with replacing(path) as partial:
-        _encode(video, partial, encoder, reading)
-    return path
+    return encoder
 
 
 def _repack(video: Path, path: Path, reading: Reading) -> bool:
@@ -167,8 +177,8 @@ def _encode(video: Path, path: Path, encoder: str, reading: Reading) -> None:
             if progress is None:
                 shown = report.promised_sec > LONG_SEC
                 progress = Progress("copy", report.promised_sec, "s of video", shown=shown)
-            made = made or _encoding_stream(target, encoder, picture, source)
-            target.mux(made.encode(_prepared(picture, made, ticks)))
+            made = made or encoding_stream(target, encoder, picture, source)
+            target.mux(made.encode(prepared(picture, made, ticks)))
             progress.advance((ticks - last) / TICKS_PER_SEC)
             last = ticks
         if made is None or progress is None:
@@ -177,16 +187,24 @@ def _encode(video: Path, path: Path, encoder: str, reading: Reading) -> None:
         target.mux(made.encode())
 
 
-def _encoding_stream(
-    target: av.container.OutputContainer, encoder: str, picture: av.VideoFrame, source: Pictures
+def encoding_stream(
+    target: av.container.OutputContainer,
+    encoder: str,
+    picture: av.VideoFrame,
+    source: Pictures,
+    *,
+    max_height: int = MAX_HEIGHT,
 ) -> av.VideoStream:
+    """Return a new stream for pictures like this one: upright, in square pixels, with even sides.
+
+    Its stamps count `TICKS_PER_SEC`.
+    """
     rate, options = Fraction(source.rate).limit_denominator(1001), ENCODERS[encoder][1]
     made = cast(av.VideoStream, target.add_stream(encoder, rate=rate, options=options))
-    # Upright, in square pixels, with even sides.
     width, height = picture.width * source.pixel_aspect, float(picture.height)
     if swaps_sides(display_matrix(picture)):
         width, height = height, width
-    scale = min(1.0, MAX_HEIGHT / height)
+    scale = min(1.0, max_height / height)
     made.width = max(2, 2 * round(width * scale / 2))
     made.height = max(2, 2 * round(height * scale / 2))
     made.pix_fmt = "yuv420p"
@@ -196,7 +214,7 @@ def _encoding_stream(
     return made
 
 
-def _prepared(picture: av.VideoFrame, made: av.VideoStream, ticks: int) -> av.VideoFrame:
+def prepared(picture: av.VideoFrame, made: av.VideoStream, ticks: int) -> av.VideoFrame:
     """Return the picture as the encoder wants it, upright, stamped with `ticks`."""
     matrix = display_matrix(picture)
     if matrix != (1, 0, 0, 1):

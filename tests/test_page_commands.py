@@ -51,7 +51,8 @@ OUTCOMES = {
     ],
     "docs/labels.md": [
         "out.h5", "runs/*/last.pt", "annotations.json", "labels.csv", "labels.boris",
-        "found/validation_02.vtt", "found.csv", "pre.json",
+        "found/validation_02.vtt", "found.csv", "pre.json", "clips/index.csv",
+        "clips/clips/*/*.mp4", "clips/sheets/*.html", "clips/sheets/*.png",
     ],
     "docs/own_videos.md": [
         "out.h5", "runs/less_dropout/metrics.json", "runs/paper/metrics.json",
@@ -256,6 +257,7 @@ def labels(data: Data) -> None:
     pipeline.convert("videos/annotations.json", "project.boris")
     pipeline.convert("videos/annotations.json", "export.json", "label-studio", videos="videos")
     data.put_run("runs/first")
+    shutil.copytree("videos", "new_videos")
     found = {v: [{**a, "score": 0.9} for a in data.database[v]["annotations"]] for v in IDS}
     Path("found").mkdir()
     Path("found/predictions.json").write_text(json.dumps({"results": found}))
