@@ -111,8 +111,8 @@ class ModelConfig(_Section):
 
     width: int = setting(256, "Channels inside the head.", ge=1, le=4096)
     input_dropout: _BelowOne = setting(0.5, "Share of input values that training drops.")
-    channel_dropout: _BelowOne = setting(
-        0.0, "Share of input channels that training drops for a whole window."
+    channel_dropout: _BelowOne | Literal["auto"] = setting(
+        0.0, "Share of input channels that training drops for a window; auto by how much it has."
     )
     instance_norm: _BelowOne = setting(
         0.0, "Share of channels normalised within each video, if videos differ much as a whole."

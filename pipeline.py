@@ -68,6 +68,7 @@ from .head.run import (
     new_run_dir,
     newest_run,
     save_run_description,
+    settled,
     training_videos,
 )
 
@@ -223,6 +224,7 @@ def train(
         how = HowToRead(FrameClock(label_fps), split=split, seed=split_seed)
         truth = find_annotations(file, annotations, how)
         data, videos = describe(file, truth, config)
+        config = settled(config, data, videos)
         if annotations or truth.form:
             kept = run / ANNOTATIONS_FILE if truth.form else str(annotations)
             data = replace(data, annotations=os.path.realpath(kept))

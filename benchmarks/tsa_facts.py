@@ -3,9 +3,10 @@
     python benchmarks/tsa_facts.py FEATURES.h5 strong --folds 4 --seeds 0 --runs FOLDER
 
 A head is trained for each fold and seed, as compare_heads.py does (the same folds), and kept in
-`--runs`, where a second call finds it; with `--first N` for the first N folds alone. Printed is the mean over folds and seeds of each fact, with
-its standard error. `same` are steps of the same action, `repetition` those of another action of
-the same class in the same video, `other class` and `background` as they say.
+`--runs`, where a second call finds it; with `--first N` for the first N folds alone. Printed is the
+mean over folds and seeds of each fact, with its standard error. `same` are steps of the same
+action, `repetition` those of another action of the same class in the same video, `other class` and
+`background` as they say.
 
 * Average precision of telling the rows of any action from the others: by the actionness that is
   pre-judged, by that of the heads after TSA, and by the latter with what TSA adds left out.

@@ -144,7 +144,10 @@ class TSATAL(nn.Module):
         self.register_buffer("feature_scale", torch.ones(()))
         self.width = model.width
         self.dropout = nn.Dropout(model.input_dropout)
-        self.channel_dropout = nn.Dropout(model.channel_dropout)
+        # `run.settled` puts a number for auto before a training; a head in use drops nothing.
+        self.channel_dropout = nn.Dropout(
+            0.0 if model.channel_dropout == "auto" else model.channel_dropout
+        )
         self.connect = None
         if model.fully_connected is not None:
             self.connect = nn.Linear(width_in, model.fully_connected)

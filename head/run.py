@@ -55,6 +55,8 @@ EXTRACTION_KEYS = (
 MUCH_BETWEEN = 0.1  # share of the features' variance
 CLASSES_TOLD = 0.5  # half-way from chance to certainty
 RUNS = Path("runs")
+# Examples of a class, in the mean: up to FEW, most input channels are dropped; from MANY on, none.
+FEW_EXAMPLES, MANY_EXAMPLES, MOST_DROPPED = 30, 60, 0.5
 JSON_FACTOR = 40  # bytes of memory that one of a JSON file may take
 COPIES = 6  # of the weights: gradients, two moments, the average, and what is being saved
 CONFIG_FILE, DATA_FILE, POINT_FILE = "config.yaml", "data.json", "operating_point.json"
@@ -167,6 +169,22 @@ def describe(
         classes_told=videos.stats.classes_told,
     )
     return data, videos
+
+
+def settled(config: Config, data: RunData, videos: TrainingVideos) -> Config:
+    """Return the settings with `model.channel_dropout: auto` as a number, for this much data.
+
+    Half of the channels are dropped where a class has at most `FEW_EXAMPLES` in the mean, none from
+    `MANY_EXAMPLES` on, in between in proportion: what keeps a class of few examples from hanging on
+    a few channels keeps a class of many from being learned (docs/lab/strong_preset.md).
+    """
+    if config.model.channel_dropout != "auto":
+        return config
+    examples = sum(v.labels.size for v in videos.labelled) / len(data.labels)
+    missing = (MANY_EXAMPLES - examples) / (MANY_EXAMPLES - FEW_EXAMPLES)
+    dropped = round(MOST_DROPPED * min(max(missing, 0.0), 1.0), 3)
+    model = config.model.model_copy(update={"channel_dropout": dropped})
+    return config.model_copy(update={"model": model})
 
 
 def new_run_dir(config_name: str, *, root: Path = RUNS) -> Path:

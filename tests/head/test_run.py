@@ -5,12 +5,16 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tsatal.config import Config, load_config
 from tsatal.errors import InputError
+from tsatal.formats.features import TimeAxis
 from tsatal.formats.subsets import Subsets
 from tsatal.head import run as runs
+from tsatal.head.feature_stats import FeatureStats
+from tsatal.head.windows import LabelledVideo
 
 
 def description() -> runs.RunData:
@@ -30,6 +34,21 @@ def test_description_round_trip(tmp_path: Path) -> None:
     config = Config()
     runs.save_run_description(tmp_path / "r", config, description())
     assert runs.load_run_description(tmp_path / "r") == (config, description())
+
+
+@pytest.mark.parametrize(
+    ("examples", "dropped"), [(1, 0.5), (30, 0.5), (45, 0.25), (60, 0.0), (500, 0.0)]
+)
+def test_the_more_examples_a_class_has_the_less_is_dropped(examples: int, dropped: float) -> None:
+    axis = TimeAxis(1000, 0.0, 1.0, 1000.0)
+    video = LabelledVideo("v", axis, np.zeros((examples, 2)), np.zeros(examples, dtype=int))
+    stats = FeatureStats(1.0, 0.0, 0.0)
+    videos = runs.TrainingVideos([video, video], stats)  # of two classes
+    settled = runs.settled(load_config("strong"), description(), videos)
+    assert settled.model.channel_dropout == dropped
+    assert load_config("strong", [f"model.channel_dropout={dropped}"]) == settled
+    chosen = load_config("strong", ["model.channel_dropout=0.1"])
+    assert runs.settled(chosen, description(), videos) is chosen
 
 
 def test_new_runs_never_share_a_folder(tmp_path: Path) -> None:
