@@ -13,7 +13,7 @@ from .options import DEVICE, FILE, FOLDER, WHOLE, Number, say, when_stopped
 @click.argument("run", type=FOLDER)
 @click.argument("video")
 @click.option(
-    "--from", "start_sec", type=Number(0), default=0.0, metavar="SEC",
+    "--from", "start_sec", type=Number(0, 1e9), default=0.0, metavar="SEC",
     help="Where to begin; as much is drawn as the head sees at once, at most 1000 rows.",
 )  # fmt: skip
 @click.option("--features", type=FILE, help="Where the video is, if not in the run's own file.")
