@@ -18,7 +18,7 @@ demo: $(VENV)/.installed
 	$(BIN)/tsatal demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-faults: $(VENV)/.installed
 	TSATAL_FAULTS=long OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
