@@ -36,7 +36,7 @@ from .progress import LogHandler
 # In the order of a newcomer's way.
 COMMANDS = (
     "demo", "extract", "train", "evaluate", "detect", "view", "clips", "report", "explain",
-    "check", "info",
+    "annotate", "check", "info",
     "convert", "configs", "backbones", "import", "export", "export-onnx", "docs",
 )  # fmt: skip
 AGAIN_SEC = 0.05  # after which a signal that a library has swallowed is sent again

@@ -27,6 +27,7 @@ from .extract.clock import BY_ITSELF
 from .extract.label_clock import clock_of
 from .extract.settings import ExtractSettings, check_files, with_preset
 from .extract.sources import assign_ids, find_videos
+from .formats.annotation_file import AnnotationFile
 from .formats.annotations import (
     all_labels,
     class_labels,
@@ -801,6 +802,39 @@ def first_look(
         ordered, out, truth={}, pages=pages, reading=chosen.reading, subtitled=True
     )
     return DetectedVideos(ordered, tuple(written), extraction)
+
+
+def annotate(
+    videos: Pathlike,
+    *,
+    annotations: Pathlike | None = None,
+    port: int = 0,
+    on_open: Callable[[str], None] = logger.info,
+    **settings: Any,
+) -> None:
+    """Serve the page to annotate videos in, on this machine alone, until Ctrl-C.
+
+    Args:
+        videos: a video, a folder or a list of videos.
+        annotations: the file to read and to save into; by default `annotations.json` beside them.
+        port: to listen on; any that is free where 0.
+        on_open: called with the address, which nobody else can guess.
+        settings: how videos are read, see `annotator.session.Session`: `time_zero`, `track` and
+            `assume_fps` of `extract.settings.ExtractSettings`.
+    Raises:
+        InputError: no video, annotations that cannot be read or written, or no such port.
+    """
+    reading, videos = ExtractSettings(**settings).reading, Path(videos)
+    paths, refused = assign_ids(find_videos(videos, images=reading.assume_fps is not None))
+    for words in refused.values():
+        logger.warning("%s", words)
+    folder = videos if videos.is_dir() and videos not in paths.values() else videos.parent
+    file = AnnotationFile(Path(annotations or folder / "annotations.json"))
+
+    from .annotator.server import serve
+    from .annotator.session import Session
+
+    serve(Session(paths, file, reading), port, on_open)
 
 
 def convert(

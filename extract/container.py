@@ -269,14 +269,14 @@ def decoded_pictures(
                 yield picture
     except (av.error.FFmpegError, IndexError) as e:  # the latter of a stream that comes later
         report.broken = f"reading broke off ({getattr(e, 'strerror', e)})"
-    if not report.broken and (at := _next_recording(container, path, end)):
+    if not report.broken and (at := next_recording(container, path, end)):
         report.broken = (
             f"another recording begins at byte {at} of {container.size}, and is not read: cut the "
             "file there, or join the two with ffmpeg -f concat"
         )
 
 
-def _next_recording(container: av.container.InputContainer, path: Path, end: int) -> int:
+def next_recording(container: av.container.InputContainer, path: Path, end: int) -> int:
     """Return where a second file was appended that FFmpeg does not read; 0 where none was.
 
     It begins as the first one does. Of other formats FFmpeg reads on by itself.

@@ -18,7 +18,16 @@ POLICY = (
 )
 
 
-def page(*, title: str, name: str, data: Any, scripts: Sequence[str] = ()) -> str:
+def page(
+    *,
+    title: str,
+    name: str,
+    data: Any,
+    scripts: Sequence[str] = (),
+    styles: Sequence[str] = (),
+    room: str = __package__ or "",
+    connects: bool = False,
+) -> str:
     """Return a page whose body, style and script are the files NAME.html, NAME.css and NAME.js.
 
     Before these come `timeline.css` and `timeline.js`, which all pages share.
@@ -28,24 +37,29 @@ def page(*, title: str, name: str, data: Any, scripts: Sequence[str] = ()) -> st
         name: of the three files in `assets/`.
         data: plain values, which `timeline.js` reads into `data`. Scripts must set them as text,
             never as HTML.
-        scripts: names of further scripts in `assets/`, put before the page's own.
+        scripts, styles: names of further files in `assets/`, put before the page's own.
+        room: the package whose `assets/` are looked into first.
+        connects: whether the page may ask the server that it comes from.
     Raises:
         ValueError: a number in `data` is not finite, which JSON cannot say.
     """
-    body = _asset(f"{name}.html")
-    style = "".join(_asset(f"{part}.css") for part in ("timeline", name))
-    script = "".join(_asset(f"{part}.js") for part in ("timeline", *scripts, name))
+    body = _asset(f"{name}.html", room)
+    style = "".join(_asset(f"{part}.css", room) for part in ("timeline", *styles, name))
+    script = "".join(_asset(f"{part}.js", room) for part in ("timeline", *scripts, name))
+    policy = f"{POLICY}; connect-src 'self'" if connects else POLICY
     # "<" is escaped, so that no text can end the script element that it stands in.
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<link rel="icon" href="data:,">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}"
         f'<script type="application/json" id="data">{text}</script>\n'
         f"<script>\n{script}</script>\n</body>\n</html>\n"
     )
 
 
-def _asset(name: str) -> str:
-    return (resources.files(__package__) / "assets" / name).read_text(encoding="utf-8")
+def _asset(name: str, room: str) -> str:
+    places = (resources.files(package) / "assets" / name for package in (room, __package__ or ""))
+    return next(place for place in places if place.is_file()).read_text(encoding="utf-8")

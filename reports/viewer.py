@@ -187,7 +187,8 @@ def write_viewer(
         min_score=min_score,
     )
     title = f"{video_id}: detected actions"
-    html = page(title=title, name="viewer", data=data, scripts=("viewer_parts", "viewer_clock"))
+    scripts = ("viewer_stage", "viewer_parts", "viewer_clock")
+    html = page(title=title, name="viewer", data=data, scripts=scripts)
     write_text(out, html)
     return media.words
 

@@ -19,13 +19,13 @@ LAYERS = (
     ("cli",),
     ("commands",),
     ("pipeline",),
-    ("checks", "reports"),
+    ("checks", "reports", "annotator"),
     ("extract", "head", "evaluation", "exchange"),
     ("config", "formats"),
     ("errors", "segments", "progress"),
 )
 # Imports between rooms of one layer, each in this direction only.
-BESIDE = {("head", "evaluation"), ("config", "formats")}
+BESIDE = {("head", "evaluation"), ("config", "formats"), ("annotator", "reports")}
 
 
 def modules() -> dict[tuple[str, ...], Path]:

@@ -72,6 +72,7 @@ OUTCOMES = {
 }  # fmt: skip
 # Pages whose commands are not run here, and why.
 NOT_RUN = {
+    "docs/annotating.md": "a server, which does not end; tests/annotator has it",
     "docs/backbones.md": "forms, of networks whose weights need the network",
     "docs/package.md": "the package index's page; README.md has the same commands",
     "docs/extraction.md": "its one command is a form, with [options]",

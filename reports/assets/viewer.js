@@ -1,37 +1,22 @@
 // What a viewer's page does; the scripts of time line, parts and clock stand before this.
 
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
-
 const LANE_PX = 26;
 const TRUTH_PX = 16;
 const MOST_LANES = 4; // what overlaps beyond that shares the last lane, the best on top
 const READABLE_PX = 32; // of a mark, from which on its score fits in
 const ROUNDED_SEC = 0.001; // browsers round what they are told to seek
 const AT_SEC = 0.05; // a playhead this close to an action's start stands at it
-const MOST_ZOOM = Math.max(8, Math.min(64, extent / 4));
 
 const state = {
   threshold: data.slider.start,
   byRun: data.by_thresholds, // whether each class has the run's threshold instead
   order: "time",
-  zoom: 1,
   current: null, // the detection that was gone to
   shown: [], // detections over the threshold, by time
   under: "", // which of them the playhead is in
 };
 
 /* ---- where the playhead is ---- */
-
-function paint() {
-  const now = clock.now();
-  const words = `${clockText(now)} / ${clockText(data.duration_sec)}`;
-  byId("playhead").style.left = `${(100 * Math.min(now, extent)) / extent}%`;
-  byId("clock").textContent = words;
-  byId("play").textContent = clock.playing() ? "Pause" : "Play";
-  byId("ruler").setAttribute("aria-valuenow", now.toFixed(1));
-  byId("ruler").setAttribute("aria-valuetext", words);
-  paintNow(now);
-}
 
 function paintNow(now) {
   const under = state.shown.filter((d) => d.start_sec <= now + ROUNDED_SEC && now < d.end_sec);
@@ -50,34 +35,13 @@ function paintNow(now) {
   }
 }
 
-let ticking = false;
-
-function tick() {
-  ticking = clock.playing();
+/** Go back to the start of the action that is to be repeated. */
+function beforePaint() {
   const action = state.current;
   const over = action && clock.now() >= Math.min(action.end_sec, data.duration_sec - AT_SEC);
-  if (ticking && over && byId("repeat").checked && action.end_sec - action.start_sec > AT_SEC) {
+  if (over && byId("repeat").checked && action.end_sec - action.start_sec > AT_SEC) {
     clock.seek(action.start_sec);
   }
-  paint();
-  if (ticking && state.zoom > 1) showTime(clock.now());
-  if (ticking && calm.matches) setTimeout(tick, 250);
-  else if (ticking) requestAnimationFrame(tick);
-}
-
-function moved() {
-  if (!ticking) tick();
-}
-
-function seek(seconds) {
-  clock.seek(Math.max(0, Math.min(seconds, extent)));
-  moved();
-}
-
-function togglePlay() {
-  if (clock.playing()) clock.pause();
-  else clock.play();
-  moved();
 }
 
 /* ---- going to an action ---- */
@@ -110,12 +74,6 @@ function goTo(detection) {
   byId("said").textContent = `${detectionText(detection)}; ${place}`;
 }
 
-function reveal(list, row) {
-  const above = row.offsetTop < list.scrollTop;
-  const below = row.offsetTop + row.offsetHeight > list.scrollTop + list.clientHeight;
-  if (above || below) list.scrollTop = row.offsetTop - list.clientHeight / 3;
-}
-
 function step(direction) {
   const now = clock.now();
   const at = state.shown.indexOf(state.current);
@@ -131,20 +89,6 @@ function step(direction) {
 }
 
 /* ---- the time line ---- */
-
-const trackWidth = () => byId("ruler").clientWidth;
-
-/** Add a row to the time line; `sign` stands before its name. */
-function addRow(name, ...sign) {
-  const track = el("div", { class: "track" });
-  const title = el("div", { class: "name", title: name }, ...sign, name);
-  const row = el("div", { class: "row" }, title, track);
-  track.addEventListener("click", (event) => {
-    if (!event.target.closest("button")) seek(timeAt(event.clientX));
-  });
-  byId("rows").append(row);
-  return { row, track };
-}
 
 /** Stack a row's detections by falling score, and put its annotations below them. */
 function fillRow({ row, track, truth }, detections) {
@@ -162,30 +106,6 @@ function fillRow({ row, track, truth }, detections) {
   track.style.height = `${below + (truth.length ? TRUTH_PX : 0) + 1}px`;
   // The best come last, so that they lie on top where marks overlap.
   track.replaceChildren(...truth, ...best.reverse().map((d) => d.mark));
-}
-
-function timeAt(clientX) {
-  const box = byId("ruler").getBoundingClientRect();
-  return ((clientX - box.left) / box.width) * extent;
-}
-
-/** Scroll the zoomed time line so that these seconds are in sight. */
-function showTime(start, end = start) {
-  const scroller = byId("scroller");
-  const view = scroller.clientWidth - (scroller.scrollWidth - trackWidth());
-  const [left, right] = [start, end].map((s) => (s / extent) * trackWidth());
-  const { scrollLeft } = scroller;
-  if (left < scrollLeft || right > scrollLeft + view) scroller.scrollLeft = left - view / 8;
-}
-
-function zoomBy(factor) {
-  state.zoom = Math.max(1, Math.min(MOST_ZOOM, state.zoom * factor));
-  byId("sheet").style.width = `${100 * state.zoom}%`;
-  byId("zoom-out").disabled = state.zoom <= 1;
-  byId("zoom-in").disabled = state.zoom >= MOST_ZOOM;
-  drawTimes();
-  const scroller = byId("scroller");
-  scroller.scrollLeft = (clock.now() / extent) * trackWidth() - scroller.clientWidth / 3;
 }
 
 /* ---- what is shown ---- */
@@ -285,19 +205,8 @@ function onListKey(event) {
   goTo(state.shown.find((d) => d.item.parentElement === row));
 }
 
-function onRulerKey(event) {
-  const [now, end] = [clock.now(), data.duration_sec];
-  const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: end }[event.key];
-  if (to === undefined) return;
-  event.preventDefault();
-  seek(to);
-  showTime(clock.now());
-}
-
 function listen() {
-  for (const event of ["loadedmetadata", "play", "pause", "timeupdate", "seeking", "ended"]) {
-    video.addEventListener(event, moved);
-  }
+  listenOnStage();
   // An action that was left behind is no longer the current one.
   video.addEventListener("seeked", () => {
     const [now, action] = [clock.now(), state.current];
@@ -310,20 +219,8 @@ function listen() {
     clock.play();
   });
 
-  const ruler = byId("ruler");
-  const follow = (event) => seek(timeAt(event.clientX));
-  ruler.addEventListener("keydown", onRulerKey);
-  ruler.addEventListener("pointerdown", (event) => {
-    ruler.setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  ruler.addEventListener("pointermove", (event) => {
-    if (ruler.hasPointerCapture(event.pointerId)) follow(event);
-  });
-
   const clicks = {
-    previous: () => step(-1), next: () => step(1), play: togglePlay,
-    "zoom-in": () => zoomBy(2), "zoom-out": () => zoomBy(0.5),
+    previous: () => step(-1), next: () => step(1),
   };
   for (const [id, act] of Object.entries(clicks)) byId(id).addEventListener("click", act);
   for (const order of ["time", "score"]) {
@@ -354,9 +251,6 @@ function setUp() {
   byId("truth-legend").hidden = !data.truth;
   byId("by-run").hidden = !data.thresholds;
   byId("curve-legend").hidden = !data.actionness;
-  byId("beyond").style.left = `${(100 * data.duration_sec) / extent}%`;
-  byId("ruler").setAttribute("aria-valuemin", "0");
-  byId("ruler").setAttribute("aria-valuemax", extent.toFixed(1));
   const { least, most, step: every, start } = data.slider;
   Object.assign(byId("threshold"), { min: least, max: most, step: every, value: start });
   if (data.actionness) addRow("actionness").track.append(curveOf(data.actionness));

@@ -1,6 +1,5 @@
-// The parts of a viewer's page; `timeline.js` stands before this.
+// The parts of a viewer's page; `timeline.js` and `viewer_stage.js` stand before this.
 
-const extent = data.extent_sec;
 const colours = new Map(data.classes.map((c) => [c.label, c.colour]));
 const decimals = Math.max(2, Math.min(6, Math.ceil(-Math.log10(data.slider.step))));
 const scoreText = (score) => score.toFixed(decimals);
