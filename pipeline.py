@@ -38,6 +38,7 @@ from .formats.class_scores import ClassScores
 from .formats.features import FEATURE_SUFFIXES, FeatureFile
 from .formats.limits import read_text
 from .formats.names import nfc
+from .formats.shards import check_single
 from .formats.subsets import (
     find_annotations,
     report_unmatched,
@@ -117,6 +118,7 @@ def extract(
     """
     chosen, videos = with_preset(config, settings), Path(videos)
     check_place(out)
+    check_single(Path(out))
     if annotations is None and (videos / "annotations.json").is_file():
         annotations = videos / "annotations.json"
     truth = load_annotations(annotations) if annotations else None

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, JSON, MOST, READS, tell, when_stopped
+from .options import ANY, FILE, JSON, MOST, READS, tell, when_stopped
 
 
 @click.command("check")
-@click.argument("file", type=FILE)
+@click.argument("file", type=ANY)
 @click.option("--annotations", type=FILE, help="Of detections, or instead of those in FILE.")
 @click.option("--train-subset", default="", metavar="NAME", help="Subset that is trained on.")
 @click.option("--test-subset", default="", metavar="NAME", help="Subset that is tested on.")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .options import (
+    ANY,
     DEVICE,
     FILE,
     FOLDER,
@@ -23,7 +24,7 @@ from .options import (
 @click.command("train")
 @click.option(
     "--features",
-    type=FILE,
+    type=ANY,
     help="Feature file that `tsatal extract` wrote; with --resume, where it is now.",
 )
 @click.option(
