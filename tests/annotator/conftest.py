@@ -14,7 +14,8 @@ from tsatal.annotator.server import open_server
 from tsatal.annotator.session import Session
 from tsatal.extract.sources import assign_ids, find_videos
 from tsatal.formats.annotation_file import AnnotationFile
-from tsatal.formats.annotations import AnnotatedVideo, load_annotations
+from tsatal.formats.annotations import AnnotatedVideo
+from tsatal.formats.labels.find import load_annotations
 
 from ..reports.conftest import _write_video, chromium, wait_until
 
