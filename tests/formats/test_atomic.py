@@ -112,7 +112,7 @@ def test_a_full_disk_is_said_of_the_folder_and_not_of_what_lies_aside(tmp_path: 
         fill(tmp_path / "out", error=OSError(28, "no space", "x"))
 
 
-@pytest.mark.parametrize("pid", [GONE, os.getpid()])
+@pytest.mark.parametrize("pid", [GONE, os.getpid()], ids=["gone", "mine"])
 @pytest.mark.parametrize("came_to_be", [0, 1, 2])
 def test_what_a_killed_process_has_left_in_a_folder_is_replaced(
     pid: int, came_to_be: int, tmp_path: Path
