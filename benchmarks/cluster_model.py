@@ -131,7 +131,7 @@ def measure(folder: Path) -> list[str]:
         for n in range(MEASURED_VIDEOS)
     ]
     try:
-        write = seconds_of(lambda: [parts.write(video) for video in videos])
+        write = seconds_of(lambda: list(map(parts.write, videos)))
         find = seconds_of(parts.find)
         assemble = seconds_of(
             lambda: parts.assemble(annotations_text=None, projections={}, fresh=True)

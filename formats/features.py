@@ -40,6 +40,7 @@ from .shards import (
     check_made_alike,
     is_sharded,
     joined_annotations,
+    lists_features,
     shard_paths,
 )
 
@@ -396,8 +397,9 @@ def looks_like_features(path: Path) -> bool:
     """Return whether a file is HDF5, by its ending or its first bytes, or several are named."""
     if path.is_dir():
         return any(p.suffix.lower() in FEATURE_SUFFIXES for p in path.iterdir())
-    listed = path.suffix.lower() == LIST_SUFFIX
-    return listed or path.suffix.lower() in FEATURE_SUFFIXES or _is_hdf5(path)
+    if path.suffix.lower() == LIST_SUFFIX:
+        return lists_features(path)
+    return path.suffix.lower() in FEATURE_SUFFIXES or _is_hdf5(path)
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -59,6 +59,15 @@ def shard_paths(path: Path) -> list[Path]:
     return found
 
 
+def lists_features(path: Path) -> bool:
+    """Whether a text names a feature file first; labels of other tools end in .txt, too."""
+    try:
+        first = next(iter(shard_paths(path)), Path())
+    except InputError:
+        return False
+    return first.suffix.lower() in SUFFIXES
+
+
 def check_made_alike(provenances: Mapping[Path, Mapping[str, Any]]) -> None:
     """Refuse shards that were not all made alike.
 

@@ -8,7 +8,7 @@ import pytest
 from .house import BESIDE, LAYERS, ROOT, arrows, imports, modules, trees
 
 LAYER = {room: height for height, layer in enumerate(LAYERS) for room in layer}
-MOST_ARROWS = 60
+MOST_ARROWS = 64
 WHOLE_CONFIG = {("head", "run"), ("head", "training"), ("head", "detector")}
 # Keys of our own files: of annotations, predictions, and the feature file.
 KEYS_ON_DISK = {"database", "results", "tsatal-features"}

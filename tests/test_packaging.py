@@ -107,8 +107,8 @@ def test_wheel_holds_the_modules_and_configurations_and_nothing_else(wheel: Path
     configs = {n for n in names if n.endswith(".yaml")}
     assert configs == {f"tsatal/configs/{p.name}" for p in (ROOT / "configs").glob("*.yaml")}
     pages = {n for n in names if n.endswith((".html", ".css", ".js"))}
-    kept = (ROOT / "reports" / "assets").iterdir()
-    assert pages == {f"tsatal/reports/assets/{p.name}" for p in kept}
+    kept = [*ROOT.glob("*/assets/*")]
+    assert pages == {f"tsatal/{p.relative_to(ROOT).as_posix()}" for p in kept}
     assert not [n for n in names if "tests" in n or "benchmarks" in n]
 
 

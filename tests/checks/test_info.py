@@ -132,7 +132,10 @@ def test_a_run(trained: Path, features: Path) -> None:
     assert said["kind"] == "run"
     assert said["config"] == {
         "nearest": "strong",
-        "differences": {"data.least_steps": 1, "model.width": 16, "optim.epochs": 1},
+        "differences": {
+            "data.least_steps": 1, "model.width": 16, "model.channel_dropout": 0.5,
+            "optim.epochs": 1, "decode.class_agreement": 0.8,
+        },
     }  # fmt: skip
     assert said["features"] == {"path": str(features.resolve()), "there": True}
     assert said["labels"] == ["jump", "run"] and said["width"] == 13
