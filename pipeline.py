@@ -897,7 +897,8 @@ def clips(
         videos: a video, a folder, or a `.txt` list of paths.
         out: a folder.
         pad: seconds to add before and after.
-        min_score, top: leave out what scores less, and all but the best so many of each class.
+        min_score: leave out what scores less; by default, less than the thresholds in the file.
+        top: cut the best so many of each class.
         label_fps: as for `extract`.
         reading: `time_zero`, `track` and `assume_fps`, see `extract.settings.ExtractSettings`.
     Raises:

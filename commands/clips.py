@@ -33,7 +33,12 @@ from .options import (
     metavar="SEC",
     help="Seconds to add before and after.",
 )
-@click.option("--min-score", type=Number(), metavar="P", help="Leave out what scores less.")
+@click.option(
+    "--min-score",
+    type=Number(),
+    metavar="P",
+    help="Leave out what scores less.  [default: thresholds of the classes that the file has]",
+)
 @click.option("--top", type=click.IntRange(1, MOST), metavar="N", help="The best N of each class.")
 @LABEL_FPS
 @settings_options(ExtractSettings, only=("time_zero", "track", "assume_fps"))

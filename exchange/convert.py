@@ -110,7 +110,7 @@ def _without_scores(labels: Labels) -> Labels:
         k: replace(v, actions=tuple(map(instance_of, v.actions))) for k, v in labels.videos.items()
     }
     form = "labels of detections" if labels.form == "detections" else labels.form
-    return replace(labels, videos=videos, form=form, curves={})
+    return replace(labels, videos=videos, form=form, curves={}, thresholds={})
 
 
 def _with(labels: Labels, subsets: Mapping[str, str]) -> Labels:

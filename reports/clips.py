@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import errno
 import io
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ from ..formats.subsets import some_names
 from ..progress import counted
 from .clip_writer import ClipWriter, Sound, WantedClip
 from .contact_sheet import Shot, write_sheets
+
+logger = logging.getLogger(__name__)
 
 CLIPS, INDEX = "clips", "index.csv"
 COLUMNS = ("file", "video", "label", "start_sec", "end_sec", "score")
@@ -75,7 +78,8 @@ def choose_clips(
     """Return the clips to cut, in the order of videos and time; Ambiguous stretches are none.
 
     Args:
-        min_score: leave out detections that score less.
+        min_score: leave out detections that score less; where not given, less than the threshold
+            of their class, if the file has thresholds.
         top: take the best so many of each class; of labels without scores, the first.
     Raises:
         InputError: none is left.
@@ -83,10 +87,19 @@ def choose_clips(
     actions = [(v.video_id, a) for v in labels.videos.values() for a in v.actions]
     scores = [a.score if isinstance(a, Detection) else None for _, a in actions]
     by_class: dict[str, list[int]] = defaultdict(list)
+    below = 0
     for n, ((_, a), score) in enumerate(zip(actions, scores, strict=True)):
-        below = min_score is not None and score is not None and score < min_score
-        if a.label != AMBIGUOUS and not below:
+        least = labels.thresholds.get(a.label) if min_score is None else min_score
+        if score is not None and least is not None and score < least:
+            below += 1
+        elif a.label != AMBIGUOUS:
             by_class[a.label].append(n)
+    if below and min_score is None:
+        logger.info(
+            "%d detections score less than the thresholds of their classes, and are left out"
+            "; --min-score 0 takes them",
+            below,
+        )
     if not by_class:
         raise InputError("no detection or label is left to cut; lower --min-score")
     wanted: dict[int, WantedClip] = {}

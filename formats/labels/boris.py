@@ -1,6 +1,6 @@
-"""BORIS in and out: its projects (`.boris`, JSON), and its exports of events as tables.
+"""BORIS's projects (`.boris`, JSON) in and out; its exports are `boris_export.py`'s.
 
-The forms are those of BORIS 7 to 9 (https://www.boris.unito.it/user_guide/): a project has
+The form is that of BORIS 7 to 9 (https://www.boris.unito.it/user_guide/): a project has
 `observations`, each with `events` of `[time, subject, code, modifier, comment, ...]`, and an
 ethogram, `behaviors_conf`, that says which codes are states and which points. A state's events
 begin and end it in turn, for each subject and modifier by itself. Times of events contain the
@@ -10,7 +10,6 @@ observation's `time offset`.
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -27,10 +26,7 @@ from .record import (
     members,
     number,
 )
-from .tables import DELIMITERS, MAX_ROWS, cells, plain
-from .times import seconds_of
 
-PREAMBLE = 60  # rows that may stand before the names of an export's columns
 FORMAT_VERSION = "7.0"
 Event = tuple[float, str, str, str]  # time, subject, code, modifiers
 
@@ -42,7 +38,7 @@ def looks_like_project(raw: Any) -> bool:
 
 def read_project(raw: Mapping[str, Any]) -> Labels:
     """Return the state events of a project as labels; point events are labels of no length."""
-    gathered, notes = Gathering(), _Notes()
+    gathered, notes = Gathering(), Notes()
     kinds = _ethogram(raw)
     observations = raw["observations"]
     if not isinstance(observations, dict):
@@ -54,64 +50,6 @@ def read_project(raw: Mapping[str, Any]) -> Labels:
             gathered.problem(str(name), str(e))
     gathered.remarks += notes.remarks()
     return gathered.labels("BORIS project", counted(len(observations), "observation"))
-
-
-def looks_like_export(text: str) -> bool:
-    """Return whether a text is a table of events that BORIS exported."""
-    return _export(text) is not None
-
-
-def read_export(text: str, name: str) -> Labels:
-    """Return the labels in a table of events, aggregated or with START and STOP of each.
-
-    Args:
-        name: the id of the video where the table does not say.
-    """
-    found = _export(text)
-    if found is None:
-        raise InputError("no table of BORIS events")
-    preamble, columns, rows = found
-    gathered, notes = Gathering(), _Notes()
-    open_states: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
-    for line, row in rows:
-        event = {key: row[n].strip() if n < len(row) else "" for key, n in columns.items()}
-        where = f"line {line}"
-        media = _media(event.get("media", "")) or preamble.get("media", "")
-        video_id = id_of_media(media) or event.get("id") or preamble.get("id") or name
-        gathered.video(video_id, duration_sec=_seconds(event.get("length", "")), media=media)
-        subject, code, modifiers = (event.get(k, "") for k in ("subject", "code", "modifiers"))
-        notes.saw(subject, modifiers)
-        kind = event.get("kind", "").upper()
-        start = _seconds(event.get("start", ""))
-        if start is None:
-            gathered.problem(video_id, f"{where}: no time")
-        elif "stop" in columns:
-            stop = _seconds(event.get("stop", ""))
-            if kind.startswith("POINT") or stop is None:
-                stop = start if kind.startswith("POINT") else stop
-            if stop is None:
-                gathered.problem(video_id, f"{where}: no end")
-                continue
-            notes.points[code] += kind.startswith("POINT")
-            gathered.action(video_id, code, start, stop, where=where)
-        elif kind.startswith("POINT"):
-            notes.points[code] += 1
-            gathered.action(video_id, code, start, start, where=where)
-        elif kind.startswith("START"):
-            open_states[video_id, subject, code, modifiers].append(start)
-        elif kind.startswith("STOP"):
-            begun = open_states[video_id, subject, code, modifiers]
-            if begun:
-                gathered.action(video_id, code, begun.pop(0), start, where=where)
-            else:
-                gathered.problem(video_id, f"{where}: STOP of {code!r} without a START")
-        else:
-            gathered.problem(video_id, f"{where}: neither START, STOP nor POINT: {kind[:20]!r}")
-    for (video_id, _, code, _), starts in open_states.items():
-        for start in starts:
-            gathered.problem(video_id, f"START of {code!r} at {start:g} s without a STOP")
-    gathered.remarks += notes.remarks()
-    return gathered.labels("BORIS export", counted(len(rows), "event"))
 
 
 def write_project(videos: Sequence[VideoLabels]) -> str:
@@ -171,7 +109,7 @@ def write_project(videos: Sequence[VideoLabels]) -> str:
     return json.dumps(project, indent=1, ensure_ascii=False)
 
 
-class _Notes:
+class Notes:
     """What is left out of BORIS's events, told in the end."""
 
     def __init__(self) -> None:
@@ -181,12 +119,14 @@ class _Notes:
         self.passes: dict[str, int] = defaultdict(int)
 
     def saw(self, subject: str, modifiers: str) -> None:
+        """Take down what an event has beside its behaviour."""
         if subject and subject.lower() != "no focal subject" and not subject.startswith("lane "):
             self.subjects[subject] = None
         if modifiers and modifiers.strip("|") not in ("", "None"):
             self.modifiers[modifiers] = None
 
     def remarks(self) -> Iterator[str]:
+        """Yield a remark on each kind of things that are left out."""
         if points := sum(self.points.values()):
             named = [code for code, n in self.points.items() if n]
             yield f"{counted(points, 'point event')} {listed(named)} kept as labels of no length"
@@ -206,7 +146,7 @@ def _ethogram(raw: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _observe(
-    name: str, observation: Any, kinds: Mapping[str, str], gathered: Gathering, notes: _Notes
+    name: str, observation: Any, kinds: Mapping[str, str], gathered: Gathering, notes: Notes
 ) -> None:
     """Take down the events of one observation."""
     if not isinstance(observation, dict):
@@ -249,7 +189,7 @@ def _files(observation: Mapping[str, Any]) -> tuple[list[str], dict[str, float]]
 
 
 def _spans(
-    raw: Any, kinds: Mapping[str, str], name: str, gathered: Gathering, notes: _Notes
+    raw: Any, kinds: Mapping[str, str], name: str, gathered: Gathering, notes: Notes
 ) -> Iterator[tuple[float, float, str, str]]:
     """Yield the start, end, code and place of an observation's states and points."""
     states: dict[tuple[str, str], list[tuple[Event, str]]] = defaultdict(list)
@@ -296,60 +236,3 @@ def _event(entry: Any) -> Event:
     time = number(entry[0], "time")
     modifiers = entry[3] if len(entry) > 3 else ""
     return time, str(entry[1] or ""), str(entry[2]), str(modifiers or "")
-
-
-def _export(
-    text: str,
-) -> tuple[dict[str, str], dict[str, int], list[tuple[int, list[str]]]] | None:
-    """Return an export's first words by their meaning, the places of its columns, and its rows."""
-    head = "\n".join(text.split("\n", PREAMBLE + 1)[:PREAMBLE])
-    if "Behavior" not in head:
-        return None
-    for delimiter in DELIMITERS:
-        try:
-            rows = cells(head, delimiter, most=MAX_ROWS)
-        except InputError:
-            continue
-        at = next((n for n, (_, row) in enumerate(rows) if _columns(row)), None)
-        if at is None:
-            continue
-        columns = _columns(rows[at][1])
-        preamble = {}
-        for _, row in rows[:at]:
-            said, value = plain(row[0]), next((c for c in row[1:] if c.strip()), "")
-            if said == "observationid":
-                preamble["id"] = value.strip()
-            elif said.startswith(("player", "mediafile")) and value.strip():
-                preamble.setdefault("media", _media(value.strip()))
-        return preamble, columns, cells(text, delimiter, most=MAX_ROWS)[at + 1 :]
-    return None
-
-
-def _columns(row: Sequence[str]) -> dict[str, int]:
-    """Return the places of an export's columns; empty where these are not their names."""
-    names = {
-        "behavior": "code", "subject": "subject", "behaviortype": "kind", "status": "kind",
-        "eventtype": "kind", "starts": "start", "startseconds": "start", "stops": "stop",
-        "stopseconds": "stop", "time": "start", "times": "start", "timeseconds": "start",
-        "mediafilename": "media", "mediafilepath": "media", "mediafile": "media", "source": "media",
-        "observationid": "id", "totallength": "length", "mediadurations": "length",
-        "modifiers": "modifiers", "modifier1": "modifiers", "modifier": "modifiers",
-    }  # fmt: skip
-    columns: dict[str, int] = {}
-    for n, cell in enumerate(row):
-        if meaning := names.get(plain(cell)):
-            columns.setdefault(meaning, n)
-    timed = "start" in columns and ("stop" in columns or "kind" in columns)
-    # A table of someone's own may have a column Behavior, too; only BORIS has these.
-    of_boris = "kind" in columns or "id" in columns
-    return columns if "code" in columns and timed and of_boris else {}
-
-
-def _media(words: str) -> str:
-    """Return the first path in a cell such as `#1:a.mp4` or `1:a.mp4;2:b.mp4`."""
-    first = re.split(r"[;|](?=#?\d+:)|\s+(?=#\d+:)", words.strip())[0]
-    return re.sub(r"^(player )?#?\d+:\s*", "", first)
-
-
-def _seconds(words: str) -> float | None:
-    return None if words.upper() in ("", "NA", "NAN") else seconds_of(words)

@@ -7,9 +7,11 @@ are whole milliseconds. A label is an annotation's value, or its tier's name whe
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from urllib.parse import unquote
 
 from ...errors import InputError
+from ..names import nfc
 from .record import (
     Action,
     Gathering,
@@ -23,6 +25,7 @@ from .record import (
 from .times import milliseconds
 
 NAMESPACE = "http://www.w3.org/2001/XMLSchema-instance"
+MILLISECONDS = "milliseconds"
 SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 
 
@@ -58,42 +61,107 @@ def read_elan(text: str, name: str, *, tiers: Sequence[str] = ()) -> Labels:
     root = parse_xml(text)
     if root.tag != "ANNOTATION_DOCUMENT":
         raise InputError("XML, but no ELAN document")
+    units = next((h.get("TIME_UNITS", MILLISECONDS) for h in root.iter("HEADER")), MILLISECONDS)
+    if units != MILLISECONDS:
+        raise InputError(f"counts in {units}; save it in ELAN, which counts in milliseconds")
     gathered = Gathering()
-    described = root.iter("MEDIA_DESCRIPTOR")
-    named = (m.get("RELATIVE_MEDIA_URL") or m.get("MEDIA_URL") or "" for m in described)
-    media = [name for name in named if name]
-    video_id = id_of_media(media[0]) if media else name
-    gathered.video(video_id, media=media[0].rsplit("/", 1)[-1] if media else "")
+    media, origin_sec = _media(root)
+    video_id = id_of_media(media) or name
+    gathered.video(video_id, media=media)
     slots = {
-        slot.get("TIME_SLOT_ID"): int(value) / 1000
+        slot.get("TIME_SLOT_ID", ""): int(value) / 1000 + origin_sec
         for slot in root.iter("TIME_SLOT")
         if (value := slot.get("TIME_VALUE", "")).isdecimal() and len(value) < 16
     }
-    found = {tier.get("TIER_ID", ""): tier for tier in root.iter("TIER")}
-    if missing := [t for t in tiers if t not in found]:
+    every = [(nfc(tier.get("TIER_ID", "")), tier) for tier in root.iter("TIER")]
+    found = dict.fromkeys(tier_id for tier_id, _ in every)
+    if missing := [t for t in tiers if nfc(t) not in found]:
         raise InputError(f"has no tier {missing[0]!r}, but: {', '.join(found) or 'none'}")
-    untimed = 0
-    for tier_id, tier in found.items():
-        if tiers and tier_id not in tiers:
+    wanted = {nfc(t) for t in tiers} or set(found)
+    untimed = between = 0
+    for tier_id, tier in every:
+        if tier_id not in wanted:
             continue
         untimed += sum(1 for _ in tier.iter("REF_ANNOTATION"))
-        for entry in tier.iter("ALIGNABLE_ANNOTATION"):
-            where = f"tier {tier_id}: {entry.get('ANNOTATION_ID')}"
-            times = [slots.get(entry.get(f"TIME_SLOT_REF{n}")) for n in (1, 2)]
-            if times[0] is None or times[1] is None:
-                gathered.problem(video_id, f"{where}: has no time")
-                continue
-            label = (entry.findtext("ANNOTATION_VALUE") or "").strip() or tier_id
-            gathered.action(video_id, label, times[0], times[1], where=where)
+        between += _take(tier, tier_id, video_id, slots, gathered)
+    if between:
+        gathered.remarks.append(
+            f"{counted(between, 'boundary', 'boundaries')} without a time put at equal distances, "
+            "as ELAN shows them"
+        )
     if untimed:
         gathered.remarks.append(
             f"{counted(untimed, 'annotation')} of dependent tiers, without times, left out"
         )
-    left_out = [t for t in found if tiers and t not in tiers]
+    left_out = [t for t in found if t not in wanted]
     if left_out:
         gathered.remarks.append(f"tiers left out {listed(left_out)}")
     names = listed(found) if found else ""
     return gathered.labels("ELAN", f"{counted(len(found), 'tier')} {names}".strip())
+
+
+def _take(
+    tier: ET.Element,
+    tier_id: str,
+    video_id: str,
+    slots: Mapping[str, float],
+    gathered: Gathering,
+) -> int:
+    """Take down a tier's annotations; return how many slots without a time were given one."""
+    entries = list(tier.iter("ALIGNABLE_ANNOTATION"))
+    between = _between(entries, slots)
+    for entry in entries:
+        where = f"tier {tier_id}: {entry.get('ANNOTATION_ID')}"
+        start, end = (between.get(slot, slots.get(slot)) for slot in _slots_of(entry))
+        if start is None or end is None:
+            gathered.problem(video_id, f"{where}: has no time")
+            continue
+        label = (entry.findtext("ANNOTATION_VALUE") or "").strip() or tier_id
+        gathered.action(video_id, label, start, end, where=where)
+    return len(between)
+
+
+def _media(root: ET.Element) -> tuple[str, float]:
+    """Return the name of the file that a document is about, and its instant at the document's 0.
+
+    The first video goes before a sound that was linked first. Addresses are encoded.
+    """
+    described = sorted(
+        root.iter("MEDIA_DESCRIPTOR"),
+        key=lambda m: not (m.get("MIME_TYPE") or "").startswith("video"),
+    )
+    for about in described:
+        if address := about.get("RELATIVE_MEDIA_URL") or about.get("MEDIA_URL"):
+            origin = about.get("TIME_ORIGIN", "")
+            known = origin.isdecimal() and len(origin) < 16
+            return unquote(address).rsplit("/", 1)[-1], int(origin) / 1000 if known else 0.0
+    return "", 0.0
+
+
+def _slots_of(entry: ET.Element) -> tuple[str, str]:
+    """Return the time slots at which an annotation begins and ends."""
+    return entry.get("TIME_SLOT_REF1", ""), entry.get("TIME_SLOT_REF2", "")
+
+
+def _between(entries: Sequence[ET.Element], slots: Mapping[str, float]) -> dict[str, float]:
+    """Return times for the slots of a tier that have none: at equal distances between those known.
+
+    Annotations that divide one of a parent's tier follow each other, and share such slots.
+    """
+    after = {start: end for start, end in map(_slots_of, entries)}
+    found: dict[str, float] = {}
+    seen: set[str] = set()  # so that no chain is walked twice, or round and round
+    for first in (start for start in after if start in slots):
+        chain = [first]
+        while (following := after.get(chain[-1])) is not None and following not in seen:
+            chain.append(following)
+            if following in slots:
+                break
+            seen.add(following)
+        if chain[-1] in slots and len(chain) > 2:
+            start, step = slots[first], (slots[chain[-1]] - slots[first]) / (len(chain) - 1)
+            found |= {slot: start + n * step for n, slot in enumerate(chain[1:-1], start=1)}
+    return found
 
 
 def write_elan(video: VideoLabels) -> str:
@@ -109,7 +177,7 @@ def write_elan(video: VideoLabels) -> str:
         },
     )  # fmt: skip
     head = ET.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
-    media = video.media or video.video_id
+    media = (video.media or video.video_id).replace("%", "%25")
     ET.SubElement(
         head, "MEDIA_DESCRIPTOR",
         {"MEDIA_URL": media, "MIME_TYPE": "video/mp4", "RELATIVE_MEDIA_URL": media},

@@ -76,7 +76,8 @@ def read_fiftyone(raw: Mapping[str, Any], clock: FrameClock) -> Labels:
             if isinstance(value, dict) and value.get("_cls") == "TemporalDetections":
                 fields[field] = None
                 fps = rate if rate and rate > 0 else None
-                _take(value.get("detections"), video_id, clock, gathered, fps=fps)
+                own = clock.of_count(video_id, finite(about.get("total_frame_count")), fps)
+                _take(value.get("detections"), video_id, own, gathered, fps=fps)
     if len(fields) > 1:
         gathered.remarks.append(f"several fields are joined {listed(fields)}")
     return gathered.labels("FiftyOne dataset", counted(len(raw["samples"]), "sample"))

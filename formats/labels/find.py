@@ -17,10 +17,11 @@ from typing import Any
 
 from ...errors import InputError
 from ..annotations import (
-    ActionnessCurve,
     Annotations,
     Problem,
     load_actionness,
+    load_label_order,
+    load_thresholds,
     parse_json,
     read_annotations,
     read_predictions,
@@ -29,7 +30,7 @@ from ..annotations import (
 from ..limits import TooLarge, kind_of
 from ..names import nfc
 from ..split import split
-from . import audacity, boris, elan, fiftyone, label_studio, subtitles, tables, via
+from . import audacity, boris, boris_export, elan, fiftyone, label_studio, subtitles, tables, via
 from .record import FrameClock, Labels, VideoLabels, counted, listed
 from .text import UnknownForm, read_any_text
 
@@ -150,12 +151,12 @@ def parse_labels(text: str, path: Path, how: HowToRead = AS_IT_IS) -> Labels:
         raise UnknownForm("XML, but no ELAN document")
     if subtitles.looks_like_subtitles(text):
         return subtitles.read_subtitles(text, name, how.clock)
-    if boris.looks_like_export(text):
-        return boris.read_export(text, name)
+    if boris_export.looks_like_export(text):
+        return boris_export.read_export(text, name)
     if audacity.looks_like_audacity(text):
         return audacity.read_audacity(text, name, how.clock)
     if not tables.looks_like_table(text):
-        raise UnknownForm("not labels of a known form")
+        raise UnknownForm(tables.why_none(text) or "not labels of a known form")
     return tables.read_table(text, name, how.clock)
 
 
@@ -196,15 +197,19 @@ def _activitynet(text: str, raw: Any, path: Path) -> Labels:
 def _detections(path: Path) -> Labels:
     found, problems = read_predictions(path)
     videos = {k: VideoLabels(k, tuple(actions)) for k, actions in found.items()}
-    curves: dict[str, ActionnessCurve] = {}
+    more: dict[str, Any] = {}
     try:
-        curves = load_actionness(path)
+        more = {
+            "curves": load_actionness(path),
+            "classes": tuple(load_label_order(path)),
+            "thresholds": load_thresholds(path),
+        }
     except TooLarge:
         raise
     except InputError as e:
         problems.append(Problem("", str(e).removeprefix(f"{path}: ")))
     number = counted(len(videos), "video")
-    return Labels(DETECTIONS, videos, number, tuple(problems), curves=curves)
+    return Labels(DETECTIONS, videos, number, tuple(problems), **more)
 
 
 def _folder(folder: Path, how: HowToRead) -> Labels:

@@ -192,6 +192,7 @@ def _spans(
     elif isinstance(value.get("sequence"), list):
         frames, lasts = finite(value.get("framesCount")), finite(value.get("duration"))
         rate = frames / lasts if frames and lasts and frames > 0 and lasts > 0 else None
+        clock = clock.of_count(video_id, frames, rate)
         for first, last in _lifespans(value["sequence"], frames):
             yield _of_frames(first, last, video_id, clock, rate)
     elif "start" in value and "end" in value:

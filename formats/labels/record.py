@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import bisect
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from ...errors import InputError, shown
+from ...segments import united
 from ..annotations import (
     ActionnessCurve,
     AnnotatedVideo,
@@ -28,8 +31,10 @@ from .times import MAX_SEC
 Action = Instance | Detection
 
 MAX_ACTIONS = 500_000  # of one file; the largest published set has a third of it
+SAME_COUNT = 0.01  # relative difference of two counts of the same pictures
 NAMED = 3  # names in a remark; the rest are counted
 
+ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 # What may stand at the end of a name of a video or of its sound.
 # fmt: off
 MEDIA_ENDINGS = frozenset((
@@ -70,7 +75,8 @@ class Labels:
     problems: entries that could not be read.
     remarks: what was left out, and is no fault.
     text: the ActivityNet JSON that it was read from, which may say more; None of other forms.
-    curves: actionness, where a file of detections has it.
+    curves, classes, thresholds: where a file of detections has them: actionness, all classes in
+        the order of their colours, and from which score on detections count.
     """
 
     form: str
@@ -80,6 +86,8 @@ class Labels:
     remarks: tuple[str, ...] = ()
     text: str | None = None
     curves: Mapping[str, ActionnessCurve] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def words(self) -> str:
@@ -149,6 +157,18 @@ class FrameClock:
             "counts in frames, whose rate is not known; turn them into seconds with `tsatal "
             "convert FROM labels.csv --videos VIDEOS`, or with --label-fps N"
         )
+
+    def of_count(self, video_id: str, frames: float | None, stated_fps: float | None) -> FrameClock:
+        """Return the clock of a file that says how many frames it counts in a video.
+
+        A tool that counts at a rate of its own has another number than the video has pictures, and
+        then its numbers are at that rate.
+        """
+        times = self.pictures(video_id) if frames and stated_fps and not self.fps else None
+        pictures = len(times) - 1 if times else 0
+        if times and frames and abs(frames - pictures) > max(2, pictures * SAME_COUNT):
+            return FrameClock(stated_fps)
+        return self
 
     def frame(self, video_id: str, seconds: float) -> int:
         """Return the number, from 0, of the frame whose beginning is nearest to an instant.
@@ -252,7 +272,7 @@ class Gathering:
                 video_id,
                 tuple(actions),
                 *self._facts[video_id],
-                ignored=tuple(self._ignored.get(video_id, ())),
+                ignored=united(self._ignored.get(video_id, ())),
             )
             for video_id, actions in self._actions.items()
         }
@@ -278,7 +298,9 @@ def id_of_media(name: str) -> str:
 
     Folders and the ending of a video's or a sound's file are left out; other dots are kept.
     """
-    last = name.strip().replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    if ADDRESS.match(name := name.strip()):
+        name = unquote(name.split("?")[0].split("#")[0])
+    last = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     stem, dot, ending = last.rpartition(".")
     return stem if stem and (dot + ending).lower() in MEDIA_ENDINGS else last
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...errors import InputError
+from ...errors import InputError, listed
 from ..annotations import FOREVER_SEC, Detection
 from .record import (
     FrameClock,
@@ -35,7 +35,7 @@ SAMPLE = 200  # rows that tell the kind of a column without a name
 NAMES = {
     "video": "video videoid videoname videofile videofilename videopath mediafilename "
     "mediafilepath mediafile media filename file filepath path youtubeid clipid clip recording "
-    "vid source observationid datei",
+    "vid source observationid datei url videourl link",
     "label": "label labelname labelid labels behavior behaviour class classname action actionlabel "
     "actionname activity activityname event eventtype category code annotation tag klasse name "
     "type",
@@ -88,6 +88,20 @@ def looks_like_table(text: str) -> bool:
     return _layout(text) is not None
 
 
+def why_none(text: str) -> str:
+    """Return what a text that is no table of labels lacks; empty where it is no table at all."""
+    lines = [n for n in text.split("\n", SAMPLE) if n.strip() and n.strip()[0] != "#"][:2]
+    delimiter = max(DELIMITERS, key=lambda d: lines[0].count(d)) if len(lines) > 1 else ","
+    names = [cell.strip().strip('"') for cell in lines[0].split(delimiter)] if lines else []
+    alike = len({line.count(delimiter) for line in lines}) == 1
+    if len(names) < 2 or not alike or any(seconds_of(n) is not None for n in names):
+        return ""
+    return (
+        f"a table with the columns {listed(names, most=12)}; label, start and end (or duration) "
+        "are needed, and video where it is about several"
+    )
+
+
 def read_table(text: str, name: str, clock: FrameClock) -> Labels:
     """Return the labels in a table.
 
@@ -119,6 +133,8 @@ def read_table(text: str, name: str, clock: FrameClock) -> Labels:
         gathered.remarks.append(f"no line of names; read as {','.join(order)}")
     if "video" not in columns.place:
         gathered.video(name)
+        if not trace:
+            gathered.remarks.append(f"no column of videos; all of it is about {name}")
     form = "TRACE labels" if trace else "table of labels"
     return gathered.labels(form, counted(len(body), "row"))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ...errors import InputError
 from ..limits import TEXT_FACTOR, read_bytes
 
+ARCHIVE = b"PK\3\4"  # as .xlsx, .ods and .zip begin
 NO_TEXT = "not a text file in UTF-8, UTF-16 or Windows-1252"
 # The longer marks first: that of UTF-32 begins like that of UTF-16.
 MARKS = (
@@ -45,6 +46,8 @@ def decoded(data: bytes) -> tuple[str, str]:
     Raises:
         UnknownForm: they are no text.
     """
+    if data.startswith(ARCHIVE):
+        raise UnknownForm("an Excel workbook, or another archive; save the sheet as CSV")
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "")
     head = data[:4096]
     if not encoding and head[1::2].count(0) > len(head) // 4:

@@ -16,7 +16,8 @@ from ...errors import InputError
 from .record import Gathering, Labels, VideoLabels, counted, id_of_media, listed, pair
 
 SEGMENT = "FILE1_Z2_XY0"  # the anchor of attributes of temporal segments
-TEXT, SELECT, VIDEO, LOCAL = 1, 4, 4, 1
+TEXT, CHECKBOX, SELECT = 1, 2, 4  # types of attributes
+VIDEO, LOCAL = 4, 1
 
 
 def looks_like_via(raw: Any) -> bool:
@@ -53,12 +54,13 @@ def read_via(raw: Mapping[str, Any]) -> Labels:
     for key, entry in segments.items():
         video_id = videos.get(str(entry.get("vid")), "")
         try:
-            label = _option(_values(entry).get(label_of), attributes.get(label_of, {}))
+            chosen = _options(_values(entry).get(label_of), attributes.get(label_of, {}))
             start, end = pair(entry["z"], "z")
         except InputError as e:
             gathered.problem(video_id, f"{key}: {e}")
             continue
-        gathered.action(video_id, label, start, end, where=key)
+        for label in chosen:
+            gathered.action(video_id, label, start, end, where=key)
     if others := [str(attributes.get(a, {}).get("aname", a)) for a in used if a != label_of]:
         gathered.remarks.append(f"other attributes are left out {listed(others)}")
     if shapes := len(entries) - len(segments):
@@ -124,11 +126,12 @@ def _values(entry: Mapping[str, Any]) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _option(value: Any, attribute: Mapping[str, Any]) -> str:
-    """Return the label that an attribute's value stands for."""
+def _options(value: Any, attribute: Mapping[str, Any]) -> list[str]:
+    """Return the labels that an attribute's value stands for: several where boxes are ticked."""
     if value in ("", None):
         raise InputError("has no label")
     options = attribute.get("options")
-    if attribute.get("type") != TEXT and isinstance(options, dict):
-        return str(options.get(str(value), value)).strip()
-    return str(value).strip()
+    if attribute.get("type") == TEXT or not isinstance(options, dict):
+        return [str(value).strip()]
+    chosen = str(value).split(",") if attribute.get("type") == CHECKBOX else [str(value)]
+    return [str(options.get(each, each)).strip() for each in chosen]

@@ -123,6 +123,8 @@ def losses(labels: Labels, form: Form) -> list[str]:
         found.append(f"{stretches} that count neither way (ignored, or not annotated)")
     if labels.curves and not detections:
         found.append("actionness")
+    if labels.thresholds and not detections:
+        found.append("thresholds of classes")
     if "negative" not in holds and (n := sum(a.start_sec < 0 for a in actions)):
         found.append(f"times before 0 of {counted(n, 'label')}, set to 0")
     if "lines" not in holds and any(spaced(a.label) != a.label for a in actions):
@@ -198,7 +200,7 @@ def _whole(labels: Labels, videos: Sequence[VideoLabels], form: Form, clock: Fra
     if form.name == "activitynet":
         if are_detections(labels):
             found = {v.video_id: [a for a in v.actions if isinstance(a, Detection)] for v in videos}
-            return predictions_json(found, labels.curves)
+            return predictions_json(found, labels.curves, labels.classes, labels.thresholds)
         if labels.text is not None:
             return labels.text
         return annotations_json(map(annotated_video, videos))

@@ -75,6 +75,28 @@ def test_detections_keep_scores_and_curves_or_become_labels(tmp_path: Path) -> N
     assert "scores of 2 detections" in said(source, tmp_path / "p.boris")
 
 
+def test_what_a_run_says_of_its_classes_is_kept_or_named(tmp_path: Path) -> None:
+    source = tmp_path / "p.json"
+    source.write_text(predictions_json(FOUND, {}, ("b", "a"), {"a": 0.5}))
+    said(source, tmp_path / "q.json")
+    assert json.loads((tmp_path / "q.json").read_text()) == json.loads(source.read_text())
+    assert "thresholds of classes" in said(source, tmp_path / "q.csv")
+
+
+def test_what_was_not_annotated_is_kept_or_named(tmp_path: Path) -> None:
+    entry = {"annotations": [], "annotated": [[1, 5]], "ignore": [[2, 2.5]]}
+    (tmp_path / "a.json").write_text(json.dumps({"database": {"v": entry, "w": {}}}))
+    first = load_annotations(tmp_path / "a.json").videos
+    assert "cannot hold" not in said(tmp_path / "a.json", tmp_path / "b.csv")
+    assert "v,,5,,yes" in (tmp_path / "b.csv").read_text()
+    said(tmp_path / "b.csv", tmp_path / "c.json")
+    for name in ("b.csv", "c.json"):
+        assert load_annotations(tmp_path / name).videos == first
+    assert said(tmp_path / "a.json", tmp_path / "b.boris").splitlines()[-1] == (
+        "BORIS cannot hold: 3 stretches that count neither way (ignored, or not annotated)"
+    )
+
+
 def test_frames_follow_the_clock_of_the_video(tmp_path: Path) -> None:
     write_video(tmp_path / "v.mp4", sound=False)  # 25 pictures per second
     (tmp_path / "a.csv").write_text("video,label,start,end\nv,run,0.4,1.2\n")

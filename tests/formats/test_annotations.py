@@ -312,7 +312,7 @@ def test_stretches_that_count_neither_way() -> None:
         "d": entry,
     }}  # fmt: skip
     read = parse_annotations(json.dumps(raw), source="x.json").videos
-    assert read["a"].ignored == ((12, 13), (0, 10), (25, 30), (40, 1e9))
+    assert read["a"].ignored == ((0, 10), (12, 13), (25, 30), (40, 1e9))
     assert read["b"].ignored == ((0, 1e9),) and read["c"].ignored == ((5, 1e9),)
     assert read["d"].ignored == ()
     again = parse_annotations(annotations_json(read.values()), source="x.json").videos

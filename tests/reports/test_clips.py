@@ -1,6 +1,7 @@
 """Clips: the very pictures and sounds of their span, whole files only, names that do no harm."""
 
 import csv
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -204,6 +205,9 @@ def test_the_best_of_each_class() -> None:
     wanted = choose_clips(labels(*found), top=2)
     assert [(c.label, c.score) for c in wanted] == [("a", 0.3), ("a", 0.4), ("b", 0.01)]
     assert len(choose_clips(labels(*found), min_score=0.25)) == 2
+    least = replace(labels(*found), thresholds={"a": 0.35, "b": 0.0})
+    assert [c.score for c in choose_clips(least)] == [0.4, 0.01]
+    assert len(choose_clips(least, min_score=0)) == 6
     with pytest.raises(InputError, match="lower --min-score"):
         choose_clips(labels(*found), min_score=2)
 

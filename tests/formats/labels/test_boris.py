@@ -146,3 +146,60 @@ def test_tabular_events_of_newer_versions() -> None:
         "o1,60,,run,,START,1.5,1:v.mp4\no1,60,,run,,STOP,2.5,1:v.mp4\n"
     )
     assert spans(labels_of(text), "v") == [("run", 1.5, 2.5)]
+
+
+HEAD_8_27 = (
+    "Observation id,Observation date,Description,Observation duration,Observation type,Source,"
+    "Time offset (s),Media duration (s),FPS,Subject,Behavior,Behavioral category,Behavior type,"
+    "Time,Media file name,Image index,Image file path,Comment\n"
+)
+
+
+def row_8_27(status: str, time: float, media: str, source: str, lengths: str) -> str:
+    """Return a row as the tabular export of BORIS 8.27 has it."""
+    return (
+        f"o1,2024-01-01,,60.5,Media file(s),player #1:{source},100.0,{lengths},25.000,run,"
+        f",Not defined,{status},{time},{media},12,NA,\n"
+    ).replace(",25.000,run,,", ",25.000,No focal subject,run,")
+
+
+def test_an_export_has_the_offset_taken_off_and_tells_videos_in_a_row_apart() -> None:
+    two, lengths = "C:\\x\\a.mp4;C:\\x\\b.mp4", "60.000;30.500"
+    text = HEAD_8_27 + "".join(
+        row_8_27(status, time, f"C:\\x\\{media}.mp4", two, lengths)
+        for status, time, media in (
+            ("START", 101, "a"), ("STOP", 102.5, "a"), ("START", 165, "b"), ("STOP", 170, "b"),
+            ("START", 159, "a"), ("STOP", 161, "b"), ("POINT", 189, "b"),
+        )
+    )  # fmt: skip
+    there = labels_of(text)
+    assert spans(there, "a") == [("run", 1, 2.5)]
+    assert spans(there, "b") == [("run", 5, 10), ("run", 29, 29)]
+    assert (there.videos["a"].duration_sec, there.videos["b"].duration_sec) == (60, 30.5)
+    assert [str(p) for p in there.problems] == ["o1: line 7: 'run' goes on into the next video"]
+
+
+def test_an_aggregated_export_of_videos_in_a_row() -> None:
+    head = (
+        "Observation id,Observation type,Source,Time offset (s),Coding duration,"
+        "Media duration (s),FPS (frame/s),Subject,Behavior,Behavioral category,Behavior type,"
+        "Start (s),Stop (s),Duration (s),Media file name\n"
+    )
+    first = "o1,Media file,player #1:a.mp4;b.mp4|player #2:c.mp4,0.0,10,60.0;30.0|60.0,25,"
+    text = head + (
+        f"{first}No focal subject,run,,STATE,61.5,64.000,2.5,b.mp4\n"
+        f"{first}No focal subject,run,,STATE,59,64.000,5,a.mp4\n"
+        f"{first}No focal subject,run,,STATE,59,NA,NA,a.mp4\n"
+    )
+    there = labels_of(text)
+    assert spans(there, "b") == [("run", 1.5, 4)]
+    assert [str(p) for p in there.problems] == [
+        "o1: line 3: 'run' goes on into the next video", "o1: line 4: no end of 'run'",
+    ]  # fmt: skip
+
+
+def test_videos_in_a_row_of_unknown_lengths_are_told() -> None:
+    text = HEAD_8_27 + row_8_27("POINT", 165, "b.mp4", "a.mp4;b.mp4", "NA")
+    assert "does not say how long they are" in labels_of(text).problems[0].says
+    live = HEAD_8_27 + row_8_27("POINT", 165, "NA", "NA", "NA").replace("player #1:NA", "NA")
+    assert spans(labels_of(live), "o1") == [("run", 65, 65)]

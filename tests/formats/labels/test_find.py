@@ -102,7 +102,7 @@ def test_one_video_in_two_files_is_refused(tmp_path: Path) -> None:
 
 def test_a_table_that_is_none_stops_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("start,end\n1,2\n")
-    with pytest.raises(InputError, match=r"a\.csv: not labels of a known form; ActivityNet, BORIS"):
+    with pytest.raises(InputError, match=r"a\.csv: a table with .* start, end; .*BORIS"):
         read_labels(tmp_path)
 
 
@@ -112,6 +112,8 @@ def test_a_table_that_is_none_stops_a_folder(tmp_path: Path) -> None:
         (b"", "empty; a file of labels is needed"),
         (b"\x89PNG\r\n\x1a\n\x81\x8d\x8f", "not a text file"),
         (b"abc\0def, 1, 2, 3", "holds NUL characters"),
+        (b"PK\3\4\x14\0\6\0", "an Excel workbook, or another archive; save the sheet as CSV"),
+        (b"clip,verb,begin\nv,run,1\n", "the columns clip, verb, begin; label, start and end"),
         (b"[1, 2]", "has no 'database' of annotations, nor"),
         (b"{}", "has no 'database' of annotations, nor"),
         (b"[]", "has no 'database' of annotations, nor"),
@@ -163,6 +165,7 @@ def test_names_of_media_become_ids() -> None:
     assert VIDEO_EXTENSIONS <= MEDIA_ENDINGS
     for name in ("v.mp4", "a/b/v.MKV", "C:\\x\\v.avi", "v", " v.wav "):
         assert id_of_media(name) == "v"
+    assert id_of_media("https://x.org/films/my%20v.mp4?t=1#2") == "my v"
     assert id_of_media("a.b") == "a.b" and id_of_media(".mp4") == ".mp4"
 
 

@@ -41,6 +41,49 @@ EAF = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
+def eaf(slots: str, entries: str, media: str = 'MEDIA_URL="v.mp4" MIME_TYPE="video/mp4"') -> str:
+    """Return an ELAN document with one tier."""
+    return (
+        '<ANNOTATION_DOCUMENT><HEADER TIME_UNITS="milliseconds"><MEDIA_DESCRIPTOR MEDIA_URL="a.wav"'
+        f' MIME_TYPE="audio/x-wav"/><MEDIA_DESCRIPTOR {media}/></HEADER><TIME_ORDER>{slots}'
+        f'</TIME_ORDER><TIER TIER_ID="t">{entries}</TIER></ANNOTATION_DOCUMENT>'
+    )
+
+
+def slot(name: int, time: int | None = None) -> str:
+    return f'<TIME_SLOT TIME_SLOT_ID="s{name}"' + (
+        "/>" if time is None else f' TIME_VALUE="{time}"/>'
+    )
+
+
+def annotation(start: int, end: int, label: str) -> str:
+    return (
+        f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="{label}" TIME_SLOT_REF1="s{start}" '
+        f'TIME_SLOT_REF2="s{end}"><ANNOTATION_VALUE>{label}</ANNOTATION_VALUE>'
+        "</ALIGNABLE_ANNOTATION></ANNOTATION>"
+    )
+
+
+def test_elan_divides_what_has_no_times_of_its_own() -> None:
+    slots = slot(1, 1000) + slot(2) + slot(3) + slot(4, 2500) + slot(5)
+    entries = annotation(1, 2, "a") + annotation(2, 3, "b") + annotation(3, 4, "c")
+    there = labels_of(eaf(slots, entries + annotation(4, 5, "d")))
+    assert spans(there, "v") == [("a", 1, 1.5), ("b", 1.5, 2), ("c", 2, 2.5)]
+    assert [p.says for p in there.problems] == ["tier t: d: has no time"]
+    assert there.remarks[0].startswith("2 boundaries without a time put at equal distances")
+    around = annotation(2, 3, "a") + annotation(3, 2, "b") + annotation(1, 2, "c")
+    assert len(labels_of(eaf(slots, around)).problems) == 3
+
+
+def test_elan_names_encoded_addresses_and_where_its_time_begins_in_the_video() -> None:
+    address = 'MEDIA_URL="file:///C:/my%20films/k%C3%BCche%2001.mp4" MIME_TYPE="video/mp4"'
+    text = eaf(slot(1, 0) + slot(2, 500), annotation(1, 2, "a"), f'{address} TIME_ORIGIN="2000"')
+    there = labels_of(text)
+    assert spans(there, "küche 01") == [("a", 2, 2.5)]
+    with pytest.raises(InputError, match="counts in PAL-frames"):
+        labels_of(text.replace("milliseconds", "PAL-frames"))
+
+
 def test_elan_has_tiers_and_a_tier_may_be_the_label() -> None:
     there = labels_of(EAF)
     assert there.words == "ELAN, 3 tiers (actions, falling, notes)"
@@ -99,6 +142,15 @@ def test_via_has_options_and_free_text() -> None:
     assert spans(free, "v") == [("0", 1, 2)]
 
 
+def test_via_boxes_that_are_ticked_are_labels_each() -> None:
+    boxes = {
+        "aname": "action", "anchor_id": "FILE1_Z2_XY0", "type": 2,
+        "options": {"0": "run", "1": "wave"},
+    }  # fmt: skip
+    there = labels_of(via({"1_a": segment(1, 2, **{"1": "0,1"})}, {"1": boxes}))
+    assert spans(there, "v") == [("run", 1, 2), ("wave", 1, 2)]
+
+
 def task(result: list[Any], **more: Any) -> dict[str, Any]:
     address = {"video": "/data/upload/3/0a1b2c3d-v.mp4"}
     return {"id": 1, "data": address, "annotations": [{"result": result}], **more}
@@ -149,6 +201,24 @@ def test_label_studio_life_spans_seconds_and_predictions() -> None:
     }
     there = labels_of(json.dumps([guessed]), how=at_rate(10))
     assert there.videos["w"].actions == (Detection("run", 0, 1, 0.25),)
+
+
+def test_frames_that_a_tool_counts_at_a_rate_of_its_own_are_taken_at_that() -> None:
+    """Label Studio counts 24 in a second where its configuration does not say otherwise."""
+    times = [n / 10 for n in range(101)]  # ten seconds of ten pictures each
+    how = HowToRead(FrameClock(pictures=lambda _: times))
+    for frames, spans_ in ((100, [("cat", 2.4, 4.8)]), (240, [("cat", 1, 2)])):
+        sequence = [{"frame": 25, "enabled": True}, {"frame": 48, "enabled": False}]
+        value = {"framesCount": frames, "duration": 10, "labels": ["cat"], "sequence": sequence}
+        there = labels_of(json.dumps([task([{"type": "videorectangle", "value": value}])]), how=how)
+        assert spans(there, "v") == spans_
+        found = {"label": "cat", "support": [25, 48]}
+        sample = {
+            "filepath": "v.mp4",
+            "metadata": {"total_frame_count": frames, "frame_rate": frames / 10},
+            "f": {"_cls": "TemporalDetections", "detections": [found]},
+        }
+        assert spans(labels_of(json.dumps({"samples": [sample]}), how=how), "v") == spans_
 
 
 def test_label_studio_takes_the_last_annotation_that_was_not_cancelled() -> None:
