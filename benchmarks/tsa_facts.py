@@ -20,6 +20,11 @@ action, `repetition` those of another action of the same class in the same video
 * The sum of a row of G; the norm of what is added over the norm of the row; and of what is added
   the share that is the same for all rows of a video, which a bias could do as well.
 * The cosine between the gradients of the stages' losses at the embedding, in training.
+
+`--kept FOLDER` trains nothing: it reads what compare_heads.py has kept with `--keep`, and prints
+for each of its rows the average precision of telling the rows of any action by the actionness
+between TSA and TPP, which is kept with the detections, and the paired difference to the preset as
+it is; then what the average mAP gains if every score is times the mean actionness of its segment.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ import argparse
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,8 +44,14 @@ import torch
 from tsatal import pipeline
 from tsatal.config import Config, load_config
 from tsatal.evaluation.significance import spread
+from tsatal.formats.annotations import (
+    ActionnessCurve,
+    Detection,
+    load_actionness,
+    load_predictions,
+)
 from tsatal.formats.features import FeatureFile
-from tsatal.formats.subsets import find_annotations, videos_in_subset
+from tsatal.formats.subsets import find_annotations, videos_in_subset, videos_with_features
 from tsatal.head.dataset import label_videos
 from tsatal.head.detector import Detector, load_detector
 from tsatal.head.explanation import Explanation, explain_rows
@@ -50,9 +62,25 @@ from tsatal.head.training import epoch_batches
 from tsatal.head.windows import LabelledVideo, plan_windows
 
 if TYPE_CHECKING:  # the name by which mypy knows it
-    from benchmarks.head_results import TEST, TRAIN, deal_folds, write_fold
+    from benchmarks.head_results import (
+        TEST,
+        TRAIN,
+        Result,
+        deal_folds,
+        difference,
+        measure_fold,
+        write_fold,
+    )
 else:
-    from head_results import TEST, TRAIN, deal_folds, write_fold
+    from head_results import (
+        TEST,
+        TRAIN,
+        Result,
+        deal_folds,
+        difference,
+        measure_fold,
+        write_fold,
+    )
 
 KINDS = ("same", "repetition", "other class", "background")
 BATCHES = 10  # of which gradients are taken
@@ -254,6 +282,52 @@ def trained_runs(
             yield run
 
 
+def kept_actionness(features: Path, count: int, keep: Path) -> list[str]:
+    """Return a line for every kept row: the average precision of its actionness, in %."""
+    with FeatureFile(features) as file:
+        truth = find_annotations(file, None)
+        folds = deal_folds(truth, file, count)
+        labels = sorted({i.label for v in truth.videos.values() for i in v.instances})
+        videos = videos_with_features(file, truth)
+        owner = {v.video_id: owners(v) for v in label_videos(file, videos, labels)}
+    found: dict[str, list[Result]] = defaultdict(list)
+    worth: dict[str, list[float]] = defaultdict(list)
+    for path in sorted(keep.glob("*.fold*.seed*.json")):
+        row, fold, seed = path.stem.rsplit(".", 2)
+        number = int(fold.removeprefix("fold"))
+        curves, test = load_actionness(path), folds[number].test
+        scores = np.concatenate([curves[v].values for v in test])
+        right = np.concatenate([owner[v] >= 0 for v in test])
+        value = 100 * average_precision(scores, right)
+        found[row].append(Result(row, number, int(seed.removeprefix("seed")), value, 0.0, 0.0))
+        detected = load_predictions(path)
+        masked = {v: with_mask(d, curves[v]) for v, d in detected.items()}
+        worth[row].append(
+            measure_fold(truth, folds[number], masked)
+            - measure_fold(truth, folds[number], detected)
+        )
+    lines = []
+    for row, runs in found.items():
+        mean, _ = spread([r.average_map for r in runs])
+        preset = row.split("_")[0]
+        against = difference(runs, found[preset]) if row != preset and preset in found else ""
+        masked = "{:+.1f} +- {:.1f}".format(*spread(worth[row]))
+        lines.append(f"{mean:6.1f} ({len(runs)}) {against:>19} {masked:>12}  {row}")
+    return lines
+
+
+def with_mask(found: Sequence[Detection], curve: ActionnessCurve) -> list[Detection]:
+    """Return detections with scores times the mean actionness of the rows in their segment."""
+    values = np.asarray(curve.values)
+    seconds = curve.start_sec + curve.step_sec * np.arange(len(values))
+    masked = []
+    for d in found:
+        inside = (d.start_sec <= seconds) & (seconds <= d.end_sec)
+        inside[np.abs(seconds - (d.start_sec + d.end_sec) / 2).argmin()] = True  # one at least
+        masked.append(replace(d, score=d.score * float(values[inside].mean())))
+    return sorted(masked, key=lambda d: -d.score)
+
+
 def main() -> None:
     """Read the command line, train what is not there, look, print."""
     parser = argparse.ArgumentParser(
@@ -265,9 +339,13 @@ def main() -> None:
     parser.add_argument("--first", type=int, metavar="N", help="folds to look at; else all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--runs", type=Path, default=Path("tsa_facts"), metavar="FOLDER")
+    parser.add_argument("--kept", type=Path, metavar="FOLDER", help="train nothing")
     given = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("tsatal").setLevel(logging.ERROR)
+    if given.kept:
+        print("\n".join(kept_actionness(given.features, given.folds, given.kept)))
+        return
     every: dict[str, list[float]] = defaultdict(list)
     for run in trained_runs(
         given.features, given.row, given.folds, given.seeds, given.runs, first=given.first

@@ -1,5 +1,6 @@
 """What is said of the inside of TSA, on cases worked by hand, and on a small run."""
 
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsatal.formats.features import TimeAxis
+from tsatal.formats.features import FeatureFile, TimeAxis
+from tsatal.formats.subsets import find_annotations, videos_with_features
+from tsatal.head.dataset import label_videos
 from tsatal.head.windows import LabelledVideo
 
 
@@ -75,3 +78,41 @@ def test_it_trains_looks_and_finds_its_runs_again(
     assert values["added, of the row's norm, actions"] >= 0
     assert 0 < values["chance"] < values["entropy of M"] <= 1
     assert -1 <= values["cosine of gradients, pre and final"] <= 1
+
+
+def test_the_actionness_that_was_kept_is_measured_and_paired(
+    facts: Any, write_toy: Callable[..., Path], tmp_path: Path
+) -> None:
+    features, keep = write_toy(tmp_path / "f.h5"), tmp_path / "keep"
+    keep.mkdir()
+    with FeatureFile(features) as file:
+        truth = find_annotations(file, None)
+        folds = facts.deal_folds(truth, file, 2)
+        labelled = label_videos(file, videos_with_features(file, truth), ["jump", "run"])
+    inside = {v.video_id: (facts.owners(v) >= 0).astype(float) for v in labelled}
+    for row, sign in (("strong", 1.0), ("strong_model.tsa=none", -1.0)):
+        for n, fold in enumerate(folds):
+            curves = {
+                v: {
+                    "start_sec": 0.0,
+                    "step_sec": 0.5,
+                    "values": (0.5 + sign * inside[v] / 4).tolist(),
+                }
+                for v in fold.test
+            }
+            kept = {"results": {v: [] for v in fold.test}, "actionness": curves}
+            (keep / f"{row}.fold{n}.seed0.json").write_text(json.dumps(kept))
+    plain, without = facts.kept_actionness(features, 2, keep)
+    assert plain.split() == ["100.0", "(2)", "+0.0", "+-", "0.0", "strong"]
+    assert without.endswith("strong_model.tsa=none") and "(2)" in without
+    assert float(without.split()[0]) < 40 and float(without.split()[2]) < -60
+
+
+def test_a_mask_weighs_a_detection_by_the_rows_that_it_meets(facts: Any) -> None:
+    curve = facts.ActionnessCurve(0.0, 1.0, (0.2, 0.4, 0.9, 0.1))
+    whole, between = (
+        facts.Detection("run", start, end, 0.5) for start, end in ((0.0, 3.0), (1.9, 2.0))
+    )
+    masked = facts.with_mask([whole, between], curve)
+    assert [d.start_sec for d in masked] == [1.9, 0.0]
+    assert [d.score for d in masked] == pytest.approx([0.45, 0.2])
