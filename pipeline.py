@@ -47,6 +47,7 @@ from .formats.labels.find import (
 )
 from .formats.labels.record import FrameClock
 from .formats.names import nfc
+from .formats.shards import check_single
 from .formats.subsets import (
     ALL,
     find_annotations,
@@ -137,6 +138,7 @@ def extract(
     """
     chosen, videos = with_preset(config, settings), Path(videos)
     check_place(out)
+    check_single(Path(out))
     if annotations is None and (videos / "annotations.json").is_file():
         annotations = videos / "annotations.json"
     paths = find_videos(videos, images=chosen.assume_fps is not None)

@@ -47,8 +47,11 @@ def describe(path: Path) -> dict[str, Any]:
         InputError: nothing is there, or nothing of ours; the message says why.
     """
     if path.is_dir():
-        return _run(path)
-    if kind_of(path) != "a file":
+        from ..head.run import CONFIG_FILE
+
+        if (path / CONFIG_FILE).exists() or not looks_like_features(path):
+            return _run(path)
+    elif kind_of(path) != "a file":
         regular_file(path, needs="a file or the folder of a run")
     if looks_like_features(path):
         with FeatureFile(path) as features:
@@ -100,8 +103,9 @@ def _features(file: FeatureFile) -> dict[str, Any]:
         made_by = {"provenance": "damaged"}
     return {
         "file": str(file.path),
-        "kind": "feature file",
-        "size_mb": _megabytes(file.path),
+        "kind": "feature file" if len(file.parts) == 1 else "feature files, read as one",
+        **({"files": len(file.parts)} if len(file.parts) > 1 else {}),
+        "size_mb": round(sum(map(_megabytes, file.parts)), 3),
         "videos": len(file.video_ids),
         "unreadable_videos": len(unusable),
         "hours": _hours(axis.duration_sec for axis in axes.values()),
@@ -143,7 +147,7 @@ def _run(run_dir: Path) -> dict[str, Any]:
         "folder": str(run_dir),
         "kind": "run",
         "config": _nearest(config),
-        "features": {"path": data.features, "there": Path(data.features).is_file()},
+        "features": {"path": data.features, "there": Path(data.features).exists()},
         "annotations": data.annotations or "inside the feature file",
         "streams": list(data.streams),
         "width": data.width,
@@ -264,7 +268,10 @@ def _nearest(config: Config) -> dict[str, Any]:
     ours = config.model_dump(mode="json")
     differing = {}
     for name in [*names, *pairs]:
-        theirs = load_config(name).model_dump(mode="json")
+        try:
+            theirs = load_config(name).model_dump(mode="json")
+        except InputError:  # two that cannot be joined
+            continue
         differing[name] = {
             f"{section}.{key}": value
             for section, keys in ours.items()

@@ -58,7 +58,7 @@ OF_A_LOOK = ("min_score", "top", "weights", "track", "assume_fps", "device")  # 
 )
 @click.option("--flow-weights", type=WEIGHTS, metavar="PATH", help="Those of the second stream.")
 @settings_options(ExtractSettings, only=("track", "assume_fps"))
-@click.option("--features", type=FILE, help="Where the run's feature file is now, if it has moved.")
+@click.option("--features", type=ANY, help="Where the run's feature file is now, if it has moved.")
 @click.option(
     "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True
 )

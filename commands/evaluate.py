@@ -49,7 +49,7 @@ from .options import (
     metavar="P|f1",
     help="First choose the run's thresholds anew, on validation: of this precision, or best F1.",
 )
-@click.option("--features", type=FILE, help="Other features for the run, made in the same way.")
+@click.option("--features", type=ANY, help="Other features for the run, made in the same way.")
 @click.option(
     "--timelines",
     type=click.IntRange(0, MOST),

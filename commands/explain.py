@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import DEVICE, FILE, FOLDER, WHOLE, Number, say, when_stopped
+from .options import ANY, DEVICE, FILE, FOLDER, WHOLE, Number, say, when_stopped
 
 
 @click.command("explain")
@@ -16,7 +16,7 @@ from .options import DEVICE, FILE, FOLDER, WHOLE, Number, say, when_stopped
     "--from", "start_sec", type=Number(0, 1e9), default=0.0, metavar="SEC",
     help="Where to begin; as much is drawn as the head sees at once, at most 1000 rows.",
 )  # fmt: skip
-@click.option("--features", type=FILE, help="Where the video is, if not in the run's own file.")
+@click.option("--features", type=ANY, help="Where the video is, if not in the run's own file.")
 @click.option("--annotations", type=FILE, help="Ground truth; the run finds its own.")
 @click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last")
 @click.option("--out", type=FILE, help="The picture.  [default: RUN/explained/VIDEO.png]")

@@ -10,7 +10,7 @@ from .options import ANY, FILE, FOLDER, named, say, when_stopped
 
 
 @click.command("export")
-@click.argument("features", type=FILE)
+@click.argument("features", type=ANY)
 @click.argument("out", type=FOLDER)
 @click.option("--annotations", type=ANY, help="Instead of those inside the feature file.")
 def command(features: Path, out: Path, annotations: Path | None) -> None:

@@ -18,7 +18,7 @@ from .options import ANY, FILE, FOLDER, TIOUS, WHOLE, say, when_stopped
 @click.option("--protocol", type=click.Choice(["anet", "thumos14"]), help="[default: as evaluated]")
 @TIOUS
 @click.option("--exclude", multiple=True, metavar="VIDEO", help="Leave a video out; repeatable.")
-@click.option("--features", type=FILE, help="Where the run's ground truth is, if not in its own.")
+@click.option("--features", type=ANY, help="Where the run's ground truth is, if not in its own.")
 @click.option("--out", type=FOLDER, help="Folder to write into.  [default: that of the detections]")
 def command(
     run: Path | None,

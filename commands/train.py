@@ -27,7 +27,7 @@ from .options import (
 @click.command("train")
 @click.option(
     "--features",
-    type=FILE,
+    type=ANY,
     help="Feature file that `tsatal extract` wrote; with --resume, where it is now.",
 )
 @click.option(

@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..formats.atomic import check_place
 from ..formats.features import VideoFeatures, write_feature_file
 from ..formats.labels.find import load_annotations
+from ..formats.shards import check_single
 from ..progress import counted
 from .arrays import Entry, open_source
 from .facts import FactBook
@@ -79,6 +80,7 @@ def import_features(
     """
     # A mistake in a path shows before anything is read.
     check_place(out)
+    check_single(Path(out))
     if out.exists():
         if any(s and s.exists() and s.samefile(out) for s in (source, flow)):
             raise InputError(f"{out}: is what would be imported; write to another file")

@@ -34,11 +34,19 @@ from .class_scores import ClassScores
 from .hdf5 import DAMAGE, attribute, number, own_member, scalar, stored_here
 from .limits import check_size, regular_file
 from .names import SPELT, id_problem, nfc
+from .shards import (
+    LIST_SUFFIX,
+    SUFFIXES,
+    check_made_alike,
+    is_sharded,
+    joined_annotations,
+    shard_paths,
+)
 
 FORMAT = "tsatal-features"
 VERSION = 1
 STREAMS = ("rgb", "flow")
-FEATURE_SUFFIXES = (".h5", ".hdf5")
+FEATURE_SUFFIXES = SUFFIXES
 TIMES = ("start_sec", "step_sec", "duration_sec")  # attributes that every video has
 MOST_PACKED = 200  # bytes of rows that come out of a stored one; no compression packs rows so well
 LEAST_STEP_SEC, MOST_SEC = 1e-6, 1e9  # beyond which lies no video, but overflow
@@ -87,54 +95,81 @@ class VideoFeatures:
 class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
     """A feature file opened for reading; use it in a `with` statement.
 
+    A folder of feature files, or a `.txt` list of them, is read as one file; see `shards`.
+
     Raises:
-        InputError: missing, not HDF5, not of this format or version, or cannot be opened.
+        InputError: missing, not HDF5, not of this format or version, or cannot be opened; shards
+            that were not made alike, or that hold the same video.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._file = _open(self.path)
-        try:
-            _check_format(self._file, self.path)
-        except BaseException:
-            self._file.close()
-            raise
+        self._open = contextlib.ExitStack()
+        self._files: dict[Path, h5py.File] = {}
+        with contextlib.ExitStack() as opened:
+            for part in shard_paths(self.path) if is_sharded(self.path) else [self.path]:
+                self._files[part] = opened.enter_context(_open(part))
+                _check_format(self._files[part], part)
+            self._file = next(iter(self._files.values()))
+            if len(self._files) > 1:
+                check_made_alike({p: self._provenance(p) for p in self._files})
+                _ = self._places  # no video may be in two files
+            self._open = opened.pop_all()
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._open.close()
+
+    @property
+    def parts(self) -> list[Path]:
+        """The paths of the files that are read as one; the file's own where it is alone."""
+        return list(self._files)
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Return the extractor's words on how the rows were made."""
-        with self._reading("its provenance"):
-            text = attribute(self._file, "provenance") if "provenance" in self._file.attrs else "{}"
-            return dict(parse_json(text, str(self.path)).items())
+        return self._provenance(next(iter(self._files)))
+
+    def _provenance(self, path: Path) -> dict[str, Any]:
+        attrs = self._files[path].attrs
+        with self._reading("its provenance", path):
+            text = attribute(self._files[path], "provenance") if "provenance" in attrs else "{}"
+            return dict(parse_json(text, str(path)).items())
 
     @property
     def video_ids(self) -> list[str]:
         """Return the ids of all videos, sorted."""
-        ids = sorted(self._stored)
+        ids = sorted(self._places)
         if wrong := [v for v in ids if id_problem(v)]:
             raise InputError(f"{self.path}: the video id {wrong[0]!a} {id_problem(wrong[0])}")
         return ids
 
     @functools.cached_property
-    def _stored(self) -> dict[str, str]:
-        """The names of the videos' groups, by id."""
-        with self._reading("its list of videos"):
-            names = [
-                name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
-                for name in self._file["videos"]  # h5py gives bytes where they are no UTF-8
-            ]
-        stored: dict[str, str] = {}
-        for name in names:
-            if stored.setdefault(nfc(name), name) != name:
-                raise InputError(f"{self.path}: {nfc(name)!r} stands twice, {SPELT}")
-        return stored
+    def _places(self) -> dict[str, tuple[Path, str]]:
+        """The file that each video is in, and the name of its group there, by id."""
+        places: dict[str, tuple[Path, str]] = {}
+        for path, file in self._files.items():
+            with self._reading("its list of videos", path):
+                names = [
+                    name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+                    for name in file["videos"]  # h5py gives bytes where they are no UTF-8
+                ]
+            for name in names:
+                other, twin = places.setdefault(nfc(name), (path, name))
+                if other != path:
+                    raise InputError(f"{path}: has the video {shown(nfc(name))}, as {other} has")
+                if twin != name:
+                    raise InputError(f"{path}: {nfc(name)!r} stands twice, {SPELT}")
+        return places
+
+    def _path_of(self, video_id: str) -> Path:
+        """The path of the file that a video is in, of a single file its own."""
+        if len(self._files) == 1:
+            return next(iter(self._files))
+        return self._places.get(nfc(video_id), (self.path, ""))[0]
 
     def annotations(self) -> Annotations | None:
         """Return the embedded annotations, or None where the file has none.
@@ -154,13 +189,16 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
 
     def annotations_text(self) -> str | None:
         """Return the JSON of the embedded annotations, or None where the file has none."""
-        with self._reading("its annotations"):
-            found = own_member(self._file, "annotations", f"{self.path}: annotations")
+        return joined_annotations((path, self._annotations_text(path)) for path in self._files)
+
+    def _annotations_text(self, path: Path) -> str | None:
+        with self._reading("its annotations", path):
+            found = own_member(self._files[path], "annotations", f"{path}: annotations")
             if found is None:
                 return None
             if found.shape != ():
                 raise TypeError("one text is needed")
-            check_size(2 * found.nbytes, f"{self.path}: annotations")
+            check_size(2 * found.nbytes, f"{path}: annotations")
             return str(found.asstr()[()])
 
     def projections(self) -> dict[str, np.ndarray]:
@@ -187,16 +225,18 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
         with self._reading("its classes"):
             classes = tuple(map(str, json.loads(self._file["classes"].asstr()[()])))
         if scores.shape != (steps, len(classes)):
+            at = f"{self._path_of(video_id)}: {video_id}"
             raise InputError(
-                f"{self.path}: {video_id}: its class scores are {scores.shape}, must be "
-                f"{(steps, len(classes))}; extract it anew"
+                f"{at}: its class scores are {scores.shape}, must be {(steps, len(classes))}"
+                "; extract it anew"
             )
         return ClassScores(scores.astype(np.float32), classes)
 
     def _scores(self, video_id: str) -> np.ndarray | None:
         with self._reading(video_id):
-            stored = self._file.get("scores", {}).get(video_id)
-            at = f"{self.path}: {video_id}: its class scores"
+            path = self._path_of(video_id)
+            stored = self._files.get(path, self._file).get("scores", {}).get(video_id)
+            at = f"{path}: {video_id}: its class scores"
             return None if stored is None else _plausible(stored, at)[()]
 
     def streams(self) -> tuple[str, ...]:
@@ -212,7 +252,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
             InputError: an attribute is missing or not a positive step, or streams differ in T.
         """
         group = self._group(video_id)
-        at = f"{self.path}: {video_id}"
+        at = f"{self._path_of(video_id)}: {video_id}"
         with self._reading(video_id):
             for name in TIMES:
                 if name not in group.attrs:
@@ -269,7 +309,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
                 rows = np.concatenate(parts, axis=1, dtype=np.float32)
         if not np.isfinite(rows).all():
             raise InputError(
-                f"{self.path}: {video_id}: has features that are NaN or infinite"
+                f"{self._path_of(video_id)}: {video_id}: has features that are NaN or infinite"
                 "; extract it anew, and look for others with `tsatal check`"
             )
         return rows
@@ -293,35 +333,34 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
 
     def _group(self, video_id: str) -> h5py.Group:
         with self._reading(video_id):
-            name = nfc(video_id)
-            group = own_member(self._videos, name, f"{self.path}: {video_id}")
-            if group is None and name in self._stored:  # another writer left it decomposed
-                group = own_member(self._videos, self._stored[name], f"{self.path}: {video_id}")
+            name, path = nfc(video_id), self._path_of(video_id)
+            at = f"{path}: {video_id}"
+            file = self._files.get(path, self._file)
+            videos = own_member(file, "videos", f"{path}: videos")
+            group = own_member(videos, name, at)
+            if group is None and name in self._places:  # another writer left it decomposed
+                group = own_member(videos, self._places[name][1], at)
             if group is None:
                 raise InputError(f"{self.path}: has no video {shown(video_id)}")
         if not isinstance(group, h5py.Group):
-            raise InputError(f"{self.path}: {video_id}: is no group with streams in it")
+            raise InputError(f"{at}: is no group with streams in it")
         return group
 
     def _stream(self, video_id: str, stream: str) -> h5py.Dataset:
         group = self._group(video_id)
         with self._reading(video_id):
-            at = f"{self.path}: {video_id}: {stream}"
+            at = f"{self._path_of(video_id)}: {video_id}: {stream}"
             table = own_member(group, stream, at)
             if table is None:
                 raise InputError(
-                    f"{self.path}: {video_id} has no stream {stream!r}; it has: "
+                    f"{self._path_of(video_id)}: {video_id} has no stream {stream!r}; it has: "
                     f"{listed(group)}; choose with --streams"
                 )
             return _plausible(table, at)
 
-    @property
-    def _videos(self) -> Any:
-        return own_member(self._file, "videos", f"{self.path}: videos")
-
     def _check_size(self, tables: Iterable[h5py.Dataset], count: int, video_id: str) -> None:
         """Refuse `count` values of a video's tables, or a chunk of these, that fill the memory."""
-        at = f"{self.path}: {video_id}"
+        at = f"{self._path_of(video_id)}: {video_id}"
         for table in tables:
             in_chunk = math.prod(table.chunks or (0,)) * table.dtype.itemsize
             check_size(
@@ -332,15 +371,20 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
         check_size(each * count, f"{at}: with {count:,} values it")
 
     @contextlib.contextmanager
-    def _reading(self, what: str) -> Iterator[None]:
-        """Turn every error of HDF5 and h5py about damage into one line that names the place."""
+    def _reading(self, what: str, path: Path | None = None) -> Iterator[None]:
+        """Turn every error of HDF5 and h5py about damage into one line that names the place.
+
+        Args:
+            what: a video's id, or something of the file at `path`.
+        """
         try:
             yield
         except InputError:
             raise
         except DAMAGE as e:
             said = " ".join(str(e).split()) or type(e).__name__
-            raise DamagedFile(f"{self.path}: {what}: damaged ({said:.200})") from None
+            at = path or self._path_of(what)
+            raise DamagedFile(f"{at}: {what}: damaged ({said:.200})") from None
 
 
 def embedded_in(path: str | Path) -> str:
@@ -349,8 +393,15 @@ def embedded_in(path: str | Path) -> str:
 
 
 def looks_like_features(path: Path) -> bool:
-    """Return whether a file is HDF5, by its ending or by its first bytes."""
-    return path.suffix.lower() in FEATURE_SUFFIXES or (path.is_file() and h5py.is_hdf5(path))
+    """Return whether a file is HDF5, by its ending or its first bytes, or several are named."""
+    if path.is_dir():
+        return any(p.suffix.lower() in FEATURE_SUFFIXES for p in path.iterdir())
+    listed = path.suffix.lower() == LIST_SUFFIX
+    return listed or path.suffix.lower() in FEATURE_SUFFIXES or _is_hdf5(path)
+
+
+def _is_hdf5(path: Path) -> bool:
+    return path.is_file() and bool(h5py.is_hdf5(path))
 
 
 def write_feature_file(

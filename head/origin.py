@@ -23,6 +23,7 @@ import torch
 from ..errors import InputError
 from ..formats.annotations import Annotations
 from ..formats.atomic import write_text
+from ..formats.shards import is_sharded, shard_paths
 
 ORIGIN_FILE = "run.json"
 PACKAGE = Path(__file__).parents[1]
@@ -86,11 +87,12 @@ def load_origin(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, as hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, as hexadecimal digits; of shards, one after another."""
     whole = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            whole.update(chunk)
+    for part in shard_paths(path) if is_sharded(path) else [path]:
+        with part.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                whole.update(chunk)
     return whole.hexdigest()
 
 
