@@ -16,7 +16,6 @@ from .options import (
     ANY,
     DECODING,
     DEVICE,
-    FILE,
     FOLDER,
     MOST,
     VIDEO_SCORES,

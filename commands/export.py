@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import ANY, FILE, FOLDER, named, say, when_stopped
+from .options import ANY, FOLDER, named, say, when_stopped
 
 
 @click.command("export")

@@ -10,7 +10,6 @@ import click
 from .options import (
     ANY,
     DEVICE,
-    FILE,
     FOLDER,
     LABEL_FPS,
     NOTHING,
