@@ -38,9 +38,9 @@ from .shards import (
     LIST_SUFFIX,
     SUFFIXES,
     check_made_alike,
+    holds_shards,
     is_sharded,
     joined_annotations,
-    lists_features,
     shard_paths,
 )
 
@@ -395,15 +395,9 @@ def embedded_in(path: str | Path) -> str:
 
 def looks_like_features(path: Path) -> bool:
     """Return whether a file is HDF5, by its ending or its first bytes, or several are named."""
-    if path.is_dir():
-        return any(p.suffix.lower() in FEATURE_SUFFIXES for p in path.iterdir())
-    if path.suffix.lower() == LIST_SUFFIX:
-        return lists_features(path)
-    return path.suffix.lower() in FEATURE_SUFFIXES or _is_hdf5(path)
-
-
-def _is_hdf5(path: Path) -> bool:
-    return path.is_file() and bool(h5py.is_hdf5(path))
+    if path.is_dir() or path.suffix.lower() == LIST_SUFFIX:
+        return holds_shards(path)
+    return path.suffix.lower() in FEATURE_SUFFIXES or (path.is_file() and h5py.is_hdf5(path))
 
 
 def write_feature_file(

@@ -17,12 +17,30 @@ from .limits import check_size, read_text
 SUFFIXES = (".h5", ".hdf5")
 LIST_SUFFIX = ".txt"
 DIFFER_FREELY = "made_with"  # other versions of the program give the same rows
+LOOK_BYTES = 4096  # of a text file, to see whether it is a list
 JSON_FACTOR = 40  # bytes of memory that one of JSON may take
 
 
 def is_sharded(path: Path) -> bool:
     """Whether a path names several feature files: a folder, or a list."""
     return path.is_dir() or path.suffix.lower() == LIST_SUFFIX
+
+
+def holds_shards(path: Path) -> bool:
+    """Whether a folder has feature files and nothing else, or a text file begins with one's path.
+
+    What an extraction leaves beside its file does not count.
+    """
+    if path.is_dir():
+        names = [p.name.lower() for p in path.iterdir() if not p.name.startswith(".")]
+        own = [n for n in names if not any(f"{suffix}." in n for suffix in SUFFIXES)]
+        return bool(own) and all(n.endswith(SUFFIXES) for n in own)
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        lines = file.read(LOOK_BYTES).decode("utf-8", "replace").splitlines()
+    written = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return bool(written) and written[0].lower().endswith(SUFFIXES)
 
 
 def check_single(out: Path) -> None:
@@ -57,15 +75,6 @@ def shard_paths(path: Path) -> list[Path]:
     if twice := next((p for n, p in enumerate(found) if p in found[:n]), None):
         raise InputError(f"{path}: names {twice} twice")
     return found
-
-
-def lists_features(path: Path) -> bool:
-    """Whether a text names a feature file first; labels of other tools end in .txt, too."""
-    try:
-        first = next(iter(shard_paths(path)), Path())
-    except InputError:
-        return False
-    return first.suffix.lower() in SUFFIXES
 
 
 def check_made_alike(provenances: Mapping[Path, Mapping[str, Any]]) -> None:

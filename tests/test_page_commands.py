@@ -54,6 +54,7 @@ OUTCOMES = {
         "found/validation_02.vtt", "found.csv", "pre.json", "clips/index.csv",
         "clips/clips/*/*.mp4", "clips/sheets/*.html", "clips/sheets/*.png",
     ],
+    "docs/many_machines.md": ["shards/part_07.h5", "runs/*/last.pt"],
     "docs/own_videos.md": [
         "out.h5", "runs/less_dropout/metrics.json", "runs/paper/metrics.json",
         "runs/*/report.html", "found/predictions.json", "found/detections.csv",
@@ -264,6 +265,13 @@ def labels(data: Data) -> None:
     Path("found/predictions.json").write_text(json.dumps({"results": found}))
 
 
+def many_machines(data: Data) -> None:
+    data.put_videos("videos", annotated=False)
+    data.put_annotations("all.json")
+    Path("shards").mkdir()
+    Path("list_07.txt").write_text("".join(f"videos/{video_id}.mp4\n" for video_id in IDS))
+
+
 def published_features(data: Data) -> None:
     data.put_features("out.h5")
     data.put_features("FEATURES.h5")
@@ -294,6 +302,7 @@ FORMS: dict[str, Callable[[Data], None]] = {
     "docs/checking.md": checking,
     "docs/first_steps.md": first_steps,
     "docs/labels.md": labels,
+    "docs/many_machines.md": many_machines,
     "docs/own_videos.md": own_videos,
     "docs/published_features.md": published_features,
     "docs/reading_the_report.md": reading_the_report,

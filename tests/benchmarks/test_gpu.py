@@ -1,9 +1,10 @@
 """One run on a GPU: no part hangs on another, and what was measured is never lost."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -98,3 +99,23 @@ def test_it_runs_in_small_on_the_cpu(gpu: Any, tmp_path: Path) -> None:
     assert [r["what"].split(",")[0] for r in found["parts"]["extract"]["rows"]] == [
         "extraction", "extraction from files"
     ]  # fmt: skip
+
+
+def test_torchcodec_is_asked_for_every_tick(
+    program: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, asked = program("gpu_video"), list[float]()
+
+    class VideoDecoder:
+        def __init__(self, _path: str, device: str) -> None:
+            self.metadata = SimpleNamespace(duration_seconds=2.0 if device == "cpu" else None)
+
+        def get_frames_played_at(self, seconds: list[float]) -> None:
+            asked.extend(seconds)
+
+    decoders = SimpleNamespace(VideoDecoder=VideoDecoder)
+    monkeypatch.setitem(sys.modules, "torchcodec", SimpleNamespace(decoders=decoders))
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", decoders)
+    settings = video.ExtractSettings(weights="random", device="cpu")
+    assert video.nvdec_rate(Path("v.mp4"), settings, "cpu", times=2) > 0
+    assert len(asked) == 3 * 19 and asked[:2] == [0.0, 0.1]  # of 2 s, short of the end

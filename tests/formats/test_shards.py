@@ -15,7 +15,13 @@ from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
-from tsatal.formats.features import DamagedFile, FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.features import (
+    DamagedFile,
+    FeatureFile,
+    VideoFeatures,
+    looks_like_features,
+    write_feature_file,
+)
 
 MADE: dict[str, Any] = {"extractor": "toy", "fps": 10.0, "made_with": {"tsatal": "1"}}
 
@@ -213,3 +219,35 @@ def test_nothing_is_written_where_a_list_would_be_read(tmp_path: Path) -> None:
     result = tsatal("extract", tmp_path / "v.mp4", tmp_path / "out.txt")
     assert result.exit_code == 1 and "name one that ends in .h5" in result.output
     assert not (tmp_path / "out.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "is_one"),
+    [
+        (["a.h5", "b.hdf5"], True),
+        (["a.h5", "a.h5.failed.json", ".hidden"], True),
+        (["a.h5", "annotations.json"], False),  # labels, with features beside
+        (["a.h5.failed.json"], False),
+        ([], False),
+    ],
+)
+def test_a_folder_of_nothing_but_features_is_one(
+    tmp_path: Path, files: list[str], is_one: bool
+) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    assert looks_like_features(tmp_path) == is_one
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("# machines\n\na/one.h5\n", True),
+        ("0.5\t1.5\tjump\n", False),  # labels of Audacity
+        ("", False),
+    ],
+)
+def test_a_text_of_labels_is_no_list_of_features(tmp_path: Path, text: str, is_one: bool) -> None:
+    (tmp_path / "x.txt").write_text(text)
+    assert looks_like_features(tmp_path / "x.txt") == is_one
+    assert not looks_like_features(tmp_path / "gone.txt")
