@@ -165,6 +165,7 @@ class _Short(logging.Formatter):
 @click.version_option(__version__, prog_name="tsatal")
 @click.option("--debug", is_flag=True, help="Show where an error came from.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings and results only.")
+@click.option("-v", "--verbose", is_flag=True, help="Show what the curious want to know, too.")
 @click.option(
     "--memory",
     type=Number(0.01, MOST_GIB),
@@ -174,7 +175,7 @@ class _Short(logging.Formatter):
     help="Refuse a file, a video's rows or a network that would take more memory than this.",
 )
 @click.pass_context
-def main(context: click.Context, debug: bool, quiet: bool, memory: float) -> None:
+def main(context: click.Context, debug: bool, quiet: bool, verbose: bool, memory: float) -> None:
     """Find actions in untrimmed video: label, start, end, score.
 
     \b
@@ -186,8 +187,11 @@ def main(context: click.Context, debug: bool, quiet: bool, memory: float) -> Non
     for stream in (sys.stdout, sys.stderr):  # names may hold what a terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose: choose one")
     quiet = quiet or not is_first_process()
-    _log_for(context, logging.WARNING if quiet else logging.INFO)
+    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+    _log_for(context, level)
 
 
 def _log_for(context: click.Context, level: int) -> None:

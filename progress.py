@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
+from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import Any, TypeVar
@@ -14,7 +16,8 @@ from tqdm import tqdm
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
-PLAIN_EVERY_SEC = 30.0
+FIRST_AFTER_SEC, PLAIN_EVERY_SEC = 5.0, 30.0  # of lines where there is no terminal
+MARK_EVERY_SEC = 1.0
 
 
 class LogHandler(logging.Handler):
@@ -49,14 +52,20 @@ class Progress:
         total: how much there is to do, as far as known.
         unit: of `total`, in words.
         shown: False for neither bar nor lines.
+        already: how much of it was done before.
     """
 
-    def __init__(self, doing: str, total: float, unit: str, *, shown: bool = True) -> None:
+    def __init__(
+        self, doing: str, total: float, unit: str, *, shown: bool = True, already: float = 0.0
+    ) -> None:
         self.doing, self.total, self.unit, self.shown = doing, total, unit, shown
-        self.done = 0.0
-        self._began = self._last_line = time.monotonic()
+        self.done = self._already = already
+        now = time.monotonic()
+        self._next_line = now + min(FIRST_AFTER_SEC, PLAIN_EVERY_SEC)
+        self._marks = deque([(now, already)])  # when how much was done
         self._bar = _Bar(
             total=total,
+            initial=already,
             unit=f" {unit}",
             bar_format="{desc} |{bar}| {n:.0f}/{total:.0f}{unit} [{elapsed}<{remaining}]",
             disable=None if shown else True,
@@ -71,23 +80,46 @@ class Progress:
         self._bar.set_description_str(self.doing, refresh=False)
         self._bar.update(amount)
         now = time.monotonic()
-        if self.shown and self._bar.disable and now - self._last_line >= PLAIN_EVERY_SEC:
-            self._last_line = now
+        if now - self._marks[-1][0] >= MARK_EVERY_SEC:
+            self._marks.append((now, self.done))
+        if self.shown and self._bar.disable and now >= self._next_line:
+            self._next_line = now + PLAIN_EVERY_SEC
             log.info("%s", self.line())
 
     def line(self) -> str:
         """The state in words."""
-        rate = self.done / max(time.monotonic() - self._began, 1e-9)
-        left_sec = max(self.total - self.done, 0.0) / rate if rate else float("inf")
+        rate = self._rate()
+        left_sec = max(self.total - self.done, 0.0) / rate if rate > 0 else float("inf")
         return (
             f"{self.doing}: {self.done:.0f} of {self.total:.0f} {self.unit}, "
-            f"{rate:.1f} per second, {left_sec / 60:.0f} min left"
+            f"{rate:.1f} per second, {duration(left_sec)} left"
         )
+
+    def _rate(self) -> float:
+        """Return the amount per second in the later half of what was done.
+
+        A machine may have become busy, or free, since the work began.
+        """
+        half = (self._already + self.done) / 2
+        while len(self._marks) > 1 and self._marks[1][1] <= half:
+            self._marks.popleft()
+        then, before = self._marks[0]
+        return (self.done - before) / max(time.monotonic() - then, 1e-9)
 
     def close(self) -> None:
         """Leave the bar as it stands, full if all that was announced is done."""
         self._bar.total = max(self.total, self.done)
         self._bar.close()
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in the unit that people would take: "40 s", "3 min", "2 h 5 min"."""
+    if not math.isfinite(seconds):
+        return "an unknown time"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def counted(items: Collection[Item], doing: str, *, unit: str = "videos") -> Iterator[Item]:

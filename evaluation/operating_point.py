@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 # Instances of all classes together that join each class's own when its threshold is chosen, so that
 # a class of few instances does not hang on one of them.
 PRIOR_INSTANCES = 10.0
+# Where scores are calibrated, which detections were right on so many instances weighs as much as
+# which probably are: the best threshold of a few hits is an accident of them.
+SURE_INSTANCES = 200.0
 F1 = "f1"
 
 
@@ -98,25 +101,30 @@ def choose_operating_point(
     """Return each class's threshold of the best F1, or of the best recall at a precision.
 
     Each class's counts are taken together with those of all classes, which weigh as much as ten
-    instances (`PRIOR_INSTANCES`). The threshold lies half-way to the next lower score.
+    instances (`PRIOR_INSTANCES`). The threshold lies half-way to the next lower score. Of few
+    instances, detections count with their probabilities more than as right or wrong
+    (`SURE_INSTANCES`).
 
     Args:
         matches: of the videos to choose on, made by the `anet` protocol.
         tiou: one of the thresholds of the matches.
         precision: the least precision wanted; None for the best F1.
-        calibration: what gave the detections their scores.
+        calibration: what gave the detections their scores, which are probabilities then.
     """
     k = threshold_number(matches, tiou)
-    hit, counted = matches.hit[k], ~matches.neutral[k]
+    right, counted = matches.hit[k].astype(float), ~matches.neutral[k]
     every = np.flatnonzero(counted)
     instances = matches.instances_per_class
+    if calibration:
+        seen = instances.sum() / (instances.sum() + SURE_INSTANCES)
+        right = seen * right + (1 - seen) * matches.score
     share = PRIOR_INSTANCES / max(instances.sum(), 1)
     thresholds, short = {}, []
-    pooled, _ = _best(matches.score, hit, [(every, 1.0)], float(instances.sum()), precision)
+    pooled, _ = _best(matches.score, right, [(every, 1.0)], float(instances.sum()), precision)
     for label, ranked, count in zip(matches.labels, matches.rankings, instances, strict=True):
         groups = [(ranked[counted[ranked]], 1.0), (every, share)]
         total = count + PRIOR_INSTANCES
-        thresholds[label], reached = _best(matches.score, hit, groups, total, precision)
+        thresholds[label], reached = _best(matches.score, right, groups, total, precision)
         short += [] if reached else [label]
     if short:
         logger.warning(
@@ -144,14 +152,14 @@ def threshold_number(matches: Matches, tiou: float) -> int:
 
 def _best(
     score: np.ndarray,
-    hit: np.ndarray,
+    right: np.ndarray,
     groups: list[tuple[np.ndarray, float]],
     instances: float,
     precision: float | None,
 ) -> tuple[float, bool]:
     """Return the threshold that is best for groups of detections, each with its weight.
 
-    And whether it has the precision.
+    And whether it has the precision. `right` is the share of each detection that is.
     """
     ranked = np.concatenate([indices for indices, _ in groups])
     weight = np.concatenate([np.full(len(indices), w) for indices, w in groups])
@@ -160,14 +168,14 @@ def _best(
     scores = score[ranked]
     if not len(scores):
         return 1.0, True
-    right, made = np.cumsum(weight * hit[ranked]), np.cumsum(weight)
+    found, made = np.cumsum(weight * right[ranked]), np.cumsum(weight)
     # A threshold lies between two scores, so it takes all detections of equal score, or none.
     ends = np.flatnonzero(np.append(scores[1:] < scores[:-1], True))
-    value, reached = 2 * right[ends] / (made[ends] + instances), True
+    value, reached = 2 * found[ends] / (made[ends] + instances), True
     if precision is not None:
-        enough = right[ends] >= precision * made[ends]
+        enough = found[ends] >= precision * made[ends]
         reached = bool(enough.any())
-        value = np.where(enough, right[ends], -made[ends])  # none is enough: as few as possible
+        value = np.where(enough, found[ends], -made[ends])  # none is enough: as few as possible
     end = ends[int(np.argmax(value))]
     following = scores[end + 1] if end + 1 < len(scores) else 0.0
     return float((scores[end] + max(following, 0.0)) / 2), reached

@@ -1,4 +1,4 @@
-"""The record of a training: losses and mAP to the log, to `log.csv`, and to TensorBoard."""
+"""The record of a training: how far it is to the log, losses and mAP to files and TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import InputError
 from ..formats.atomic import write_text
 from ..formats.limits import TooLarge, read_text
+from ..progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -38,13 +39,16 @@ class Validation:
 
 
 class TrainingLog:
-    """One line per interval to the log, to `log.csv`, and to TensorBoard.
+    """How far a training is, and its figures in `log.csv` and TensorBoard.
 
     A resumed training goes on after `from_step`; lines of a later step, written by a training
     that was killed before its checkpoint, are dropped.
+
+    Args:
+        steps, epochs: of the whole training.
     """
 
-    def __init__(self, run_dir: Path, *, from_step: int) -> None:
+    def __init__(self, run_dir: Path, *, from_step: int, steps: int, epochs: int) -> None:
         self._path = run_dir / "log.csv"
         self._rows: list[Mapping[str, Any]] = []
         try:
@@ -58,6 +62,14 @@ class TrainingLog:
         self._board = SummaryWriter(str(run_dir), purge_step=from_step + 1 if from_step else None)
         _leave_errors_to_the_caller(set(threading.enumerate()) - others)
         self._since_sec, self._since_step = time.monotonic(), from_step
+        self._epochs = epochs
+        shown = logger.isEnabledFor(logging.INFO)
+        self._progress = Progress("training", steps, "steps", shown=shown, already=from_step)
+
+    def advance(self, epoch: int, loss: float) -> None:
+        """Count a step, and say now and then how far the training is."""
+        self._progress.doing = f"epoch {epoch} of {self._epochs}, loss {loss:.3g}"
+        self._progress.advance(1)
 
     def training(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Log the losses and the learning rate of one step, and the speed since the last line."""
@@ -67,7 +79,7 @@ class TrainingLog:
         values = {**values, "steps_per_sec": speed}
         line = "epoch %d, step %d: loss %.4f, gradient %.2f, lr %.2g, %.1f steps/s"
         shown = (values[k] for k in ("loss", "grad_norm", "lr", "steps_per_sec"))
-        logger.info(line, epoch, step, *shown)
+        logger.debug(line, epoch, step, *shown)
         self._save({"step": step, "epoch": epoch, **values})
         for name, value in values.items():
             self._board.add_scalar(f"train/{name}", value, step)
@@ -76,8 +88,8 @@ class TrainingLog:
         """Log the mAP after an epoch; the time until then is not counted as training time."""
         nothing = " (nothing was detected)" if result.detections == 0 else ""
         logger.info(
-            "epoch %d, step %d: validation mAP %.2f %%%s",
-            epoch, step, 100 * result.mean_ap, nothing,
+            "epoch %d of %d: validation mAP %.2f %%%s",
+            epoch, self._epochs, 100 * result.mean_ap, nothing,
         )  # fmt: skip
         self._save({"step": step, "epoch": epoch, "validation_mAP": result.mean_ap})
         self._board.add_scalar("validation/mAP", result.mean_ap, step)
@@ -90,6 +102,7 @@ class TrainingLog:
 
     def close(self) -> None:
         """Close TensorBoard's file."""
+        self._progress.close()
         self._board.close()
 
     def _save(self, *more: Mapping[str, Any]) -> None:

@@ -66,14 +66,16 @@ def fit(
         logger.info("all %d epochs are done; there is nothing to go on with", optim.epochs)
         return progress
     wrapped = DistributedDataParallel(model, broadcast_buffers=False) if world_size() > 1 else model
-    log = TrainingLog(run_dir, from_step=progress.step) if rank() == 0 else None
+    log = None
+    if rank() == 0:
+        log = TrainingLog(run_dir, from_step=progress.step, steps=total_steps, epochs=optim.epochs)
 
     for epoch in range(progress.epoch, optim.epochs):
         model.train()
         if epoch >= frozen_from:
             freeze_norms(model, like=average.module)
         if epoch == frozen_from:
-            logger.info("batch norms are constants from epoch %d on", epoch + 1)
+            logger.debug("batch norms are constants from epoch %d on", epoch + 1)
         seed_epoch(optim.seed, epoch)
         for batch in batches_of(epoch):
             rate = learning_rate(progress.step, total_steps=total_steps, optim=optim)
@@ -93,6 +95,8 @@ def fit(
             optimizer.step()
             average.update_parameters(model)
             progress.step += 1
+            if log:
+                log.advance(epoch + 1, values["loss"])
             if log and (progress.step % optim.log_every == 0 or progress.step == total_steps):
                 log.training(progress.step, epoch + 1, {**values, "lr": rate})
         # The average is what detects, so it is what is checked, validated and saved.

@@ -13,7 +13,8 @@ from torch import nn
 
 from ..config import Config, OptimConfig
 from ..evaluation.average_precision import evaluate, threshold_name
-from ..evaluation.matching import ANET, Measure, quantity
+from ..evaluation.events import outcome
+from ..evaluation.matching import ANET, Measure
 from ..evaluation.operating_point import learn_operating_point
 from ..formats.annotations import AnnotatedVideo, Annotations, Detection, all_labels
 from ..formats.features import FeatureFile
@@ -34,11 +35,11 @@ from .run import (
     save_config,
     save_operating_point,
 )
+from .training_words import how_long, too_short, what_was_found
 from .windows import LabelledVideo, WindowPlan, alike_together, draw_windows, plan_windows
 
 logger = logging.getLogger(__name__)
 
-FEW_STEPS = 200  # of a training; 100 gave 51 % mAP on a recording where 1,600 gave 89 %
 PICTURES = 3  # validation videos whose time lines are drawn
 
 # From a video, its duration in seconds, its detections and all labels to (H, W, 3) uint8.
@@ -71,22 +72,12 @@ def train_head(
     plan = plan_windows(labelled, config.data, epochs=optim.epochs, batch_size=optim.batch_size)
     steps = -(-len(plan) // optim.batch_size)
     validation = videos_in_subset(file, truth, data.subsets.validation)
-    logger.info(
-        "training on %d %s videos (%d without actions; %d actions, %d classes), watching %d %s "
-        "videos; run %s",
-        len(labelled), data.subsets.train, sum(not v.labels.size for v in labelled),
-        sum(v.labels.size for v in labelled), len(data.labels), len(validation),
-        data.subsets.validation, run_dir,
-    )  # fmt: skip
-    logger.info(
-        "an epoch has %s: %s around actions, %d of background",
-        quantity(steps, "step"), quantity(sum(plan.around), "window"), plan.background,
-    )  # fmt: skip
-    _say_how_long(steps, optim)
+    if rank() == 0:
+        _say_what_is_trained(labelled, validation, data, plan, optim, steps, run_dir)
     seed_everything(optim.seed)
     head = build_head(config, data)
     if config.model.instance_norm:
-        logger.info("%s", videos_as_a_whole(data, head, config))
+        logger.debug("%s", videos_as_a_whole(data, head, config))
     head.divide_features_by(videos.stats.scale)
     found: dict[str, list[Detection]] = {}  # of the last validation, which is after the last epoch
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # what is not half is single
@@ -120,6 +111,14 @@ def train_head(
             validation, found, subset=data.subsets.validation, precision=config.eval.precision
         )
         save_operating_point(run_dir, point)
+        assert point.calibration  # it was just learned
+        calibrated = point.calibration.apply_to_all(found)
+        seen = outcome(validation, calibrated, point, subset=point.subset).all
+        logger.info(
+            "from now on, what scores enough counts (%s): there %.0f %% of it is right, and "
+            "%.0f %% of the actions are found",
+            point.in_words, 100 * seen.precision, 100 * seen.recall,
+        )  # fmt: skip
 
 
 def _settle_agreement(
@@ -166,22 +165,22 @@ def videos_as_a_whole(data: RunData, head: TSATAL, config: Config) -> str:
     return f"{why}; so nothing is normalised within each video (model.instance_norm)"
 
 
-def _say_how_long(steps_per_epoch: int, optim: OptimConfig) -> None:
-    """Log the length of a training, and a warning if it is too short to learn much."""
-    steps = steps_per_epoch * optim.epochs
-    rising = round(optim.warmup_share * steps)
-    logger.info(
-        "%s in %s%s; a line every %d steps, validation every %d epochs and at the end",
-        quantity(steps, "step"), quantity(optim.epochs, "epoch"),
-        f", the learning rate rises for the first {rising}" if rising else "",
-        optim.log_every, optim.validate_every,
-    )  # fmt: skip
-    if steps < FEW_STEPS:
-        logger.warning(
-            "%s: few to learn from, whatever mAP comes out; more of data.windows_per_video or "
-            "optim.epochs give more",
-            quantity(steps, "step"),
-        )
+def _say_what_is_trained(
+    labelled: Sequence[LabelledVideo],
+    validation: Mapping[str, AnnotatedVideo],
+    data: RunData,
+    plan: WindowPlan,
+    optim: OptimConfig,
+    steps_per_epoch: int,
+    run_dir: Path,
+) -> None:
+    """Log what was found in the data, and how long the training is."""
+    for line in what_was_found(labelled, validation, data):
+        logger.info("%s", line)
+    logger.info("%s", how_long(plan, optim, steps_per_epoch=steps_per_epoch))
+    logger.info("run: %s; log.csv has every figure", run_dir)
+    if warning := too_short(steps_per_epoch * optim.epochs):
+        logger.warning("%s", warning)
 
 
 def epoch_batches(

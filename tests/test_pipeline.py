@@ -393,11 +393,16 @@ def test_a_training_says_what_it_leaves_out_and_how_long_it_is(
         truth["database"]["video_0"]["annotations"] = []
         del file["annotations"]
         file["annotations"] = json.dumps(truth)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, logger="tsatal")
     train(features, tmp_path / "run", "model.instance_norm=0.5")
     said = "\n".join(caplog.messages)
-    assert "training on 4 training videos (1 without actions; " in said
-    assert "6 steps in 2 epochs, the learning rate rises for the first 1;" in said
+    assert "training on 4 videos of subset 'training' (2 min, 1 of them without actions): " in said
+    assert "actions: run 5, jump 4; all classes have fewer than 10: rough figures" in said
+    assert "an action lasts 4 s in the median, 4 to 4; in 70% of the time nothing goes on" in said
+    assert "validation on 2 videos of subset 'validation' (6 actions), not learned from" in said
+    assert "they are the test videos too" in said
+    assert "6 steps in all: 2 epochs of 3 steps, each epoch with 36 windows around actions" in said
+    assert "epoch 2 of 2: validation mAP " in said and "from now on, what scores enough" in said
     assert "6 steps: few to learn from" in said
     assert "whole videos look much alike (their differences are" in said
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tsatal import progress
-from tsatal.progress import LogHandler, Progress, counted
+from tsatal.progress import LogHandler, Progress, counted, duration
 
 
 def test_time_left_goes_by_the_amount(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,8 +18,28 @@ def test_time_left_goes_by_the_amount(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     bar = Progress("1 of 4 videos", 1000.0, "s of video", shown=False)
     bar.advance(100.0)
-    assert bar.line() == "1 of 4 videos: 100 of 1000 s of video, 10.0 per second, 2 min left"
+    assert bar.line() == "1 of 4 videos: 100 of 1000 s of video, 10.0 per second, 90 s left"
     bar.close()
+
+
+def test_time_left_is_that_of_the_machine_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half-way it becomes five times slower; soon the time left is what it takes."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    bar = Progress("training", 1000.0, "steps", shown=False, already=200.0)
+    for done in range(200, 900):
+        clock[0] += 0.5 if done < 600 else 2.5
+        bar.advance(1.0)
+        if done == 599:
+            assert "600 of 1000 steps, 2.0 per second, 3 min left" in bar.line()
+    assert "900 of 1000 steps, " in bar.line() and "4 min left" in bar.line()  # 100 of 2.5 s
+    assert len(bar._marks) < 400
+    bar.close()
+
+
+def test_a_length_of_time_has_the_unit_that_fits() -> None:
+    lengths = [duration(s) for s in (0.2, 40, 99.4, 99.6, 3599, 7500, float("inf"))]
+    assert lengths == ["0 s", "40 s", "99 s", "2 min", "60 min", "2 h 5 min", "an unknown time"]
 
 
 def test_without_a_terminal_lines_are_logged_now_and_then(
@@ -29,7 +49,9 @@ def test_without_a_terminal_lines_are_logged_now_and_then(
     bar = Progress("extract", 10.0, "s of video")
     bar.advance(1.0)
     assert not caplog.messages
+    bar.close()
     monkeypatch.setattr(progress, "PLAIN_EVERY_SEC", 0.0)
+    bar = Progress("extract", 10.0, "s of video", already=1.0)
     bar.advance(4.0)
     bar.close()
     quiet = Progress("extract", 10.0, "s of video", shown=False)
@@ -41,7 +63,7 @@ def test_without_a_terminal_lines_are_logged_now_and_then(
 def test_more_than_announced_is_no_error() -> None:
     bar = Progress("extract", 0.0, "s of video", shown=False)
     bar.advance(3.0)
-    assert "0 min left" in bar.line()
+    assert "0 s left" in bar.line()
     bar.close()
 
 

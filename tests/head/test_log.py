@@ -49,7 +49,7 @@ def test_a_damaged_log_is_begun_anew(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match="log.csv: damaged"):
         read_log(path)
-    log = TrainingLog(tmp_path, from_step=5)
+    log = TrainingLog(tmp_path, from_step=5, steps=6, epochs=1)
     log.validation(6, 1, Validation(0.5))
     log.close()
     assert [r["step"] for r in read_log(path)] == ["6"]
@@ -59,7 +59,7 @@ def test_a_folder_that_vanishes_is_raised_and_not_printed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "run").mkdir()
-    log = TrainingLog(tmp_path / "run", from_step=0)
+    log = TrainingLog(tmp_path / "run", from_step=0, steps=1, epochs=1)
     shutil.rmtree(tmp_path / "run")
     with pytest.raises(OSError, match="No such file"):
         log.validation(1, 1, Validation(0.5))

@@ -1,0 +1,199 @@
+"""Hold thresholds and calibrated scores to videos that a run never saw.
+
+    python benchmarks/calibration.py FEATURES.h5 --folds 3 --keep FOLDER
+
+All annotated videos are dealt into folds. Each fold is tested once; of the other videos every
+fourth is validation, on which thresholds and calibration are chosen, and a head (`--config`, `--set`)
+is trained on the rest. The heads' own detections stay in FOLDER: a second call trains nothing.
+
+Calibration error: of ten bins, see `calibration_error`; of the detections of all folds together,
+before and after. That of *all* is small in any case, since most detections are faint and wrong, so
+it stands beside that of the *best*, so many of a class as three times its instances.
+
+F1 is of all classes together, the mean over folds: at the stored thresholds, at the best single
+threshold, which only the tested videos can tell, and the mean difference. `precision` is what
+thresholds for a precision of 90 % have on the tested videos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsatal import pipeline
+from tsatal.config import load_config
+from tsatal.evaluation.calibration import calibration_error
+from tsatal.evaluation.events import outcome
+from tsatal.evaluation.matching import ANET, Matches, Measure, Predictions, match
+from tsatal.evaluation.operating_point import learn_operating_point
+from tsatal.formats.annotations import (
+    Annotations,
+    load_annotations,
+    load_predictions,
+    predictions_json,
+)
+from tsatal.formats.features import FeatureFile
+from tsatal.formats.subsets import find_annotations, videos_in_subset
+from tsatal.head.detector import load_detector
+
+if TYPE_CHECKING:  # the name by which mypy knows it
+    from benchmarks.head_results import Fold, deal_folds
+else:
+    from head_results import Fold, deal_folds
+
+VALIDATION, TEST = "validation", "testing"
+MEASURE = Measure(ANET, (0.5,))
+BEST = 3  # times the instances of a class
+WISHED = 0.9  # precision
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one fold's tested videos say.
+
+    before, after, right: scores, calibrated scores and hits of its detections; best: among them.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    right: np.ndarray
+    best: np.ndarray
+    f1: float
+    best_f1: float
+    precision: float
+    recall: float
+
+
+def detections(
+    features: Path, truth: Annotations, fold: Fold, config: str, changes: Sequence[str], kept: Path
+) -> tuple[Annotations, dict[str, Predictions]]:
+    """Return a fold's annotations, and a head's own detections by subset; trains if need be."""
+    annotations, files = kept / "annotations.json", {s: kept / f"{s}.json" for s in SUBSETS}
+    if not all(path.exists() for path in files.values()):
+        kept.mkdir(parents=True, exist_ok=True)
+        database = json.loads(truth.text)["database"]
+        roles = {v: VALIDATION if n % 4 == 0 else "training" for n, v in enumerate(fold.train)}
+        roles |= dict.fromkeys(fold.test, TEST)
+        dealt = {k: {**database[k], "subset": subset} for k, subset in roles.items()}
+        annotations.write_text(json.dumps({"database": dealt}), encoding="utf-8")
+        settings = load_config(config, [*changes, "optim.validate_every=1000000"])
+        with tempfile.TemporaryDirectory() as run, FeatureFile(features) as file:
+            pipeline.train(features, settings, run=run, annotations=annotations)
+            detector = load_detector(run, own_scores=True)
+            own = load_annotations(annotations)
+            for subset, path in files.items():
+                videos = videos_in_subset(file, own, subset)
+                found = {v: detector.in_file(file, v).detections for v in videos}
+                path.write_text(predictions_json(found), encoding="utf-8")
+    return load_annotations(annotations), {s: load_predictions(p) for s, p in files.items()}
+
+
+SUBSETS = (VALIDATION, TEST)
+
+
+def judge(truth: Annotations, found: dict[str, Predictions]) -> Judged:
+    """Choose on the validation videos of a fold, and measure on the tested ones."""
+    validation, tested = truth.subset(VALIDATION), truth.subset(TEST)
+    point = learn_operating_point(validation, found[VALIDATION], subset=VALIDATION)
+    sure = learn_operating_point(validation, found[VALIDATION], subset=VALIDATION, precision=WISHED)
+    assert point.calibration
+    calibrated = point.calibration.apply_to_all(found[TEST])
+    before = match(tested, found[TEST], MEASURE, subset=TEST)
+    after = match(tested, calibrated, MEASURE, subset=TEST)
+    for label, ranked in enumerate(before.rankings):  # the calibration changes no ranking
+        ours = before.hit[0, ranked], after.hit[0, after.rankings[label]]
+        assert np.array_equal(*ours), before.labels[label]
+    best = _best(before)
+    again = {
+        label: point.calibration.of(label)(before.score[ranked])
+        for label, ranked in zip(before.labels, before.rankings, strict=True)
+    }
+    probability = np.empty(len(before.score))
+    for label, ranked in zip(before.labels, before.rankings, strict=True):
+        probability[ranked] = again[label]
+    above = outcome(tested, calibrated, point, subset=TEST).all
+    surely = outcome(tested, calibrated, sure, subset=TEST).all
+    return Judged(
+        before.score, probability, before.hit[0], best,
+        above.f1, _best_f1(after), surely.precision, surely.recall,
+    )  # fmt: skip
+
+
+def _best(matches: Matches) -> np.ndarray:
+    """Return which detections are the best of their class, (N,) bool."""
+    chosen = np.zeros(len(matches.score), dtype=bool)
+    for ranked, count in zip(matches.rankings, matches.instances_per_class, strict=True):
+        chosen[ranked[: BEST * count]] = True
+    return chosen
+
+
+def _best_f1(matches: Matches) -> float:
+    """Return the F1 at the best single threshold of all classes."""
+    right = np.cumsum(matches.hit[0])
+    made = np.arange(1, len(right) + 1)
+    values: np.ndarray = 2 * right / (made + len(matches.instances))
+    return float(values.max(initial=0.0))
+
+
+def line(name: str, judged: Sequence[Judged]) -> str:
+    """Return a line of the table."""
+    before, after, right, best = (
+        np.concatenate([getattr(j, column) for j in judged])
+        for column in ("before", "after", "right", "best")
+    )
+    errors = [
+        100 * calibration_error(scores[chosen], right[chosen])
+        for chosen in (np.ones(len(best), dtype=bool), best)
+        for scores in (before, after)
+    ]
+    f1, most, precision, recall = (
+        100 * float(np.mean([getattr(j, column) for j in judged]))
+        for column in ("f1", "best_f1", "precision", "recall")
+    )
+    return (
+        f"{name:<28} {len(judged):5d} {errors[0]:8.2f} {errors[1]:6.2f} {errors[2]:9.1f} "
+        f"{errors[3]:6.1f} {f1:7.1f} {most:6.1f} {f1 - most:+6.1f} {precision:10.1f} {recall:7.1f}"
+    )
+
+
+HEADER = (
+    f"{'features':<28} {'folds':>5} {'ECE all':>8} {'after':>6} {'ECE best':>9} {'after':>6} "
+    f"{'F1':>7} {'best':>6} {'lost':>6} {'precision':>10} {'recall':>7}"
+)
+
+
+def main() -> None:
+    """Read the command line, train what is not kept, print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("features", type=Path, nargs="+")
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=1000, help="test so many of the folds alone")
+    parser.add_argument("--keep", type=Path, required=True, help="for detections of every fold")
+    parser.add_argument("--config", default="strong")
+    parser.add_argument("--set", dest="changes", action="append", default=[])
+    given = parser.parse_args()
+    print(HEADER)
+    for features in given.features:
+        name = f"{features.parent.name}/{features.stem}"
+        with FeatureFile(features) as file:
+            truth = find_annotations(file, None)
+            folds = deal_folds(truth, file, given.folds)[: given.first]
+        judged = []
+        for n, fold in enumerate(folds):
+            kept = given.keep / name.replace("/", "-") / f"fold{n}"
+            options = (truth, fold, given.config, given.changes, kept)
+            judged.append(judge(*detections(features, *options)))
+        print(line(name, judged), flush=True)
+
+
+if __name__ == "__main__":
+    main()
