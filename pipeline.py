@@ -1070,9 +1070,9 @@ def _train_one(
     run: Path, config: Config, *, features: str, device: str, command: Sequence[str] | None
 ) -> str:
     """Train one head of several, or go on with it, and keep what it finds in held-out videos."""
-    from .head.studies import ANNOTATIONS, keep_held_out
+    from .head.studies import keep_held_out
 
-    truth = run / ANNOTATIONS
+    truth = run / ANNOTATIONS_FILE
     if (run / LAST).exists():
         resume(run, features=features, annotations=truth, device=device, command=command)
     else:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 from ..errors import InputError, listed
 from .annotations import AMBIGUOUS, AnnotatedVideo, Annotations, class_labels
 from .features import FeatureFile
-from .split import divide
+from .split import GroupBy, as_one, divide, units_of
 from .subsets import videos_with_features, with_durations
 
 logger = logging.getLogger(__name__)
@@ -22,8 +21,6 @@ logger = logging.getLogger(__name__)
 DEALS = 16  # of which the best is taken,
 MANY = 500  # where there are fewer units than that; of more, any deal is even
 TESTING = ("testing", "test")  # subsets that folds leave alone
-
-GroupBy = Literal["video", "group"]
 
 
 def videos_to_deal(
@@ -85,17 +82,6 @@ def choose_group_by(videos: Mapping[str, AnnotatedVideo], asked: str | None) -> 
     return "group"
 
 
-def units_of(videos: Mapping[str, AnnotatedVideo], group_by: GroupBy) -> dict[str, list[str]]:
-    """Return the ids of the videos that stay together, by a name for them."""
-    units: dict[str, list[str]] = {}
-    for video_id, video in videos.items():
-        grouped = group_by == "group" and video.group
-        units.setdefault(f"group {video.group}" if grouped else f"video {video_id}", []).append(
-            video_id
-        )
-    return units
-
-
 def deal(
     videos: Mapping[str, AnnotatedVideo],
     shares: Sequence[float],
@@ -114,15 +100,12 @@ def deal(
         seed: another one deals otherwise.
     """
     units = units_of(videos, group_by)
-    as_one = {
-        name: AnnotatedVideo(name, "", None, tuple(i for v in ids for i in videos[v].instances))
-        for name, ids in units.items()
-    }
+    whole = as_one(videos, units)
     names = {f"{n:04d}": share for n, share in enumerate(shares)}
     number = DEALS if len(units) < MANY else 1
-    deals = [divide(as_one, names, seed=DEALS * seed + n) for n in range(number)]
-    best = min(deals, key=lambda parts: _unevenness(as_one, names, parts))
-    _give_each_an_action(as_one, names, best)
+    deals = [divide(whole, names, seed=DEALS * seed + n) for n in range(number)]
+    best = min(deals, key=lambda parts: _unevenness(whole, names, parts))
+    _give_each_an_action(whole, names, best)
     part_of = {v: best[unit] for unit, ids in units.items() for v in ids}
     return [[v for v in videos if part_of[v] == name] for name in names]
 

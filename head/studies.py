@@ -37,14 +37,15 @@ from ..formats.annotations import (
 )
 from ..formats.atomic import check_place, write_text
 from ..formats.features import FeatureFile
-from ..formats.folds import GroupBy, choose_group_by, deal, deal_folds, unlearnt, videos_to_deal
+from ..formats.folds import choose_group_by, deal, deal_folds, unlearnt, videos_to_deal
 from ..formats.labels.find import load_annotations
 from ..formats.limits import read_bytes, read_text
 from ..formats.names import nfc
+from ..formats.split import GroupBy
 from ..formats.subsets import videos_in_subset
 from .jobs import Outcome, work_through
-from .run import ANNOTATIONS_FILE as ANNOTATIONS
 from .run import (
+    ANNOTATIONS_FILE,
     CURVE_FILE,
     FOLDS_FILE,
     JSON_FACTOR,
@@ -305,7 +306,7 @@ def begin(folder: Path, plan: Study, videos: Sequence[AnnotatedVideo]) -> Study:
                 f"{folder}: was begun with {difference}; give the same again to go on with it, or "
                 "another --out"
             )
-        if read_text(folder / ANNOTATIONS) != text:
+        if read_text(folder / ANNOTATIONS_FILE) != text:
             raise InputError(
                 f"{folder}: was begun with other annotations; give the same again to go on with "
                 "it, or another --out"
@@ -314,7 +315,7 @@ def begin(folder: Path, plan: Study, videos: Sequence[AnnotatedVideo]) -> Study:
     else:
         check_new(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / ANNOTATIONS, text)
+        write_text(folder / ANNOTATIONS_FILE, text)
     write_text(folder / name, json.dumps(asdict(plan), indent=1))
     return plan
 
@@ -437,7 +438,7 @@ def _one(
 ) -> str:
     """Do one training, and return what came out."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / ANNOTATIONS, annotations)
+    write_text(folder / ANNOTATIONS_FILE, annotations)
     return train(folder, config)
 
 
@@ -452,7 +453,7 @@ def keep_held_out(run: Path, features: str, config: Config, *, device: str) -> f
     from .decode import AGREEMENT
     from .detector import load_detector
 
-    truth, mean = load_annotations(run / ANNOTATIONS).subset(MEASURED), 0.0
+    truth, mean = load_annotations(run / ANNOTATIONS_FILE).subset(MEASURED), 0.0
     auto = config.decode.class_agreement == AUTO
     names = {_beside(power): power for power in OTHERS} if auto else {}
     for name, power in {**names, HELD_OUT: AGREEMENT}.items():  # that which says done comes last

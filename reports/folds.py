@@ -18,7 +18,8 @@ from ..formats.atomic import write_text
 from ..formats.labels.find import load_annotations
 from ..formats.names import nfc
 from ..formats.video_scores import load_video_scores
-from ..head.studies import ANNOTATIONS, found_in, load_folds
+from ..head.run import ANNOTATIONS_FILE
+from ..head.studies import found_in, load_folds
 from .report import PREDICTIONS, Report, write_report
 from .tables import text_table
 
@@ -64,7 +65,7 @@ def evaluate_folds(
     """
     plan = load_folds(folder)
     config = Config.model_validate(plan.settings)
-    truth = load_annotations(annotations or folder / ANNOTATIONS)
+    truth = load_annotations(annotations or folder / ANNOTATIONS_FILE)
     named = None if subset in (None, ALL_FOLDS) else subset
     wanted = {v for ids in plan.folds for v in ids}
     there = truth.subset(named) if named else truth.videos

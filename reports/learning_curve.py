@@ -18,7 +18,8 @@ from ..formats.annotations import AMBIGUOUS
 from ..formats.atomic import write_text
 from ..formats.labels.find import load_annotations
 from ..formats.names import nfc
-from ..head.studies import ANNOTATIONS, MEASURED, SHARES, found_in, load_curve
+from ..head.run import ANNOTATIONS_FILE
+from ..head.studies import MEASURED, SHARES, found_in, load_curve
 from .pictures import CHART_WIDTH, GRID, HUES, INK, Picture, new_figure
 from .tables import text_table
 
@@ -48,7 +49,7 @@ def measure_curve(folder: Path) -> CurveReport:
         InputError: some are not done.
     """
     plan = load_curve(folder)
-    truth = load_annotations(folder / ANNOTATIONS)
+    truth = load_annotations(folder / ANNOTATIONS_FILE)
     watched = truth.subset(MEASURED)
     how = Config.model_validate(plan.settings).eval
     exclude = tuple(v for v in map(nfc, how.exclude) if v in watched)

@@ -73,7 +73,7 @@ def test_each_has_a_process_with_its_share_of_the_threads(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     ends: dict[str, Outcome] = {}
-    tasks = {
+    tasks: dict[str, Callable[[], str]] = {
         "a": partial(threads, tmp_path / "a"), "b": killed, "c": partial(wrong, "c.json: no"),
     }  # fmt: skip
     failed = work_through(tasks, jobs=2, done=ends.__setitem__)
