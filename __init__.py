@@ -46,6 +46,8 @@ _let_waiting_threads_sleep()
 _HOMES = {
     "train": "pipeline",
     "resume": "pipeline",
+    "train_folds": "pipeline",
+    "learning_curve": "pipeline",
     "evaluate": "pipeline",
     "evaluate_predictions": "pipeline",
     "detect": "pipeline",
@@ -91,8 +93,10 @@ if TYPE_CHECKING:
     from .pipeline import evaluate_predictions as evaluate_predictions
     from .pipeline import extract as extract
     from .pipeline import first_look as first_look
+    from .pipeline import learning_curve as learning_curve
     from .pipeline import resume as resume
     from .pipeline import train as train
+    from .pipeline import train_folds as train_folds
 else:
     # `tsatal.extract` is the function and also the folder of stage one, which Python binds to this
     # name as soon as any module of it is imported. So the folder itself can be called.

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -62,7 +63,10 @@ from .formats.video_scores import load_video_scores
 from .head.run import (
     ANNOTATIONS_FILE,
     DATA_FILE,
+    FOLDS_FILE,
     LAST,
+    RUNS,
+    check_new,
     check_same_extraction,
     describe,
     load_operating_point,
@@ -82,10 +86,12 @@ if TYPE_CHECKING:
     from .evaluation.events import Outcome
     from .evaluation.operating_point import OperatingPoint
     from .extract.extractor import Summary
-    from .formats.annotations import AnnotatedVideo, Detection
+    from .formats.annotations import AnnotatedVideo, Annotations, Detection
     from .formats.features import TimeAxis, VideoFeatures
+    from .head.studies import Study
     from .reports.clips import Clips
     from .reports.detections import DetectedVideo, DetectedVideos
+    from .reports.learning_curve import CurveReport
     from .reports.report import Epochs, Report
 
 logger = logging.getLogger(__name__)
@@ -222,8 +228,7 @@ def train(
     with process_group(on) as on, FeatureFile(features) as file:
         run = broadcast(Path(run) if run else new_run_dir(name))
         check_place(run, folder=True)
-        if (run / LAST).exists():
-            raise InputError(f"{run}: already holds a run; add --resume, or choose another --out")
+        check_new(run)
         how = HowToRead(FrameClock(label_fps), split=split, seed=split_seed)
         truth = find_annotations(file, annotations, how)
         data, videos = describe(file, truth, config)
@@ -319,7 +324,8 @@ def evaluate(
     """Detect in a subset with a run's head, measure, and write predictions, metrics and pictures.
 
     Args:
-        run: the run's folder; the newest in `runs` where not given.
+        run: the run's folder, or that of folds, whose pooled detections in held-out videos are
+            measured; the newest run in `runs` where not given.
         features: another feature file than the run was trained on, made in the same way.
         annotations: the ground truth; the run finds its own where not given.
         subset: the run's test subset where not given.
@@ -343,6 +349,18 @@ def evaluate(
     run = Path(run) if run else newest_run()
     out = Path(out or run)
     check_place(out, folder=True)
+    if (run / FOLDS_FILE).is_file():
+        if features or changes or precision or checkpoint != "last":
+            raise InputError(
+                f"{run}: folds are measured by the detections that are in them, of the last "
+                "weights; leave out --features, --set, --precision and --checkpoint, or name one "
+                "of the runs"
+            )
+        from .reports.folds import evaluate_folds
+
+        return evaluate_folds(
+            run, out, annotations, subset, timelines, defaults, video_scores, measure
+        )
     _, data = load_run_description(run, changes)
     _look_at(features or data.features, annotations)
 
@@ -401,11 +419,106 @@ def evaluate_runs(runs: Sequence[Pathlike], **options: Any) -> dict[str, Report]
     Args:
         runs: their folders; the first one's settings say how to measure, where options do not.
         options: as for `evaluate`, but `out`.
+    Raises:
+        InputError: some are folds and some are not, besides those of `evaluate`.
     """
+    folds = [str(run) for run in runs if (Path(run) / FOLDS_FILE).is_file()]
+    if folds and len(folds) < len(runs):
+        raise InputError(
+            f"{folds[0]}: folds are measured on all of their videos, a run on its test subset; "
+            "compare folds with folds"
+        )
     first = evaluate(runs[0], **options)
     assert first.config is not None  # a run has settings
     options |= {"subset": first.evaluation.subset, "defaults": first.config.eval}
     return {str(runs[0]): first} | {str(run): evaluate(run, **options) for run in runs[1:]}
+
+
+def train_folds(
+    features: Pathlike,
+    config: str | Config = "strong",
+    *,
+    folds: int = 5,
+    seeds: Sequence[int] = (),
+    group_by: str | None = None,
+    deal: int = 0,
+    overrides: Sequence[str] = (),
+    out: Pathlike | None = None,
+    annotations: Pathlike | None = None,
+    label_fps: float | None = None,
+    jobs: int = 1,
+    device: str = "auto",
+    command: Sequence[str] | None = None,
+) -> Report:
+    """Train a head for every fold, and measure all in the videos that they have not seen.
+
+    The same call goes on where it was stopped. `docs/folds.md` says what is in the folder.
+
+    Args:
+        folds: how many; each holds out its share of the videos, of all but the test subset.
+        seeds: of the trainings; each trains all folds. The settings' own where none is given.
+        group_by: "video", or "group": videos of one `group` of the annotations stay together; where
+            not given, groups if there are some.
+        deal: another number, other folds.
+        out: the folder; where not given, one in `runs` named after all these.
+        jobs: trainings at once, each in a process with its share of the threads. A program that
+            calls this with more than one must guard its main module (`if __name__ == "__main__"`).
+        features, config, overrides, annotations, label_fps, device, command: see `train`.
+    Raises:
+        InputError: too few videos; a folder that was begun otherwise; trainings that failed.
+
+    Example:
+        >>> print(tsatal.train_folds("out.h5", folds=5, jobs=2))  # doctest: +SKIP
+    """
+    from .head.studies import plan_folds
+
+    name, chosen = _named(config, overrides)
+    out = Path(out or RUNS / f"{name}-{Path(features).stem}-{folds}folds")
+    how = HowToRead(FrameClock(label_fps))
+    with _open(features, annotations, how) as (file, truth):
+        plan, videos = plan_folds(
+            file, truth, chosen, folds=folds, seeds=seeds, group_by=group_by, deal_seed=deal
+        )
+    _carry_out(out, plan, videos, jobs, device, command)
+    return evaluate(out)
+
+
+def learning_curve(
+    features: Pathlike,
+    config: str | Config = "strong",
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    group_by: str | None = None,
+    overrides: Sequence[str] = (),
+    out: Pathlike | None = None,
+    annotations: Pathlike | None = None,
+    split: float | None = None,
+    split_seed: int = 0,
+    label_fps: float | None = None,
+    jobs: int = 1,
+    device: str = "auto",
+    command: Sequence[str] | None = None,
+) -> CurveReport:
+    """Train on a quarter, half and all of the training videos; say what twice as many would bring.
+
+    Args:
+        seeds: one draw of videos each, which is also the training's seed.
+        features, config, overrides, annotations, split, split_seed, label_fps, device, command: see
+            `train`.
+        group_by, out, jobs: see `train_folds`.
+    Raises:
+        InputError: as of `train_folds`.
+    """
+    from .head.studies import plan_curve
+    from .reports.learning_curve import measure_curve
+
+    name, chosen = _named(config, overrides)
+    out = Path(out or RUNS / f"{name}-{Path(features).stem}-curve")
+    how = HowToRead(FrameClock(label_fps), split=split, seed=split_seed)
+    with _open(features, annotations, how) as (file, truth):
+        plan, videos = plan_curve(file, truth, chosen, seeds=seeds, group_by=group_by)
+    _carry_out(out, plan, videos, jobs, device, command)
+    return measure_curve(out)
 
 
 def evaluate_predictions(
@@ -919,6 +1032,56 @@ def clips(
 
     wanted = choose_clips(labels, min_score=min_score, top=top)
     return write_clips(wanted, ids, Path(out), pad_sec=pad, reading=asked, refused=refused)
+
+
+def _named(config: str | Config, overrides: Sequence[str]) -> tuple[str, Config]:
+    """Return settings, and a name for a folder of theirs."""
+    if isinstance(config, Config):
+        return "run", config
+    return Path(config).stem, load_config(config, overrides)
+
+
+@contextmanager
+def _open(
+    features: Pathlike, annotations: Pathlike | None, how: HowToRead
+) -> Iterator[tuple[FeatureFile, Annotations]]:
+    """Open a feature file, with its annotations or others."""
+    with FeatureFile(features) as file:
+        yield file, find_annotations(file, annotations, how)
+
+
+def _carry_out(
+    out: Path,
+    plan: Study,
+    videos: Sequence[AnnotatedVideo],
+    jobs: int,
+    device: str,
+    command: Sequence[str] | None,
+) -> None:
+    """Do what is left to do of several trainings."""
+    from .head.studies import alone_in, begin, carry_out
+
+    plan = begin(out, plan, videos)
+    one = partial(_train_one, features=plan.features, device=device, command=command)
+    with alone_in(out):
+        carry_out(out, plan, videos, one, jobs=jobs)
+
+
+def _train_one(
+    run: Path, config: Config, *, features: str, device: str, command: Sequence[str] | None
+) -> str:
+    """Train one head of several, or go on with it, and keep what it finds in held-out videos."""
+    from .head.studies import keep_held_out
+
+    truth = run / ANNOTATIONS_FILE
+    if (run / LAST).exists():
+        resume(run, features=features, annotations=truth, device=device, command=command)
+    else:
+        train(features, config, run=run, annotations=truth, device=device, command=command)
+    from .extract.backbones.device import choose_device
+
+    mean = keep_held_out(run, features, config, device=choose_device(device))
+    return f"mAP {100 * mean:.2f} % in the videos that it has not seen"
 
 
 def _with_note(evaluation: Evaluation, run: Path, epochs: Epochs | None) -> Evaluation:

@@ -181,6 +181,8 @@ KINDS = (
          "keep one of each; only one can be found, so the others count as not found"),
     Kind("lone-label", WARNING, "labels that occur in one subset only",
          "they are learned but not measured, or measured but not learned"),
+    Kind("divided-group", WARNING, "groups with videos on both sides: trained on and held out",
+         "move each to one side; what its videos share flatters every figure"),
     Kind("one-subset", WARNING, "subsets that are the only one with actions",
          "put some videos into another, to be measured on; or measure on what was trained on, "
          "which flatters: --set data.test_subset=NAME"),

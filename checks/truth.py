@@ -126,6 +126,12 @@ def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterato
             yield Case("subset-roles", roles)
         return
     used = {roles.train, roles.validation, roles.test, *misspelt}
+    groups: dict[str, set[str]] = defaultdict(set)
+    for video in videos:
+        groups[video.group].add(video.subset)
+    for group, subsets in groups.items():
+        if group and roles.train in subsets and subsets & {roles.validation, roles.test}:
+            yield Case("divided-group", f"{group!r}: in {', '.join(map(repr, sorted(subsets)))}")
     for name in annotated:
         if name not in used:
             yield Case("unused-subset", f"{name!r} ({annotated[name]} videos with actions)")

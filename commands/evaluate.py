@@ -75,9 +75,9 @@ def command(
     device: str,
     **common: Any,
 ) -> None:
-    """Measure a run (the newest where none is named), or a file of detections.
+    """Measure a run (the newest where none is named), folds, or a file of detections.
 
-    Several RUNS are measured alike and compared in one table.
+    Several RUNS are measured alike and compared in one table; several folders of folds, too.
     """
     when_stopped(WHOLE)
     if json_path and json_path != "-":
@@ -123,7 +123,8 @@ def command(
         evaluations = {name: report.evaluation for name, report in reports.items()}
         configs = {name: report.config for name, report in reports.items() if report.config}
         trained = {name: report.epochs.short for name, report in reports.items() if report.epochs}
-        say(comparison_table(evaluations, configs, trained), err=to_stdout)
+        seeds = {name: list(getattr(r, "seeds", ())) for name, r in reports.items()}
+        say(comparison_table(evaluations, configs, trained, seeds), err=to_stdout)
         if outcomes := {name: r.outcome for name, r in reports.items() if r.outcome}:
             say("", *outcomes_table(outcomes), err=to_stdout)
     else:

@@ -96,7 +96,8 @@ DECODING = click.option(
 
 def _of_a_split(context: click.Context, option: click.Parameter, value: int | None) -> int:
     """Return the seed of a division, 0 where none is given; refuse one without a division."""
-    if value is not None and context.params.get("split") is None:
+    divided = context.params.get("split") or context.params.get("folds")
+    if value is not None and not divided:
         raise click.BadParameter(
             "is the seed of --split, which is not given (that of a training: --set optim.seed=N)",
             context,

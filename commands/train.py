@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,30 @@ from .options import (
 )
 
 
-@click.command("train")
+class _Train(click.Command):
+    """A command whose `--seeds` takes several numbers."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words; "--seeds 0 1 2" is "--seeds 0,1,2"."""
+        joined: list[str] = []
+        for word in args:
+            numbers = joined and joined[-1].replace(",", "").isdigit()
+            if word.isdigit() and numbers and joined[-2:-1] == ["--seeds"]:
+                joined[-1] += f",{word}"
+            else:
+                joined.append(word)
+        return super().parse_args(ctx, joined)
+
+
+def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """Return the seeds in "0,1,2"."""
+    parts = [part.strip() for part in value.split(",")] if value else []
+    if not all(part.isdigit() and len(part) < 19 for part in parts):
+        raise click.BadParameter(f"{value!r} is no list of whole numbers, such as 0 1 2")
+    return tuple(map(int, parts))
+
+
+@click.command("train", cls=_Train)
 @click.option(
     "--features",
     type=ANY,
@@ -59,6 +83,40 @@ from .options import (
 @split_seed("--seed")
 @LABEL_FPS
 @click.option("--out", type=FOLDER, help="Folder of the run.  [default: runs/CONFIG-DATE-TIME]")
+@click.option(
+    "--folds",
+    type=click.IntRange(2, 1000),
+    is_eager=True,
+    metavar="K",
+    help="Train K heads, each without its share of the videos, and measure each on these.",
+)
+@click.option(
+    "--learning-curve",
+    "curve",
+    is_flag=True,
+    help="Train on a quarter, half and all of the training videos: what would twice as many bring?",
+)
+@click.option(
+    "--seeds",
+    callback=_numbers,
+    metavar="N...",
+    help="Seeds of the trainings; each trains all folds, or is a draw of the learning curve.  "
+    "[default: optim.seed; of --learning-curve: 0 1 2]",
+)
+@click.option(
+    "--group-by",
+    type=click.Choice(["video", "group"]),
+    help="What stays together: a video, or the videos of one group of the annotations.  "
+    "[default: group, if they have some]",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Trainings at once, each in a process with its share of the threads.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or with the newest one.")
 @DEVICE
 def command(
@@ -71,19 +129,33 @@ def command(
     out: Path | None,
     resume: bool,
     device: str,
-    **labels: Any,
+    **more: Any,
 ) -> None:
     """Train a TSA + TPP head on cached features.
 
     On several GPUs: torchrun --nproc-per-node N -m tsatal train ...
     """
+    if precision is not None:
+        overrides = (*overrides, f"eval.precision={precision}")
+    labels = {name: more.pop(name) for name in ("split", "split_seed", "label_fps")}
+    if more["folds"] or more["curve"]:
+        if resume:
+            raise click.UsageError(
+                "--folds and --learning-curve go on by themselves: the same command, no --resume"
+            )
+        overrides = (*overrides, f"data.streams=[{streams}]") if streams else overrides
+        more |= {"annotations": annotations, "device": device}
+        _train_several(features, config_name, overrides, out, labels=labels, **more)
+        return
+    for name in ("seeds", "group_by", "jobs"):
+        if _given(name):
+            flag = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{flag} goes with --folds or --learning-curve")
     from .. import pipeline
     from ..head.run import DATA_FILE, new_run_dir, newest_run
 
     if streams:
         overrides = (*overrides, f"data.streams=[{streams}]")
-    if precision is not None:
-        overrides = (*overrides, f"eval.precision={precision}")
     if resume and (overrides or _given("config_name") or labels["split"] or labels["label_fps"]):
         raise click.UsageError(
             "--resume goes on under the run's own settings; leave out --config, --streams, "
@@ -108,6 +180,43 @@ def command(
         run = pipeline.train(features, config_name, overrides=overrides, **common, **labels)
     if is_first_process():
         say(f"{run}\nmeasure it with: tsatal evaluate {run}")
+
+
+def _train_several(
+    features: Path | None,
+    config_name: str,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    *,
+    folds: int | None,
+    curve: bool,
+    seeds: tuple[int, ...],
+    labels: dict[str, Any],
+    **common: Any,
+) -> None:
+    """Train all folds, or a learning curve, and print what came out."""
+    if folds and curve:
+        raise click.UsageError("--folds or --learning-curve, not both")
+    if folds and labels.pop("split"):
+        raise click.UsageError("--folds divides the videos by itself; leave out --split")
+    if features is None:
+        raise click.UsageError("give --features FILE.h5")
+    if "WORLD_SIZE" in os.environ:
+        raise click.UsageError(
+            "--folds and --learning-curve share a machine by --jobs, not torchrun"
+        )
+    from .. import pipeline
+
+    common |= {"overrides": overrides, "out": out, "command": typed_command()}
+    when_stopped("finished epochs and trainings are kept; the same command goes on")
+    report: Any
+    if folds:
+        common |= {"deal": labels["split_seed"], "label_fps": labels["label_fps"]}
+        report = pipeline.train_folds(features, config_name, folds=folds, seeds=seeds, **common)
+    else:
+        common |= labels
+        report = pipeline.learning_curve(features, config_name, seeds=seeds or (0, 1, 2), **common)
+    say(report, *report.written)
 
 
 def _given(parameter: str) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from .matching import ANET, Matches
 
 SAMPLES = 1000
+FEWEST_VIDEOS = 10  # for a bootstrap over videos: of fewer, its intervals are too narrow
 MAX_WEIGHTS = 5_000_000  # of detections in draws at once: 40 MB an array
 CONFIDENCE = 0.95
 
@@ -32,26 +33,51 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
-def map_interval(matches: Matches, *, samples: int = SAMPLES, seed: int = 0) -> Interval:
-    """Return the average mAP over all thresholds, with its interval."""
-    weights = _draws(len(matches.videos), samples, seed)
-    return _interval(_average_map(matches, weights))
+def map_interval(*results: Matches, samples: int = SAMPLES, seed: int = 0) -> Interval:
+    """Return the average mAP over all thresholds, with its interval.
+
+    Args:
+        results: of one set of detections, or of several in the same videos (one for each training
+            seed), whose mean is taken in every draw.
+    Raises:
+        ValueError: the videos differ.
+    """
+    return percentiles(map_draws(results, samples=samples, seed=seed).mean(axis=0))
 
 
 def map_difference(
-    first: Matches, second: Matches, *, samples: int = SAMPLES, seed: int = 0
+    first: Matches | Sequence[Matches],
+    second: Matches | Sequence[Matches],
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
 ) -> Interval:
     """Return by how much the average mAP of `second` is higher, on the same drawn videos.
 
     Args:
-        first, second: two sets of detections in the same videos, measured alike.
+        first, second: two sets of detections in the same videos, measured alike; or several of
+            each, as for `map_interval`.
     Raises:
         ValueError: the videos differ.
     """
-    if first.video_ids != second.video_ids:
-        raise ValueError("two results on the same videos are needed")
-    weights = _draws(len(first.videos), samples, seed)
-    return _interval(_average_map(second, weights) - _average_map(first, weights))
+    one, other = ([r] if isinstance(r, Matches) else list(r) for r in (first, second))
+    draws = map_draws([*one, *other], samples=samples, seed=seed)
+    return percentiles(draws[len(one) :].mean(axis=0) - draws[: len(one)].mean(axis=0))
+
+
+def map_draws(results: Sequence[Matches], *, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
+    """Return the average mAP of R results in every draw of their videos, (R, 1 + samples).
+
+    The first column is that of the videos as they are; every other is of one draw, for all results
+    the same.
+
+    Raises:
+        ValueError: the videos differ.
+    """
+    if len({r.video_ids for r in results}) != 1:
+        raise ValueError("results on the same videos are needed")
+    weights = _draws(len(results[0].videos), samples, seed)
+    return np.stack([_average_map(r, weights) for r in results])
 
 
 def _draws(videos: int, samples: int, seed: int) -> np.ndarray:
@@ -60,7 +86,7 @@ def _draws(videos: int, samples: int, seed: int) -> np.ndarray:
     return np.concatenate([np.ones((1, videos)), drawn])
 
 
-def _interval(values: np.ndarray) -> Interval:
+def percentiles(values: np.ndarray) -> Interval:
     """Return the first value, within the percentiles of the others."""
     outside = 100 * (1 - CONFIDENCE) / 2
     low, high = np.nanpercentile(values[1:], [outside, 100 - outside])

@@ -4,7 +4,8 @@ Only this module knows the keys of our annotation and prediction files:
 
     {"database": {ID: {"subset": S, "duration": SEC,
                        "annotations": [{"label": L, "segment": [START, END]}],
-                       "annotated": [[START, END]], "ignore": [[START, END]]}}}   (ours, optional)
+                       "annotated": [[START, END]], "ignore": [[START, END]],
+                       "group": G}}}                                        (ours, optional)
     {"results": {ID: [{"label": L, "segment": [START, END], "score": P}]},
      "actionness": {ID: {"start_sec": S, "step_sec": S, "values": [...]}},   (ours, optional)
      "labels": [L, ...],                                                     (ours, optional)
@@ -78,6 +79,7 @@ class AnnotatedVideo:
 
     ignored: stretches that count neither way, (start, end) in seconds: what the file says to
         ignore, and what lies outside of what it says was annotated.
+    group: what it shares with other videos (person, day, camera); empty where the file says none.
     """
 
     video_id: str
@@ -85,6 +87,7 @@ class AnnotatedVideo:
     duration_sec: float | None
     instances: tuple[Instance, ...]
     ignored: tuple[tuple[float, float], ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -331,6 +334,7 @@ def annotations_json(videos: Iterable[AnnotatedVideo]) -> str:
             "subset": video.subset,
             **({} if video.duration_sec is None else {"duration": video.duration_sec}),
             **({"ignore": [list(s) for s in video.ignored]} if video.ignored else {}),
+            **({"group": video.group} if video.group else {}),
             "annotations": [
                 {"label": i.label, "segment": [i.start_sec, i.end_sec]} for i in video.instances
             ],
@@ -373,12 +377,14 @@ def _by_video(raw: Any, key: str, source: str, problems: list[Problem]) -> dict[
 
 def _video(video_id: str, raw: Any, problems: list[Problem], *, subsets: bool) -> AnnotatedVideo:
     """Return one video without what cannot be read of it."""
-    subset, duration = "", None
+    subset, duration, group = "", None, ""
     try:
         if subsets or not isinstance(raw, dict) or raw.get("subset") is not None:
             subset = _member(raw, "subset", str)
         if raw.get("duration") is not None:
             duration = finite_number(raw["duration"], "duration")
+        if raw.get("group") is not None:
+            group = _group(raw)
     except InputError as e:
         problems.append(Problem(video_id, str(e)))
     annotations = raw.get("annotations") if isinstance(raw, dict) else None
@@ -386,7 +392,12 @@ def _video(video_id: str, raw: Any, problems: list[Problem], *, subsets: bool) -
         annotations or [], lambda entry: Instance(*_labelled_segment(entry)), video_id, problems
     )
     ignored = _ignored(raw, video_id, problems)
-    return AnnotatedVideo(video_id, subset, duration, tuple(instances), ignored)
+    return AnnotatedVideo(video_id, subset, duration, tuple(instances), ignored, group)
+
+
+def _group(raw: Mapping[str, Any]) -> str:
+    """Return a video's group as text; a whole number is one, too."""
+    return str(raw["group"]) if type(raw["group"]) is int else _member(raw, "group", str)
 
 
 def _ignored(raw: Any, video_id: str, problems: list[Problem]) -> tuple[tuple[float, float], ...]:

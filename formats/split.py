@@ -11,14 +11,17 @@ import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from ..errors import InputError, listed
 from .annotations import AMBIGUOUS, AnnotatedVideo, Annotations
 from .names import nfc
 
 logger = logging.getLogger(__name__)
+
+GroupBy = Literal["video", "group"]  # what stays together
 
 TRAIN, KEPT_APART = "training", "validation"
 NAMED = 20  # videos that are named; the others are counted
@@ -43,13 +46,16 @@ def split(
         there = listed(f"{name or 'none'} ({n} videos)" for name, n in counts)
         raise InputError(f"{truth.source}: has subsets already: {there}; leave out --split")
     videos = {k: v for k, v in truth.videos.items() if among is None or k in among}
-    if len(videos) < 2:
+    units = units_of(videos, "group")
+    if len(units) < 2:
+        what = "groups" if any(v.group for v in videos.values()) else "videos"
         raise InputError(
-            f"{truth.source}: --split divides whole videos, and there "
+            f"{truth.source}: --split divides whole {what}, and there "
             f"{'is one' if videos else 'are none'}"
         )
     shares = {TRAIN: share, KEPT_APART: 1 - share}
-    divided = with_subsets(truth, divide(videos, shares, seed=seed))
+    parts = divide(as_one(videos, units), shares, seed=seed)
+    divided = with_subsets(truth, {v: parts[unit] for unit, ids in units.items() for v in ids})
     for name in shares:
         ids = [k for k, v in divided.videos.items() if v.subset == name]
         number = sum(len(divided.videos[k].instances) for k in ids)
@@ -57,6 +63,26 @@ def split(
             "%s: %d videos with %d actions: %s", name, len(ids), number, listed(ids, most=NAMED)
         )
     return divided
+
+
+def units_of(videos: Mapping[str, AnnotatedVideo], group_by: GroupBy) -> dict[str, list[str]]:
+    """Return the ids of the videos that stay together, by a name for them."""
+    units: dict[str, list[str]] = {}
+    for video_id, video in videos.items():
+        grouped = group_by == "group" and video.group
+        name = f"group {video.group}" if grouped else f"video {video_id}"
+        units.setdefault(name, []).append(video_id)
+    return units
+
+
+def as_one(
+    videos: Mapping[str, AnnotatedVideo], units: Mapping[str, Sequence[str]]
+) -> dict[str, AnnotatedVideo]:
+    """Return a video for every unit, with the actions of all of its videos."""
+    return {
+        name: AnnotatedVideo(name, "", None, tuple(i for v in ids for i in videos[v].instances))
+        for name, ids in units.items()
+    }
 
 
 def divide(

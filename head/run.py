@@ -62,6 +62,7 @@ COPIES = 6  # of the weights: gradients, two moments, the average, and what is b
 CONFIG_FILE, DATA_FILE, POINT_FILE = "config.yaml", "data.json", "operating_point.json"
 ANNOTATIONS_FILE = "annotations.json"  # of a run whose annotations were divided, or of another form
 LAST, BEST = "last.pt", "best.pt"  # checkpoints
+FOLDS_FILE, CURVE_FILE = "folds.json", "curve.json"  # of several trainings, see `studies`
 
 _Composed = Annotated[str, AfterValidator(nfc)]  # as annotations are read
 _Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
@@ -138,6 +139,20 @@ def training_videos(
     return TrainingVideos(labelled, measure_features(file, labelled, streams))
 
 
+def subsets_of(file: FeatureFile, truth: Annotations, config: Config) -> Subsets:
+    """Return the roles of the subsets of the annotated videos that have features.
+
+    Raises:
+        InputError: see `choose_subsets`.
+    """
+    return choose_subsets(
+        Counter(v.subset for v in videos_with_features(file, truth).values() if v.instances),
+        train=config.data.train_subset,
+        validation=config.data.validation_subset,
+        test=config.data.test_subset,
+    )
+
+
 def describe(
     file: FeatureFile, truth: Annotations, config: Config
 ) -> tuple[RunData, TrainingVideos]:
@@ -147,12 +162,7 @@ def describe(
         InputError: no such subset or stream, or a training subset without actions.
     """
     there = videos_with_features(file, truth)
-    subsets = choose_subsets(
-        Counter(v.subset for v in there.values() if v.instances),
-        train=config.data.train_subset,
-        validation=config.data.validation_subset,
-        test=config.data.test_subset,
-    )
+    subsets = subsets_of(file, truth, config)
     streams = config.data.streams or file.streams()
     labels = class_labels(v for v in there.values() if v.subset == subsets.train)
     videos = training_videos(file, truth, subset=subsets.train, streams=streams, labels=labels)
@@ -192,6 +202,26 @@ def new_run_dir(config_name: str, *, root: Path = RUNS) -> Path:
     base = f"{Path(config_name).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     candidates = [root / base, *(root / f"{base}-{n}" for n in range(2, 1000))]
     return next(c for c in candidates if not c.exists())
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder that holds a run, or several, where another is to be written.
+
+    Raises:
+        InputError: it does.
+    """
+    if (folder / LAST).exists():
+        raise InputError(f"{folder}: already holds a run; add --resume, or choose another --out")
+    if name := _study_file(folder):
+        raise InputError(
+            f"{folder}: already holds several runs ({name}); choose another --out, or give the "
+            "command again that began them"
+        )
+
+
+def _study_file(folder: Path) -> str:
+    """Return the name of the file that says what a folder's several runs are; empty without."""
+    return next((n for n in (FOLDS_FILE, CURVE_FILE) if (folder / n).is_file()), "")
 
 
 def newest_run(*, root: Path = RUNS, needs: str = LAST) -> Path:
@@ -238,6 +268,12 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
     for change in changes:
         if not change.strip().startswith("decode."):
             raise InputError(f"--set {change}: only decode.* can be changed after the training")
+    if name := _study_file(run_dir):
+        raise InputError(
+            f"{run_dir}: holds several runs ({name}), and one is needed, such as "
+            f"{next(iter(sorted(run_dir.glob('*-seed*'))), run_dir / 'fold0-seed0')}; to go on "
+            "with all, give the command again that began them"
+        )
     if not (run_dir / CONFIG_FILE).is_file() or not (run_dir / DATA_FILE).is_file():
         raise InputError(f"{run_dir}: not the folder of a run ({CONFIG_FILE}, {DATA_FILE} needed)")
     try:

@@ -115,7 +115,7 @@ def timeline(
 
     strips = len(edges) - 1
     inches = strips * (LANE * bottom + 1.6 * LINE) + LINE * (2 + math.ceil(len(colours) / columns))
-    figure, rows = _figure(video_id, caption, TIMELINE_WIDTH, inches, rows=strips)
+    figure, rows = new_figure(video_id, caption, TIMELINE_WIDTH, inches, rows=strips)
     bands = {"truth": BAR / 2, "detected": top + BAR / 2} if truth else {"detected": BAR / 2}
     for axes, start, end in zip(rows, edges[:-1], edges[1:], strict=True):
         axes.set(xlim=(start, end), ylim=(bottom, BAR - 1))
@@ -162,7 +162,7 @@ def precision_recall_figure(
     dashed = {label for label in named if seen.setdefault(colours[label], label) != label}
 
     title = f"mAP {evaluation.mean_ap[k]:.1%} at tIoU {threshold_name(tiou)}"
-    figure, [axes] = _figure(title, evaluation.headline, CHART_WIDTH, 6)
+    figure, [axes] = new_figure(title, evaluation.headline, CHART_WIDTH, 6)
     precision = "precision (monotone envelope)" if evaluation.protocol == ANET else "precision"
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel=precision)
     axes.grid(color=GRID, linewidth=0.8)
@@ -207,7 +207,7 @@ def per_class_ap_figure(path: str | Path, evaluation: Evaluation) -> None:
     caption += "  ·  bar: mean over tIoU  ·  line: from the least to the greatest"
     if len(evaluation.per_class) > len(ranked):
         caption += f"  ·  the best {MOST_BARS} and the worst"
-    figure, [axes] = _figure(title, caption, CHART_WIDTH, 0.24 * len(ranked) + 2 * LINE)
+    figure, [axes] = new_figure(title, caption, CHART_WIDTH, 0.24 * len(ranked) + 2 * LINE)
     axes.barh(rows, means, height=0.62, color=mixed(HUES[0], "white", 0.3))
     axes.hlines(rows, values.min(axis=1), values.max(axis=1), color=INK, linewidth=1.2)
     axes.axvline(100 * evaluation.average_map, color=INK, linewidth=1, linestyle="--")
@@ -342,7 +342,7 @@ def _draw_bars(axes: Axes, bars: Sequence[_Bar], colours: Mapping[str, str]) -> 
             )  # fmt: skip
 
 
-def _figure(
+def new_figure(
     title: str, caption: str, width_px: int, inches: float, *, rows: int = 1
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with a header, and so many inches of axes for the layout engine to place."""

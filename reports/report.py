@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -125,6 +125,7 @@ def write_report(
     labels: Sequence[str] = (),
     epochs: Epochs | None = None,
     outcome: Outcome | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> tuple[Path, ...]:
     """Write figures, pictures and the page into `out`, and return their paths.
 
@@ -135,12 +136,13 @@ def write_report(
         labels: all classes of the run, which fix the colours; those with ground truth if not given.
         epochs: of the run that was measured.
         outcome: what the detections above the run's own thresholds are worth.
+        more: plain values that go into the JSON files, too.
     """
     from .pictures import per_class_ap_figure, precision_recall_figure
     from .report_page import report_page
 
     labels = labels or evaluation.matches.labels
-    more = _of_run(epochs, outcome)
+    more = {**(more or {}), **_of_run(epochs, outcome)}
     out.mkdir(parents=True, exist_ok=True)
     excluded = sorted(evaluation.matches.measure.exclude)
     written = []

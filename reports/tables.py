@@ -10,11 +10,10 @@ from ..config import Config
 from ..errors import InputError
 from ..evaluation.average_precision import Evaluation
 from ..evaluation.events import Events, Outcome
-from ..evaluation.matching import threshold_name
-from ..evaluation.significance import map_difference
+from ..evaluation.matching import Matches, threshold_name
+from ..evaluation.significance import FEWEST_VIDEOS, map_difference
 
 SETTINGS_NAMED = 12  # that differ between runs; the rest are counted
-FEWEST_VIDEOS = 10  # for a bootstrap over videos: of fewer, its intervals are too narrow
 
 
 class Rows:
@@ -111,6 +110,7 @@ def comparison_table(
     evaluations: Mapping[str, Evaluation],
     configs: Mapping[str, Config],
     trained: Mapping[str, str] = MappingProxyType({}),
+    seeds: Mapping[str, Sequence[Evaluation]] = MappingProxyType({}),
 ) -> str:
     """Return mAP of every run per threshold, AP per class, and settings that differ, as text.
 
@@ -119,6 +119,7 @@ def comparison_table(
             headline is written above, and what was measured on others is said in a note.
         configs: the settings of the same runs; empty where they have none.
         trained: of runs that are not finished, how far they are, in words.
+        seeds: of folds, the evaluations of all seeds, whose mean is what is compared.
     """
     first = next(iter(evaluations.values()))
     runs = [["run", *(f"tIoU {threshold_name(t)}" for t in first.tious), "average"]]
@@ -137,21 +138,27 @@ def comparison_table(
         counted = f" (the first {SETTINGS_NAMED}, {more} more)" if more > 0 else ""
         settings = text_table([["setting", *configs], *differing[:SETTINGS_NAMED]])
         lines += ["", f"settings that differ{counted}", *settings]
-    lines += _differences(evaluations)
+    lines += _differences(evaluations, seeds)
     for name, evaluation in evaluations.items():
         if evaluation.headline != first.headline:
             lines.append(f"note: {name}: {evaluation.headline}")
     return "\n".join(lines)
 
 
-def _differences(evaluations: Mapping[str, Evaluation]) -> list[str]:
+def _differences(
+    evaluations: Mapping[str, Evaluation], seeds: Mapping[str, Sequence[Evaluation]]
+) -> list[str]:
     """Return a line for each run on whether its mAP differs from the first run's.
 
     Runs that were measured otherwise than the first have none: `comparison_table` notes them.
     """
+
+    def matches(name: str) -> list[Matches]:
+        return [e.matches for e in seeds.get(name) or [evaluations[name]]]
+
     (name, first), *others = evaluations.items()
     alike = [
-        (other, evaluation)
+        other
         for other, evaluation in others
         if evaluation.headline == first.headline
         and evaluation.matches.video_ids == first.matches.video_ids
@@ -159,9 +166,13 @@ def _differences(evaluations: Mapping[str, Evaluation]) -> list[str]:
     videos = len(first.matches.video_ids)
     if alike and videos < FEWEST_VIDEOS:
         return [f"note: too few videos ({videos}) to say whether a difference is more than chance"]
-    lines = []
-    for other, evaluation in alike:
-        gap = map_difference(first.matches, evaluation.matches)
+    lines = [
+        f"note: {other}: measured on other videos than {name}, so the two are not compared"
+        for other, evaluation in others
+        if evaluation.headline == first.headline and other not in alike
+    ]
+    for other in alike:
+        gap = map_difference(matches(name), matches(other))
         verdict = "more than chance" if gap.certain else "may be chance"
         lines.append(
             f"note: {other} against {name}: {100 * gap.value:+.2f} (95 %: {100 * gap.low:+.2f} to "

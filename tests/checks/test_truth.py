@@ -38,6 +38,20 @@ def test_usual_subset_names_are_clean() -> None:
     assert of_annotations(renamed) == [] and of_annotations(three) == []
 
 
+def test_a_group_on_both_sides_is_named() -> None:
+    database = clean()
+    sides = [v["subset"] for v in database.values()]
+    assert {"training", "validation"} == set(sides)
+    for video in database.values():
+        video["group"] = video["subset"]
+    assert of_annotations(database) == []
+    for video in database.values():
+        video["group"] = "ann"
+    (found,) = of_annotations(database)
+    assert found.kind.name == "divided-group"
+    assert found.cases[0].says == "'ann': in 'training', 'validation'"
+
+
 @pytest.mark.parametrize(
     ("kind", "entry", "says"),
     [

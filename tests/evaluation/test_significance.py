@@ -81,6 +81,15 @@ def test_draws_a_few_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     assert map_interval(found) == whole
 
 
+def test_several_seeds_are_taken_together_in_every_draw() -> None:
+    one, other = matched(1, noise=1.0), matched(2, noise=1.0)
+    both, apart = map_interval(one, other), [map_interval(one), map_interval(other)]
+    assert both.value == pytest.approx(np.mean([a.value for a in apart]))
+    assert both.high - both.low < max(a.high - a.low for a in apart)
+    assert map_difference([one, other], [other, one]).value == 0
+    assert map_difference([one], other) == map_difference(one, other)
+
+
 def test_other_videos_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="same videos"):
         map_difference(matched(1, noise=1.0, videos=5), matched(1, noise=1.0, videos=6))

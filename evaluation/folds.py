@@ -1,0 +1,179 @@
+"""Detections in held-out videos in; out come the figures of folds: each, pooled, and how sure.
+
+A fold's own mAP is that of its held-out videos. The pooled one ranks the detections of all folds
+together, as a single test set; its interval is a bootstrap over videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..formats.annotations import Detection
+from .average_precision import Evaluation, evaluate
+from .events import Outcome, outcome
+from .matching import ANET, Measure, Predictions, Videos, match
+from .operating_point import F1, OperatingPoint, choose_operating_point, looking_away
+from .significance import FEWEST_VIDEOS, Interval, map_interval
+
+ALL_FOLDS = "all folds"  # the name of the pooled videos, where a subset is named
+OTHERS = "the other folds"
+POINT_TIOU = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class FoldFigures:
+    """What F folds and S seeds give.
+
+    by_fold: average mAP of each fold's own videos, (F, S) in [0, 1]; NaN without an instance.
+    pooled: of all folds' videos together, by seed.
+    interval: of the mean of the pooled average mAPs; None of too few videos.
+    outcome: what the first seed's detections are worth above thresholds that were chosen on the
+        other folds.
+    """
+
+    seeds: tuple[int, ...]
+    folds: tuple[tuple[str, ...], ...]
+    by_fold: np.ndarray
+    pooled: tuple[Evaluation, ...]
+    interval: Interval | None
+    outcome: Outcome
+
+    @property
+    def mean(self) -> float:
+        """The mean of all folds and seeds."""
+        return float(np.nanmean(self.by_fold))
+
+    @property
+    def between_folds(self) -> float:
+        """The standard deviation between folds, of the means over seeds; NaN of a single one."""
+        return deviation(np.nanmean(self.by_fold, axis=1))
+
+    @property
+    def between_seeds(self) -> float:
+        """The standard deviation between seeds, of the means over folds; NaN of a single one."""
+        return deviation(np.nanmean(self.by_fold, axis=0))
+
+    @property
+    def pooled_map(self) -> float:
+        """The mean over the seeds of the pooled average mAP."""
+        return float(np.mean([e.average_map for e in self.pooled]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as JSON's own types; what is not known is None."""
+        spread = {"between_folds": self.between_folds, "between_seeds": self.between_seeds}
+        return {
+            "seeds": list(self.seeds),
+            "folds": [
+                {"held_out": list(ids), "average_mAP": [_known(v) for v in row]}
+                for ids, row in zip(self.folds, self.by_fold.tolist(), strict=True)
+            ],
+            "mean": self.mean,
+            "standard_deviation": {name: _known(value) for name, value in spread.items()},
+            "pooled": [e.average_map for e in self.pooled],
+            "pooled_mean": self.pooled_map,
+            "interval_95": [self.interval.low, self.interval.high] if self.interval else None,
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        """Return the summary in a few lines."""
+        seeds = f", {len(self.seeds)} seeds" if len(self.seeds) > 1 else ""
+        spread = f"standard deviation {100 * self.between_folds:.2f} between folds"
+        if len(self.seeds) > 1:
+            spread += f", {100 * self.between_seeds:.2f} between seeds"
+        number = self.pooled[0].num_videos
+        sure = (
+            f"95 %: {100 * self.interval.low:.2f} to {100 * self.interval.high:.2f}, bootstrap "
+            f"over {number} videos"
+            if self.interval
+            else f"too few videos ({number}) to say how sure"
+        )
+        return [
+            f"mean over {len(self.folds)} folds{seeds}: mAP {100 * self.mean:.2f} ({spread})",
+            f"pooled: mAP {100 * self.pooled_map:.2f} ({sure})",
+        ]
+
+
+def measure_folds(
+    videos: Videos,
+    found: Mapping[int, Predictions],
+    folds: Sequence[Sequence[str]],
+    measure: Measure,
+    *,
+    subset: str = ALL_FOLDS,
+) -> FoldFigures:
+    """Return the figures of folds.
+
+    Args:
+        videos: the ground truth of all folds' videos.
+        found: detections in them, by seed; each video's are of the head that held it out.
+        folds: the ids of the videos that each fold holds out.
+        subset: the name of the videos together.
+    Raises:
+        InputError: see `matching.match`.
+    """
+    pooled = tuple(evaluate(videos, f, measure, subset=subset) for f in found.values())
+    rows = [[_own_map(videos, f, fold, measure) for f in found.values()] for fold in folds]
+    enough = pooled[0].num_videos >= FEWEST_VIDEOS
+    return FoldFigures(
+        tuple(found),
+        tuple(map(tuple, folds)),
+        np.array(rows),
+        pooled,
+        map_interval(*(e.matches for e in pooled)) if enough else None,
+        held_out_outcome(videos, next(iter(found.values())), folds, subset=subset),
+    )
+
+
+def held_out_outcome(
+    videos: Videos, found: Predictions, folds: Sequence[Sequence[str]], *, subset: str
+) -> Outcome:
+    """Return what detections above thresholds are worth that were chosen without their own fold.
+
+    Each fold's thresholds are those of the best F1 on the other folds' held-out videos, so nothing
+    is chosen on what it is measured on. Those that the outcome names are the folds' means.
+    """
+    measure, kept = Measure(ANET, (POINT_TIOU,)), dict[str, list[Detection]]()
+    points = []
+    for fold in folds:
+        own = set(fold) & set(videos)
+        others = looking_away({k: v for k, v in videos.items() if k not in own})
+        try:
+            known = {k: v for k, v in found.items() if k in others}
+            point = choose_operating_point(match(others, known, measure, subset=OTHERS))
+        except InputError:  # no other fold has an instance
+            point = OperatingPoint({}, 1.0, F1, OTHERS, POINT_TIOU)
+        kept |= {k: [d for d in found.get(k, ()) if d.score >= point.of(d.label)] for k in own}
+        points.append(point)
+    labels = sorted({label for point in points for label in point.thresholds})
+    means = {label: float(np.mean([p.of(label) for p in points])) for label in labels}
+    every = OperatingPoint(dict.fromkeys(labels, 0.0), 0.0, F1, OTHERS, POINT_TIOU)
+    per_class = outcome(videos, kept, every, subset=subset).per_class
+    return Outcome(replace(every, thresholds=means), subset, per_class)
+
+
+def _own_map(videos: Videos, found: Predictions, fold: Sequence[str], measure: Measure) -> float:
+    """Return the average mAP of a fold's own videos, NaN where they have no instance."""
+    own = {k: v for k, v in videos.items() if k in set(fold)}
+    excluded = tuple(v for v in measure.exclude if v in own)
+    known = {k: v for k, v in found.items() if k in own}
+    try:
+        how = replace(measure, exclude=excluded)
+        return evaluate(own, known, how, subset=ALL_FOLDS).average_map
+    except InputError:
+        return float("nan")
+
+
+def deviation(values: np.ndarray) -> float:
+    """Return the standard deviation of the values that are known, NaN of fewer than two."""
+    known = values[~np.isnan(values)]
+    return float(known.std(ddof=1)) if len(known) > 1 else float("nan")
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

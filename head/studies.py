@@ -1,0 +1,501 @@
+"""Several trainings that answer one question, in one folder: folds, or a learning curve.
+
+runs/<name>/folds.json  or  curve.json   what is trained on what, and how
+           /annotations.json             of all its videos
+           /<training>/                  a run like any other, with annotations.json of its own
+           /<training>/held_out.json     its detections in the videos that it is measured on; the
+                                         training is done as soon as this file is there
+           /predictions.json  metrics.json  report.html ...   of all trainings together
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from ..config import Config, parse_config
+from ..errors import InputError, listed, shown
+from ..evaluation.average_precision import evaluate
+from ..evaluation.matching import Measure
+from ..formats.annotations import (
+    AnnotatedVideo,
+    Annotations,
+    Detection,
+    annotations_json,
+    load_predictions,
+    predictions_json,
+)
+from ..formats.atomic import check_place, write_text
+from ..formats.features import FeatureFile
+from ..formats.folds import choose_group_by, deal, deal_folds, unlearnt, videos_to_deal
+from ..formats.labels.find import load_annotations
+from ..formats.limits import read_bytes, read_text
+from ..formats.names import nfc
+from ..formats.split import GroupBy
+from ..formats.subsets import videos_in_subset
+from .jobs import Outcome, work_through
+from .run import (
+    ANNOTATIONS_FILE,
+    CURVE_FILE,
+    FOLDS_FILE,
+    JSON_FACTOR,
+    check_new,
+    load_run_description,
+    subsets_of,
+)
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"  # of decode.class_agreement, see `agreement`
+HELD_OUT, LOCK = "held_out.json", ".lock"
+TRAIN, MEASURED = "training", "validation"  # subsets in the annotations of each training
+SHARES = (0.25, 0.5, 1.0)  # of the training videos, on a learning curve
+FEWEST_TO_SHARE = 4  # videos or groups with actions, so that a quarter is one
+
+_Ids = tuple[str, ...]
+_Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training: its folder's name, its seed, and the ids of the videos on both sides.
+
+    part: the number of the fold, or of the share of a learning curve.
+    """
+
+    name: str
+    part: int
+    seed: int
+    train: _Ids
+    held_out: _Ids
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Folds, as `folds.json` holds them.
+
+    features: absolute path of the feature file.
+    settings: of all trainings; each takes its own `optim.seed`.
+    deal: the seed by which videos were dealt.
+    folds: the ids of the videos that each holds out; it trains on those of all others.
+    """
+
+    features: str
+    settings: Mapping[str, Any]
+    group_by: GroupBy
+    deal: int
+    seeds: Annotated[tuple[_Seed, ...], Field(min_length=1)]
+    folds: Annotated[tuple[_Ids, ...], Field(min_length=2)]
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    @property
+    def trainings(self) -> list[Training]:
+        """All trainings, seed by seed, so that an early stop leaves whole ones."""
+        return [
+            Training(f"fold{n}-seed{seed}", n, seed, self._others(n), self.folds[n])
+            for seed in self.seeds
+            for n in range(len(self.folds))
+        ]
+
+    def _others(self, fold: int) -> _Ids:
+        return tuple(v for n, ids in enumerate(self.folds) if n != fold for v in ids)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A learning curve, as `curve.json` holds it.
+
+    features, settings, group_by: as of `Folds`.
+    seeds: one draw of videos each.
+    added: by seed, the ids of the videos that each share adds to the one before.
+    held_out: the ids of the validation videos, on which all are measured.
+    """
+
+    features: str
+    settings: Mapping[str, Any]
+    group_by: GroupBy
+    seeds: Annotated[tuple[_Seed, ...], Field(min_length=1)]
+    added: tuple[tuple[_Ids, ...], ...]
+    held_out: _Ids
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    @property
+    def trainings(self) -> list[Training]:
+        """All trainings, draw by draw."""
+        return [
+            Training(
+                f"share{round(100 * share)}-seed{seed}", n, seed,
+                tuple(v for ids in added[: n + 1] for v in ids), self.held_out,
+            )
+            for seed, added in zip(self.seeds, self.added, strict=True)
+            for n, share in enumerate(SHARES)
+        ]  # fmt: skip
+
+
+Study = Folds | Curve
+_Plan = TypeVar("_Plan", Folds, Curve)
+
+
+def plan_folds(
+    file: FeatureFile,
+    truth: Annotations,
+    config: Config,
+    *,
+    folds: int,
+    seeds: Sequence[int],
+    group_by: str | None,
+    deal_seed: int,
+) -> tuple[Folds, list[AnnotatedVideo]]:
+    """Return the folds of the annotated videos, and these videos.
+
+    Raises:
+        InputError: too few videos, or no groups where they are asked for.
+    """
+    data = config.data
+    videos = videos_to_deal(
+        file, truth,
+        train=data.train_subset, validation=data.validation_subset, test=data.test_subset,
+    )  # fmt: skip
+    by = choose_group_by(videos, group_by)
+    dealt = deal_folds(videos, folds, group_by=by, seed=deal_seed)
+    for label, n in unlearnt(videos, dealt).items():
+        logger.warning(
+            "%s: all of its actions are in one %s of fold %d, so the head that is measured there "
+            "has never seen any, and finds none",
+            shown(label), by, n,
+        )  # fmt: skip
+    plan = Folds(
+        str(file.path.resolve()), _settings(config), by, deal_seed, _each_once(seeds, config),
+        tuple(map(tuple, dealt)),
+    )  # fmt: skip
+    of_fold = {v: f"fold{n}" for n, ids in enumerate(dealt) for v in ids}
+    for n, ids in enumerate(dealt):
+        actions = sum(len(videos[v].instances) for v in ids)
+        logger.info("fold %d holds out %d videos with %d actions: %s", n, len(ids), actions,
+                    listed(ids, most=20))  # fmt: skip
+    return plan, [replace(v, subset=of_fold[k]) for k, v in videos.items()]
+
+
+def plan_curve(
+    file: FeatureFile,
+    truth: Annotations,
+    config: Config,
+    *,
+    seeds: Sequence[int],
+    group_by: str | None,
+) -> tuple[Curve, list[AnnotatedVideo]]:
+    """Return the draws of a learning curve, and its videos.
+
+    Every draw deals the training videos into a quarter, another, and the other half, balanced like
+    folds; each share holds the one before.
+
+    Raises:
+        InputError: too few training videos, or subsets whose roles cannot be told.
+    """
+    subsets = subsets_of(file, truth, config)
+    train = videos_in_subset(file, truth, subsets.train)
+    watched = videos_in_subset(file, truth, subsets.validation)
+    if subsets.train == subsets.validation:
+        raise InputError(
+            f"{truth.source}: --learning-curve needs validation videos that it does not train on"
+        )
+    by = choose_group_by(train, group_by)
+    units = {(v.group if by == "group" and v.group else k) for k, v in train.items() if v.instances}
+    if len(units) < FEWEST_TO_SHARE:
+        raise InputError(
+            f"--learning-curve trains on a quarter of the training {by}s with actions, and "
+            f"{truth.source} has {len(units)}; it needs {FEWEST_TO_SHARE}"
+        )
+    seeds = _each_once(seeds, config)
+    steps = [b - a for a, b in zip((0.0, *SHARES), SHARES, strict=False)]
+    added = [deal(train, steps, group_by=by, seed=seed) for seed in seeds]
+    plan = Curve(
+        str(file.path.resolve()), _settings(config), by, tuple(seeds),
+        tuple(tuple(map(tuple, parts)) for parts in added), tuple(watched),
+    )  # fmt: skip
+    videos = [replace(v, subset=TRAIN) for v in train.values()]
+    return plan, videos + [replace(v, subset=MEASURED) for v in watched.values()]
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """Return the settings that all trainings share; what each sets by itself is at its default."""
+    settings = config.model_dump(mode="json")
+    for name in ("train", "validation", "test"):
+        settings["data"][f"{name}_subset"] = ""
+    settings["optim"]["seed"] = 0
+    return settings
+
+
+def _each_once(seeds: Sequence[int], config: Config) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(seeds or [config.optim.seed]))
+
+
+def config_of(plan: Study, training: Training) -> Config:
+    """Return the settings of one training."""
+    config = Config.model_validate(plan.settings)
+    subsets = {"train_subset": TRAIN, "validation_subset": MEASURED, "test_subset": MEASURED}
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update=subsets),
+            "optim": config.optim.model_copy(update={"seed": training.seed}),
+        }
+    )
+
+
+def is_study(folder: Path) -> bool:
+    """Whether a folder is that of folds or of a learning curve."""
+    return any((folder / name).is_file() for name in (FOLDS_FILE, CURVE_FILE))
+
+
+def load_folds(folder: Path) -> Folds:
+    """Return the folds in a folder.
+
+    Raises:
+        InputError: there are none, or the file is damaged.
+    """
+    return _load(folder / FOLDS_FILE, Folds)
+
+
+def load_curve(folder: Path) -> Curve:
+    """Return the learning curve in a folder; errors as of `load_folds`."""
+    return _load(folder / CURVE_FILE, Curve)
+
+
+def _load(path: Path, kind: type[_Plan]) -> _Plan:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; name the folder that `tsatal train` printed")
+    try:
+        plan = TypeAdapter(kind).validate_json(read_bytes(path, factor=JSON_FACTOR))
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"])) or "JSON"
+        raise InputError(
+            f"{path}: damaged ({key}: {first['msg']}); put it back, or take a new folder"
+        ) from None
+    parse_config(plan.settings, source=str(path))
+    return plan
+
+
+def begin(folder: Path, plan: Study, videos: Sequence[AnnotatedVideo]) -> Study:
+    """Write what is to be done into a folder, or find that it is there, and return it.
+
+    More seeds than before are added to those that are there.
+
+    Raises:
+        InputError: the folder holds something else; the message names the first difference.
+    """
+    check_place(folder, folder=True)
+    name = FOLDS_FILE if isinstance(plan, Folds) else CURVE_FILE
+    text = annotations_json(videos)
+    if (folder / name).is_file():
+        there: Study = load_folds(folder) if isinstance(plan, Folds) else load_curve(folder)
+        if difference := _difference(there, plan):
+            raise InputError(
+                f"{folder}: was begun with {difference}; give the same again to go on with it, or "
+                "another --out"
+            )
+        if read_text(folder / ANNOTATIONS_FILE) != text:
+            raise InputError(
+                f"{folder}: was begun with other annotations; give the same again to go on with "
+                "it, or another --out"
+            )
+        plan = _with_seeds_of(there, plan)
+    else:
+        check_new(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / ANNOTATIONS_FILE, text)
+    write_text(folder / name, json.dumps(asdict(plan), indent=1))
+    return plan
+
+
+def _difference(there: Study, here: Study) -> str:
+    """Return the first setting in which two plans differ, in words; nothing where they agree."""
+    if there.features != here.features:
+        return f"features {there.features}, not {here.features}"
+    for section, values in here.settings.items():
+        for key, value in values.items():
+            if (before := there.settings.get(section, {}).get(key)) != value:
+                return f"{section}.{key} {shown(before)}, not {shown(value)}"
+    if there.group_by != here.group_by:
+        return f"--group-by {there.group_by}, not {here.group_by}"
+    if isinstance(there, Folds) and isinstance(here, Folds):
+        if len(there.folds) != len(here.folds):
+            return f"--folds {len(there.folds)}, not {len(here.folds)}"
+        if there.deal != here.deal:
+            return f"--seed {there.deal}, not {here.deal}"
+        if there.folds != here.folds:
+            return "other videos in its folds"
+    if isinstance(there, Curve) and isinstance(here, Curve) and there.held_out != here.held_out:
+        return "other validation videos"
+    return ""
+
+
+def _with_seeds_of(there: Study, here: Study) -> Study:
+    """Return a plan with the seeds of an earlier one before its own."""
+    if isinstance(here, Folds) or isinstance(there, Folds):
+        return replace(here, seeds=tuple(dict.fromkeys([*there.seeds, *here.seeds])))
+    of_seed = dict(zip(there.seeds, there.added, strict=True))
+    of_seed |= {s: a for s, a in zip(here.seeds, here.added, strict=True) if s not in of_seed}
+    return replace(here, seeds=tuple(of_seed), added=tuple(of_seed.values()))
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from training in the same folder, where its file system can.
+
+    Raises:
+        InputError: one is at work there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # a system without them
+        yield
+        return
+    with open(folder / LOCK, "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{folder}: another process is training in it; wait for it, or take another --out"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
+def carry_out(
+    folder: Path,
+    plan: Study,
+    videos: Sequence[AnnotatedVideo],
+    train: Callable[[Path, Config], str],
+    *,
+    jobs: int,
+) -> None:
+    """Do all trainings that are not done yet; go on with those that were stopped.
+
+    Args:
+        train: trains in a folder that has its annotations already, or goes on there, leaves
+            `held_out.json` at its very end, and says in a few words what came out; a function of a
+            module, where `jobs` is above 1.
+        jobs: how many at once.
+    Raises:
+        InputError: some have failed; the message names them. The others are done.
+    """
+    by_id = {v.video_id: v for v in videos}
+    every = plan.trainings
+    todo = [t for t in every if not (folder / t.name / HELD_OUT).is_file()]
+    if len(todo) < len(every):
+        logger.info("%d of %d trainings are done already", len(every) - len(todo), len(every))
+    began, finished = time.monotonic(), 0
+
+    def done(name: str, outcome: Outcome) -> None:
+        nonlocal finished
+        finished += 1
+        left = (time.monotonic() - began) / finished * (len(todo) - finished) / 60
+        more = f", about {left:.0f} min left" if finished < len(todo) else ""
+        level = logging.WARNING if outcome.problem else logging.INFO
+        logger.log(
+            level, "%s: %s (%d of %d trainings%s)", name,
+            outcome.says or f"failed: {outcome.problem}", finished, len(todo), more,
+        )  # fmt: skip
+
+    tasks = {
+        t.name: partial(_one, folder / t.name, config_of(plan, t), _annotations(t, by_id), train)
+        for t in todo
+    }
+    failed = work_through(tasks, jobs=jobs, done=done)
+    if failed:
+        name, problem = next(iter(failed.items()))
+        others = f" (and {listed(list(failed)[1:])})" if len(failed) > 1 else ""
+        raise InputError(
+            f"{folder}: {len(failed)} of {len(every)} trainings failed: {name}: {problem}{others}"
+            "; the others are kept, and the same command tries these again"
+        )
+
+
+def _annotations(training: Training, videos: Mapping[str, AnnotatedVideo]) -> str:
+    """Return the annotations of one training: its own videos, and those it is measured on."""
+    train = [replace(videos[v], subset=TRAIN) for v in training.train]
+    return annotations_json(
+        [*train, *(replace(videos[v], subset=MEASURED) for v in training.held_out)]
+    )
+
+
+def _one(
+    folder: Path, config: Config, annotations: str, train: Callable[[Path, Config], str]
+) -> str:
+    """Do one training, and return what came out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / ANNOTATIONS_FILE, annotations)
+    return train(folder, config)
+
+
+def keep_held_out(run: Path, features: str, config: Config, *, device: str) -> float:
+    """Keep what a run's head finds in its held-out videos, and return the average mAP there.
+
+    Scores are the head's own, and nothing that was chosen on these videos is used: neither
+    thresholds nor a calibration, nor what `decode.class_agreement: auto` chose. What other choices
+    of that find is kept beside, so that `found_in` can choose on other folds.
+    """
+    from .agreement import OTHERS
+    from .decode import AGREEMENT
+    from .detector import load_detector
+
+    truth, mean = load_annotations(run / ANNOTATIONS_FILE).subset(MEASURED), 0.0
+    auto = config.decode.class_agreement == AUTO
+    names = {_beside(power): power for power in OTHERS} if auto else {}
+    for name, power in {**names, HELD_OUT: AGREEMENT}.items():  # that which says done comes last
+        changes = [f"decode.class_agreement={power}"] if auto else []
+        detector = load_detector(run, device=device, changes=changes, own_scores=True)
+        with FeatureFile(features) as file:
+            found = {v: detector.in_file(file, v).detections for v in truth}
+        write_text(run / name, predictions_json(found))
+        exclude = tuple(v for v in map(nfc, config.eval.exclude) if v in truth)
+        measure = Measure(config.eval.protocol, config.eval.tious, exclude)
+        mean = evaluate(truth, found, measure, subset=MEASURED).average_map
+    return mean
+
+
+def _beside(power: float) -> str:
+    return f"held_out-{power:g}.json"
+
+
+def found_in(folder: Path, trainings: Sequence[Training]) -> dict[str, list[Detection]]:
+    """Return the detections of trainings in the videos that they are measured on.
+
+    Where `decode.class_agreement` is `auto`, each takes what most of the others have chosen, each
+    on its own videos.
+
+    Raises:
+        InputError: one is not done yet.
+    """
+    absent = [t.name for t in trainings if not (folder / t.name / HELD_OUT).is_file()]
+    if absent:
+        raise InputError(
+            f"{folder}: {len(absent)} of {len(trainings)} trainings are not done "
+            f"({listed(absent)}); the `tsatal train` command that began them goes on"
+        )
+    chosen = {
+        t.name: load_run_description(folder / t.name)[0].decode.class_agreement for t in trainings
+    }
+    found: dict[str, list[Detection]] = {}
+    for training in trainings:
+        others = Counter(power for name, power in chosen.items() if name != training.name)
+        path = folder / training.name / HELD_OUT
+        if others and (most := others.most_common(1)[0][0]) != AUTO:
+            beside = path.with_name(_beside(float(most)))
+            path = beside if beside.is_file() else path
+        found |= load_predictions(path)
+    return found

@@ -1,0 +1,116 @@
+"""A folder of folds in; out come the pooled detections, their figures, pictures and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..config import Config, EvalConfig
+from ..errors import InputError
+from ..evaluation.average_precision import Evaluation
+from ..evaluation.folds import ALL_FOLDS, FoldFigures, measure_folds
+from ..evaluation.matching import Measure
+from ..evaluation.video_scores import with_video_scores
+from ..formats.annotations import all_labels, class_labels, predictions_json
+from ..formats.atomic import write_text
+from ..formats.labels.find import load_annotations
+from ..formats.names import nfc
+from ..formats.video_scores import load_video_scores
+from ..head.run import ANNOTATIONS_FILE
+from ..head.studies import found_in, load_folds
+from .report import PREDICTIONS, Report, write_report
+from .tables import text_table
+
+
+@dataclass(frozen=True, repr=False)
+class FoldsReport(Report):
+    """The pooled evaluation of folds (of the first seed), with the figures of all."""
+
+    figures: FoldFigures | None = None
+
+    @property
+    def seeds(self) -> tuple[Evaluation, ...]:
+        """The pooled evaluations of all seeds."""
+        return self.figures.pooled if self.figures else (self.evaluation,)
+
+    def __str__(self) -> str:
+        """Return a table of the folds, and the table of all classes."""
+        return f"{folds_table(self.figures)}\n\n{super().__str__()}" if self.figures else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain values for JSON, with those of each fold."""
+        folds = {"folds": self.figures.to_json()} if self.figures else {}
+        return {**super().to_json(), **folds}
+
+
+def evaluate_folds(
+    folder: Path,
+    out: Path,
+    annotations: str | Path | None,
+    subset: str | None,
+    timelines: int,
+    defaults: EvalConfig | None,
+    video_scores: str | Path | None,
+    measure: Mapping[str, Any],
+) -> FoldsReport:
+    """Return the figures of folds, and write them; arguments as of `pipeline.evaluate`.
+
+    Pooled detections of the first seed are `predictions.json`, those of others
+    `predictions-seedN.json`.
+
+    Raises:
+        InputError: trainings that are not done; an `annotations` without their videos.
+    """
+    plan = load_folds(folder)
+    config = Config.model_validate(plan.settings)
+    truth = load_annotations(annotations or folder / ANNOTATIONS_FILE)
+    named = None if subset in (None, ALL_FOLDS) else subset
+    wanted = {v for ids in plan.folds for v in ids}
+    there = truth.subset(named) if named else truth.videos
+    videos = {k: v for k, v in there.items() if k in wanted}
+    if not videos:
+        raise InputError(f"{truth.source}: has none of the videos of {folder}")
+    labels = all_labels((), truth)
+    scores = load_video_scores(video_scores) if video_scores else None
+    found = {}
+    for seed in plan.seeds:
+        whole = found_in(folder, [t for t in plan.trainings if t.seed == seed])
+        found[seed] = {k: whole[k] for k in videos if k in whole}
+        if scores:
+            found[seed] = with_video_scores(found[seed], scores, class_labels(videos.values()))
+    out.mkdir(parents=True, exist_ok=True)
+    paths = [out / PREDICTIONS, *(out / f"predictions-seed{s}.json" for s in plan.seeds[1:])]
+    for path, detections in zip(paths, found.values(), strict=True):
+        write_text(path, predictions_json(detections, labels=labels))
+    defaults = defaults or config.eval
+    configured = tuple(v for v in map(nfc, defaults.exclude) if v in videos)
+    how = Measure(defaults.protocol, defaults.tious, configured).changed(**measure)
+    folds = [[v for v in ids if v in videos] for ids in plan.folds]
+    figures = measure_folds(
+        videos, found, [ids for ids in folds if ids], how, subset=named or ALL_FOLDS
+    )
+    first = figures.pooled[0]
+    evaluation = replace(first, notes=(*first.notes, *figures.notes))
+    written = write_report(
+        evaluation, out, timelines=timelines, name=folder.resolve().name, labels=labels,
+        outcome=figures.outcome, more={"folds": figures.to_json()},
+    )  # fmt: skip
+    return FoldsReport(
+        evaluation, (*paths, *written), config, outcome=figures.outcome, figures=figures
+    )
+
+
+def folds_table(figures: FoldFigures) -> str:
+    """Return the average mAP of every fold and seed in percent, and their mean, as lines."""
+    seeds = [f"seed {s}" for s in figures.seeds] if len(figures.seeds) > 1 else ["mAP"]
+    rows: list[Sequence[str]] = [["fold", "videos", *seeds]]
+    for n, (ids, row) in enumerate(zip(figures.folds, figures.by_fold, strict=True)):
+        rows.append([str(n), str(len(ids)), *(_percent(v) for v in row)])
+    rows.append(["pooled", "", *(_percent(e.average_map) for e in figures.pooled)])
+    return "\n".join(["mAP in % of each fold's held-out videos", *text_table(rows)])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}" if share == share else "-"
