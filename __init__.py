@@ -52,6 +52,7 @@ _HOMES = {
     "first_look": "pipeline",
     "convert": "pipeline",
     "clips": "pipeline",
+    "pack": "pipeline",
     "load_detector": "head.detector",
     "FeatureFile": "formats.features",
     "VideoFeatures": "formats.features",
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from .pipeline import evaluate_predictions as evaluate_predictions
     from .pipeline import extract as extract
     from .pipeline import first_look as first_look
+    from .pipeline import pack as pack
     from .pipeline import resume as resume
     from .pipeline import train as train
 else:
