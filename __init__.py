@@ -54,6 +54,7 @@ _HOMES = {
     "first_look": "pipeline",
     "convert": "pipeline",
     "clips": "pipeline",
+    "pack": "pipeline",
     "load_detector": "head.detector",
     "FeatureFile": "formats.features",
     "VideoFeatures": "formats.features",
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from .pipeline import extract as extract
     from .pipeline import first_look as first_look
     from .pipeline import learning_curve as learning_curve
+    from .pipeline import pack as pack
     from .pipeline import resume as resume
     from .pipeline import train as train
     from .pipeline import train_folds as train_folds

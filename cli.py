@@ -37,7 +37,7 @@ from .progress import LogHandler
 COMMANDS = (
     "demo", "extract", "train", "evaluate", "detect", "view", "clips", "report", "explain",
     "annotate", "check", "info",
-    "convert", "configs", "backbones", "import", "export", "export-onnx", "docs",
+    "convert", "configs", "backbones", "import", "export", "export-onnx", "pack", "docs",
 )  # fmt: skip
 AGAIN_SEC = 0.05  # after which a signal that a library has swallowed is sent again
 

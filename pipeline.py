@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -60,6 +61,7 @@ from .formats.subsets import (
     with_durations,
 )
 from .formats.video_scores import load_video_scores
+from .head.packed import backbone_weights, is_packed, place_for, projection_of, run_folder
 from .head.run import (
     ANNOTATIONS_FILE,
     DATA_FILE,
@@ -73,6 +75,7 @@ from .head.run import (
     load_run_description,
     new_run_dir,
     newest_run,
+    save_projection,
     save_run_description,
     settled,
     training_videos,
@@ -92,6 +95,7 @@ if TYPE_CHECKING:
     from .reports.clips import Clips
     from .reports.detections import DetectedVideo, DetectedVideos
     from .reports.learning_curve import CurveReport
+    from .reports.packing import PackedModel
     from .reports.report import Epochs, Report
 
 logger = logging.getLogger(__name__)
@@ -245,9 +249,10 @@ def train(
                 run.mkdir(parents=True, exist_ok=True)
                 write_text(run / ANNOTATIONS_FILE, truth.text)
             save_run_description(run, config, data)
+            save_projection(run, file, data.streams)
             add_origin(
                 run, features=file.path, truth=truth, seed=config.optim.seed, epoch=0,
-                command=command,
+                command=command, trained_on=videos.facts(data),
             )  # fmt: skip
         barrier()
         train_head(
@@ -291,6 +296,7 @@ def resume(
         truth = find_annotations(file, data.annotations_for(None, annotations))
         started = (run / LAST).exists()
         if rank() == 0:
+            save_projection(run, file, data.streams)  # a run of an older version has none
             add_origin(
                 run, features=file.path, truth=truth, seed=config.optim.seed,
                 epoch=finished_epochs(run / LAST) if started else 0, command=command,
@@ -324,14 +330,17 @@ def evaluate(
     """Detect in a subset with a run's head, measure, and write predictions, metrics and pictures.
 
     Args:
-        run: the run's folder, or that of folds, whose pooled detections in held-out videos are
-            measured; the newest run in `runs` where not given.
-        features: another feature file than the run was trained on, made in the same way.
+        run: the run's folder, a packed model (see `head.packed.run_folder`), or the folder of
+            folds, whose pooled detections in held-out videos are measured; the newest run in
+            `runs` where not given.
+        features: another feature file than the run was trained on, made in the same way; for a
+            packed model, which has none, the one to detect in.
         annotations: the ground truth; the run finds its own where not given.
         subset: the run's test subset where not given.
         checkpoint: "last", or "best", which was chosen by its mAP on the validation subset.
         timelines: how many videos to draw.
-        out: where to write; the run's folder where not given.
+        out: where to write; where not given, the run's folder, and for a packed model
+            `NAME-evaluation` here.
         device: `auto`, `cpu` or `cuda`.
         changes: see `head.run.load_run_description`.
         defaults: how to measure what `measure` leaves open; the run's own settings if not given.
@@ -346,9 +355,10 @@ def evaluate(
     Example:
         >>> tsatal.evaluate("runs/first").evaluation.average_map  # doctest: +SKIP
     """
-    run = Path(run) if run else newest_run()
-    out = Path(out or run)
+    given = run or newest_run()
+    out = Path(out or place_for(given))
     check_place(out, folder=True)
+    run = run_folder(given)
     if (run / FOLDS_FILE).is_file():
         if features or changes or precision or checkpoint != "last":
             raise InputError(
@@ -362,6 +372,13 @@ def evaluate(
             run, out, annotations, subset, timelines, defaults, video_scores, measure
         )
     _, data = load_run_description(run, changes)
+    if not features and is_packed(run):
+        raise InputError(f"{given}: a packed model holds no features; give --features FILE.h5")
+    if precision is not None and is_packed(run):
+        raise InputError(
+            f"{given}: the thresholds of a packed model stay as they are; choose others for the "
+            "run with --precision, and pack it anew"
+        )
     _look_at(features or data.features, annotations)
 
     from .evaluation.average_precision import evaluate as measure_detections
@@ -427,6 +444,12 @@ def evaluate_runs(runs: Sequence[Pathlike], **options: Any) -> dict[str, Report]
         raise InputError(
             f"{folds[0]}: folds are measured on all of their videos, a run on its test subset; "
             "compare folds with folds"
+        )
+    places = [place_for(run) for run in runs]
+    if twice := [str(p) for p, n in Counter(places).items() if n > 1]:
+        raise InputError(
+            f"{twice[0]}: two of the runs would be written there; measure one after the other, "
+            "each with its own --out"
         )
     first = evaluate(runs[0], **options)
     assert first.config is not None  # a run has settings
@@ -677,13 +700,16 @@ def detect(
 
     Args:
         videos: videos, folders and lists of videos, and feature files; one or several.
-        run: the run's folder; the newest in `runs` where not given.
-        out: where to write; `detections` in the run's folder where not given.
+        run: the run's folder, or a packed model (see `head.packed.run_folder`); the newest in
+            `runs` where not given.
+        out: where to write; where not given, `detections` in the run's folder, and for a packed
+            model in this one.
         min_score: leave out what scores less; where not given, less than the run's own threshold of
             the class, which was chosen on its validation videos. 0 keeps all.
         top: keep the best so many of each video.
         annotations: ground truth to draw above the detections.
-        features: where the run's feature file is now; needed if that holds the projection.
+        features: a feature file made like the run's, for its projection; for a run of an older
+            version, which kept no copy.
         weights, flow_weights: checkpoints of the extraction, see `extract.provenance.settings_of`.
         video_scores: see `evaluate`.
         track, assume_fps: how raw videos are read, see `extract.settings.ExtractSettings`.
@@ -700,9 +726,10 @@ def detect(
     Example:
         >>> tsatal.detect("new.mp4", run="runs/first")["new"].detections  # doctest: +SKIP
     """
-    run = Path(run) if run else newest_run()
-    out = Path(out or run / "detections")
+    given_run = run or newest_run()
+    out = Path(out or place_for(given_run, "detections"))
     check_place(out, folder=True)
+    run = run_folder(given_run)
     load_run_description(run, changes)
     annotated = load_annotations(annotations) if annotations else None
     # A feature file is detected in as it is; everything else stands for raw videos.
@@ -751,9 +778,9 @@ def detect(
         settings = settings_of(
             detector.data.extraction,
             streams=detector.data.streams,
-            features=Path(features or detector.data.features),
-            weights=weights,
-            flow_weights=flow_weights,
+            features=projection_of(run, features, detector.data.features),
+            weights=weights or backbone_weights(run, "rgb"),
+            flow_weights=flow_weights or backbone_weights(run, "flow"),
             device=device,
             track=track,
             assume_fps=assume_fps,
@@ -797,22 +824,25 @@ def explain(
     """Draw what TSA does in one video, and return the picture's path.
 
     Args:
-        run: the run's folder.
+        run: the run's folder, or a packed model (see `head.packed.run_folder`).
         video: the id of a video in the run's feature file or in `features`, or its path.
         start_sec: where to begin; as much is drawn as the head sees at once.
         features, annotations: see `evaluate`.
         checkpoint: "last" or "best".
-        out: the picture; `explained/VIDEO.png` in the run's folder where not given.
+        out: the picture; where not given, `explained/VIDEO.png` in the run's folder, and for a
+            packed model in this one.
         device: `auto`, `cpu` or `cuda`.
     Raises:
         InputError: no such run or video, a head without TSA, or an instant after the last row.
     """
-    run = Path(run)
+    given, run = run, run_folder(run)
     config, data = load_run_description(run)
     if config.model.tsa == "none":
-        raise InputError(f"{run}: its head has no TSA to explain (model.tsa=none)")
+        raise InputError(f"{given}: its head has no TSA to explain (model.tsa=none)")
+    if not features and is_packed(run):
+        raise InputError(f"{given}: a packed model holds no features; give --features FILE.h5")
     video = nfc(Path(video).stem if os.path.isfile(video) else video)
-    out = Path(out or run / "explained" / f"{video}.png")
+    out = Path(out or place_for(given, "explained") / f"{video}.png")
     check_place(out)
     _look_at(features or data.features, annotations)
 
@@ -846,6 +876,56 @@ def explain(
     out.parent.mkdir(parents=True, exist_ok=True)
     picture.save(out)
     return out
+
+
+def pack(
+    run: Pathlike | None = None,
+    out: Pathlike = "model.tsatal",
+    *,
+    checkpoint: str = "last",
+    features: Pathlike | None = None,
+    with_backbone: bool = False,
+    weights: Pathlike | None = None,
+    flow_weights: Pathlike | None = None,
+    licence: str | None = None,
+    note: str | None = None,
+) -> PackedModel:
+    """Write a run as one file to give away, which `detect` and `evaluate` take in its place.
+
+    Args:
+        run: the run's folder; the newest in `runs` where not given.
+        out: the file, which ends in `.tsatal`.
+        checkpoint: "last" or "best"; the file holds one of them.
+        features: the run's feature file, for a run of an older version that kept no projection.
+        with_backbone: whether the backbone's weights are put in, if their licence allows.
+        weights, flow_weights: the files of the backbone's weights, where they are not published.
+        licence, note: of the model, for its card.
+    Raises:
+        InputError: no such run or checkpoint, another ending, or weights that may not be put in.
+
+    Example:
+        >>> tsatal.pack("runs/first", "first.tsatal").sha256  # doctest: +SKIP
+    """
+    run, out = Path(run) if run else newest_run(), Path(out)
+    check_place(out)
+    load_run_description(run)
+
+    from .reports.packing import check_name, pack_run
+
+    check_name(out)
+    return pack_run(
+        run,
+        out,
+        checkpoint=checkpoint,
+        features=Path(features) if features else None,
+        with_backbone=with_backbone,
+        weights={
+            "rgb": Path(weights) if weights else None,
+            "flow": Path(flow_weights) if flow_weights else None,
+        },
+        licence=licence,
+        note=note,
+    )
 
 
 def first_look(

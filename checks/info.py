@@ -1,7 +1,8 @@
 """A file or folder of ours in, its description out: plain values, and text.
 
-`describe` tells feature files, annotations, detections, checkpoints and runs apart by their
-content, not by their names. Modules that take long to import are imported where they are needed.
+`describe` tells feature files, annotations, detections, checkpoints, packed models and runs apart
+by their content, not by their names. Modules that take long to import are imported where they are
+needed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..formats.annotations import (
     parse_json,
     read_predictions,
 )
+from ..formats.bundle import CARD, looks_like_bundle, open_bundle
 from ..formats.features import FeatureFile, embedded_in, looks_like_features
 from ..formats.labels.find import read_labels
 from ..formats.labels.text import UnknownForm
@@ -56,6 +58,8 @@ def describe(path: Path) -> dict[str, Any]:
     if looks_like_features(path):
         with FeatureFile(path) as features:
             return _features(features)
+    if looks_like_bundle(path):
+        return _packed(path)
     with path.open("rb") as file:
         zipped = file.read(len(ZIP)) == ZIP
     if zipped or path.suffix == ".pt":
@@ -67,7 +71,9 @@ def describe(path: Path) -> dict[str, Any]:
         raise
     except InputError:
         kind = None
-        unknown = "neither a feature file, a checkpoint, annotations, nor detections"
+        unknown = (
+            "neither a feature file, a checkpoint, a packed model, annotations, nor detections"
+        )
     if kind == "annotations":
         return {
             "file": str(path),
@@ -186,6 +192,24 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: a checkpoint, but damaged ({e!r})") from None
 
 
+def _packed(path: Path) -> dict[str, Any]:
+    """Return the facts of a packed model, its digest, and its card."""
+    with open_bundle(path) as model:
+        facts = model.manifest()
+        try:
+            card = model.read(CARD).decode("utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: {CARD}: not a text in UTF-8") from None
+        return {
+            "file": str(path),
+            "kind": "packed model",
+            "size_mb": _megabytes(path),
+            "sha256": model.sha256,
+            "facts": facts,
+            "card": card,
+        }
+
+
 def _predictions(path: Path) -> dict[str, Any]:
     found, problems = read_predictions(path)
     every = [d for detections in found.values() for d in detections]
@@ -204,7 +228,13 @@ def _predictions(path: Path) -> dict[str, Any]:
 
 
 def as_text(described: Mapping[str, Any], *, indent: str = "") -> str:
-    """Return a description as aligned text: a line per value, sections indented."""
+    """Return a description as aligned text: a line per value, sections indented.
+
+    A packed model is described by its card.
+    """
+    if "card" in described:
+        seal = f"{described['file']}: {described['size_mb']:g} MB, sha256 {described['sha256']}"
+        return f"{described['card']}\n{seal}"
     width = max(map(len, described), default=0)
     lines = []
     for name, value in described.items():

@@ -13,11 +13,13 @@ from ..extract.settings import ExtractSettings
 from ..head.run import LAST, RUNS
 from .extract import finish
 from .options import (
+    A_RUN,
     ANY,
     DECODING,
     DEVICE,
     FOLDER,
     MOST,
+    RUN,
     VIDEO_SCORES,
     WEIGHTS,
     Number,
@@ -32,14 +34,16 @@ OF_A_LOOK = ("min_score", "top", "weights", "track", "assume_fps", "device")  # 
 
 @click.command("detect")
 @click.argument("videos", nargs=-1, required=True, type=ANY)
-@click.option("--run", type=FOLDER, help="Folder of the run.  [default: the newest]")
+@click.option("--run", type=RUN, help=f"{A_RUN}  [default: the newest]")
 @click.option(
     "--classes",
     metavar="kinetics|NAME[,NAME]",
     help="A first look without a run: classes of Kinetics that the backbone i3d knows.",
 )
 @click.option(
-    "--out", type=FOLDER, help="Folder for what is found.  [default: detections in the run's]"
+    "--out",
+    type=FOLDER,
+    help="Folder for what is found.  [default: detections in the run's, or here]",
 )
 @click.option(
     "--min-score",
@@ -57,7 +61,9 @@ OF_A_LOOK = ("min_score", "top", "weights", "track", "assume_fps", "device")  # 
 )
 @click.option("--flow-weights", type=WEIGHTS, metavar="PATH", help="Those of the second stream.")
 @settings_options(ExtractSettings, only=("track", "assume_fps"))
-@click.option("--features", type=ANY, help="Where the run's feature file is now, if it has moved.")
+@click.option(
+    "--features", type=ANY, help="A feature file with the run's projection; for older runs."
+)
 @click.option(
     "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True
 )

@@ -17,6 +17,7 @@ from .options import (
     FOLDER,
     JSON,
     MOST,
+    RUN,
     TIOUS,
     VIDEO_SCORES,
     WHOLE,
@@ -27,7 +28,7 @@ from .options import (
 
 
 @click.command("evaluate")
-@click.argument("runs", nargs=-1, type=FOLDER)
+@click.argument("runs", nargs=-1, type=RUN)
 @click.option("--predictions", type=FILE, help="Measure this file of detections instead of a run.")
 @click.option("--annotations", type=ANY, help="Ground truth; a run finds its own.")
 @click.option("--strict", is_flag=True, help="Refuse --predictions with entries to leave out.")
@@ -77,6 +78,7 @@ def command(
 ) -> None:
     """Measure a run (the newest where none is named), folds, or a file of detections.
 
+    A run is its folder, a packed model, or hf:OWNER/NAME[@REVISION]; packed models need --features.
     Several RUNS are measured alike and compared in one table; several folders of folds, too.
     """
     when_stopped(WHOLE)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, FOLDER, WHOLE, say, when_stopped
+from .options import FILE, RUN, WHOLE, say, when_stopped
 
 
 @click.command("export-onnx")
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=RUN)
 @click.argument("out", type=FILE)
 @click.option(
     "--steps",
@@ -27,9 +27,10 @@ def command(run: Path, out: Path, steps: int | None, checkpoint: str) -> None:
     intervals in steps, which points are valid, and actionness; see docs/api.md.
     """
     when_stopped(WHOLE)
+    from ..head.packed import run_folder
     from ..head.run import load_run_description
 
-    load_run_description(run)  # a wrong folder is told before torch is loaded
+    load_run_description(run_folder(run))  # a wrong folder is told before torch is loaded
     from ..head.export import export_head
 
     say(export_head(run, out, steps=steps, checkpoint=checkpoint))

@@ -74,6 +74,8 @@ class _Device(click.ParamType[str]):
 FILE = _Path(path_type=Path, dir_okay=False)
 FOLDER = _Path(path_type=Path, file_okay=False)
 ANY = _Path(path_type=Path)
+RUN = ANY  # a folder, a packed model, or a name on the hub
+A_RUN = "Folder of the run, a packed model, or hf:OWNER/NAME[@REVISION]."
 WEIGHTS = _Path()  # or a word that stands for them
 DEVICE = click.option(
     "--device",

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..formats.annotations import parse_json
 from ..formats.features import FeatureFile
 from ..formats.limits import read_npy, regular_file
+from ..formats.tensors import TENSORS_SUFFIX, read_tensors
 
 GRID = 2.0**20  # entries are rounded to this, so that LAPACKs that differ in the last bit agree
 
@@ -79,10 +81,10 @@ def fit_pca(rows: Iterable[np.ndarray], outputs: int) -> tuple[np.ndarray, float
 
 
 def load_projection(path: str | Path, stream: str = "rgb") -> np.ndarray:
-    """Read the matrix (inputs, outputs) float32 in a `.npy` file or a feature file.
+    """Read the matrix (inputs, outputs) float32 in a `.npy` file, a feature file or a run's copy.
 
     Raises:
-        InputError: neither, or the feature file has no projection for that stream.
+        InputError: none of these, or the file has no projection for that stream.
     """
     path = Path(path)
     if path.suffix == ".npy":
@@ -90,8 +92,11 @@ def load_projection(path: str | Path, stream: str = "rgb") -> np.ndarray:
         with path.open("rb") as file:
             found = read_npy(file, size, str(path))
     else:
-        with FeatureFile(path) as file:
-            matrices = file.projections()
+        if path.suffix == TENSORS_SUFFIX:
+            matrices, _ = read_tensors(path)
+        else:
+            with FeatureFile(path) as file:
+                matrices = file.projections()
         if stream not in matrices:
             raise InputError(f"{path}: stores no projection of the stream {stream!r}")
         found = matrices[stream]
@@ -107,6 +112,10 @@ def pca_report(path: str | Path) -> Mapping[str, object] | None:
     """Read what is known of the PCA in a feature file: rows, videos, share of variance; or None."""
     if Path(path).suffix == ".npy":
         return None
+    if Path(path).suffix == TENSORS_SUFFIX:
+        _, facts = read_tensors(path)
+        known = parse_json(facts["pca"], str(path)) if "pca" in facts else None
+        return known if isinstance(known, Mapping) else None
     with FeatureFile(path) as file:
         return file.provenance.get("pca")
 

@@ -103,7 +103,8 @@ def settings_of(
 
     Args:
         streams: those of the feature file that are needed.
-        features: the feature file, for the projection where that cannot be made anew.
+        features: the file with the projection, where that cannot be made anew: the feature file,
+            or a run's copy.
         weights, flow_weights: the checkpoints, where the file names others than the published.
         track, assume_fps: of the new videos, see `ExtractSettings`.
     Raises:
@@ -149,8 +150,7 @@ def settings_of(
         files["flow_weights"] = flow_weights or _published(
             flow["weights"], family.weights, "--flow-weights"
         )
-    made = orthogonal_projection(family.width, settings.width, seed=settings.seed)
-    if projected is not None and matrix_sha256(made) != projected["sha256"]:
+    if projected is not None and not can_be_made_anew(settings, projected["sha256"]):
         if not features.is_file():
             raise InputError(
                 f"{features}: no such file; the projection of the features is needed, which is in "
@@ -158,6 +158,12 @@ def settings_of(
             )
         files["projection"] = str(features)
     return settings.changed(**files)
+
+
+def can_be_made_anew(settings: ExtractSettings, sha256: str) -> bool:
+    """Whether a projection of that digest is the random one of the settings."""
+    made = orthogonal_projection(settings.family.width, settings.width, seed=settings.seed)
+    return matrix_sha256(made) == sha256
 
 
 def _chosen(provenance: Mapping[str, Any]) -> dict[str, Any]:

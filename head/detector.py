@@ -20,8 +20,9 @@ from ..formats.annotations import ActionnessCurve, Annotations, VideoDetections
 from ..formats.features import FeatureFile, TimeAxis
 from ..formats.limits import check_size
 from ..formats.subsets import videos_in_subset
-from .checkpoint import BEST, LAST, MISFITS, epoch_of, last_line, load_checkpoint
+from .checkpoint import MISFITS, last_line
 from .decode import decode_video, score_video
+from .packed import run_folder, saved_head
 from .run import (
     CONFIG_FILE,
     RunData,
@@ -98,6 +99,7 @@ def load_detector(
     """Return the detector that a training left in its folder, with its averaged weights.
 
     Args:
+        run_dir: the run's folder, a packed model, or one on the hub; see `packed.run_folder`.
         checkpoint: "last", or "best", which was chosen by its mAP on the validation subset.
         device: `cpu` or `cuda`.
         changes: see `run.load_run_description`.
@@ -106,19 +108,19 @@ def load_detector(
         InputError: the folder does not hold a run, or not that checkpoint, or one that does not
             fit the run's settings; a wrong change.
     """
-    run_dir, device = Path(run_dir), torch.device(device)
+    run_dir, device = run_folder(run_dir), torch.device(device)
     config, data = load_run_description(run_dir, changes)
-    path = run_dir / (BEST if checkpoint == "best" else LAST)
-    head, saved = build_head(config, data), load_checkpoint(path)
+    head = build_head(config, data)
+    path, weights, epoch = saved_head(run_dir, checkpoint)
     try:
-        head.load_state_dict(saved["average"])
+        head.load_state_dict(weights)
     except MISFITS as e:
         raise InputError(
             f"{path}: does not fit {run_dir / CONFIG_FILE} ({last_line(e)})"
             "; put back the two of one training, or train anew"
         ) from None
     point = None if own_scores else load_operating_point(run_dir)
-    return Detector(head.to(device).eval(), config, data, device, epoch_of(saved), point)
+    return Detector(head.to(device).eval(), config, data, device, epoch, point)
 
 
 def choose_anew(

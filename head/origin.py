@@ -11,7 +11,7 @@ import json
 import platform
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -39,6 +39,7 @@ def add_origin(
     seed: int,
     epoch: int,
     command: Sequence[str] | None,
+    trained_on: Mapping[str, Any] | None = None,
 ) -> None:
     """Add an entry to a run's `run.json`, which is begun anew where it is damaged.
 
@@ -47,6 +48,7 @@ def add_origin(
         truth: the annotations that are trained on, wherever they came from.
         epoch: how many are finished before.
         command: the words of the command line; None where Python called.
+        trained_on: how much of what, see `run.TrainingVideos.facts`.
     """
     entry = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -60,7 +62,7 @@ def add_origin(
         "from_epoch": epoch,
         "features": {"sha256": digest(features)},
         "annotations": {"sha256": hashlib.sha256(truth.text.encode()).hexdigest()},
-    }
+    } | ({"trained_on": dict(trained_on)} if trained_on else {})
     try:
         earlier = load_origin(run_dir)
     except InputError:

@@ -6,6 +6,7 @@ runs/<name>/config.yaml            the resolved settings
            /annotations.json       where they were divided, or came in another program's form
            /last.pt  best.pt       checkpoints
            /operating_point.json   calibration of its scores, and from which on detections count
+           /projection.safetensors   of the features, so that raw videos need no feature file
            /log.csv  events.*      losses and validation mAP
            /predictions.json  metrics.json  *.png  timelines/   from `evaluate`
 """
@@ -40,6 +41,7 @@ from ..formats.features import FeatureFile
 from ..formats.limits import check_size, read_bytes
 from ..formats.names import nfc
 from ..formats.subsets import Subsets, choose_subsets, videos_in_subset, videos_with_features
+from ..formats.tensors import write_tensors
 
 if TYPE_CHECKING:  # they load torch, which takes seconds, and a run can be described without
     from .feature_stats import FeatureStats
@@ -63,6 +65,8 @@ CONFIG_FILE, DATA_FILE, POINT_FILE = "config.yaml", "data.json", "operating_poin
 ANNOTATIONS_FILE = "annotations.json"  # of a run whose annotations were divided, or of another form
 LAST, BEST = "last.pt", "best.pt"  # checkpoints
 FOLDS_FILE, CURVE_FILE = "folds.json", "curve.json"  # of several trainings, see `studies`
+PROJECTION_FILE = "projection.safetensors"
+HEAD_FILE = "head.safetensors"  # of a packed model, in the place of checkpoints
 
 _Composed = Annotated[str, AfterValidator(nfc)]  # as annotations are read
 _Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
@@ -110,6 +114,17 @@ class TrainingVideos:
 
     labelled: list[LabelledVideo]
     stats: FeatureStats
+
+    def facts(self, data: RunData) -> dict[str, Any]:
+        """Return how many videos, hours, and actions of each label there are, for JSON."""
+        numbers = np.concatenate([v.labels for v in self.labelled])
+        counts = np.bincount(numbers, minlength=len(data.labels)).tolist()
+        return {
+            "subset": data.subsets.train,
+            "videos": len(self.labelled),
+            "hours": round(sum(v.axis.duration_sec for v in self.labelled) / 3600, 4),
+            "actions": dict(zip(data.labels, counts, strict=True)),
+        }
 
 
 def training_videos(
@@ -291,6 +306,16 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
     if there.name == ANNOTATIONS_FILE and not there.is_file() and own.is_file():
         data = replace(data, annotations=str(own.resolve()))
     return load_config(str(run_dir / CONFIG_FILE), changes), data
+
+
+def save_projection(run_dir: Path, file: FeatureFile, streams: Sequence[str]) -> None:
+    """Copy the projection of a feature file's streams into a run's folder, if it has one."""
+    matrices = {name: m for name, m in file.projections().items() if name in streams}
+    (run_dir / PROJECTION_FILE).unlink(missing_ok=True)  # of other features
+    if matrices:
+        pca = file.provenance.get("pca")
+        facts = {"pca": json.dumps(pca)} if pca else {}
+        write_tensors(run_dir / PROJECTION_FILE, matrices, facts)
 
 
 def save_operating_point(run_dir: Path, point: OperatingPoint) -> None:

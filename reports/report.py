@@ -23,6 +23,7 @@ from ..formats.annotations import parse_json
 from ..formats.atomic import write_text
 from ..formats.limits import read_text
 from ..formats.names import file_names
+from ..head.packed import is_packed
 from .tables import Rows, evaluation_table, outcome_table
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class Epochs:
         """Return a note on weights that are not those of the last epoch; nothing on others."""
         if not self.short or self.checkpoint == "best":
             return self.short and f"weights {self.short}, the best on the validation subset"
+        if is_packed(run):
+            return f"weights {self.short}"
         return f"weights {self.short}; `tsatal train --resume --out {run}` goes on where it stopped"
 
 

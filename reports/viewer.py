@@ -34,6 +34,7 @@ from ..formats.annotations import (
     read_predictions,
 )
 from ..formats.atomic import check_place, write_text
+from ..formats.bundle import looks_like_bundle
 from ..formats.labels.find import load_annotations
 from ..formats.limits import check_size, kind_of, regular_file
 from ..formats.names import nfc
@@ -216,6 +217,11 @@ def view_predictions(
     inputs = [os.path.realpath(p) for p in (video, predictions, annotations) if p]
     if os.path.realpath(out) in inputs:
         raise InputError(f"{out}: is one of the files to show; choose another --out")
+    if predictions.is_file() and looks_like_bundle(predictions):
+        raise InputError(
+            f"{predictions}: a packed model, not detections; find them with: tsatal detect {video} "
+            f"--run {predictions} --view"
+        )
     video_id = nfc(video_id or video.stem)
     found, problems = read_predictions(predictions)
     for problem in problems:

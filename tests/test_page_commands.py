@@ -65,6 +65,7 @@ OUTCOMES = {
     ],
     "docs/reading_the_report.md": ["runs/NAME/report.html", "DIR/report.html"],
     "docs/results.md": ["ut.h5", "runs/*/metrics.json"],
+    "docs/sharing.md": ["gym.tsatal", "detections/predictions.json", "detections/features.h5"],
     "docs/thumos14.md": [
         "thumos14.h5", "runs/thumos14/metrics.json", "thumos14_own.h5",
         "runs/thumos14_own/metrics.json",
@@ -102,7 +103,8 @@ def commands(page: Path) -> Iterator[str]:
     for text in blocks(page, ""):
         for line in text.replace("\\\n", " ").splitlines():
             line = line.strip().split("   ")[0].partition(" #")[0].strip()
-            if line.startswith("tsatal ") and not any(p in line for p in PLACEHOLDERS):
+            form = "hf:OWNER" in line or any(p in line for p in PLACEHOLDERS)
+            if line.startswith("tsatal ") and not form:
                 yield line
 
 
@@ -289,6 +291,11 @@ def results(data: Data) -> None:
         data.put_annotations(f"{place}/annotations.json")
 
 
+def sharing(data: Data) -> None:
+    data.put_run("runs/first")
+    shutil.copy(data.videos / "validation_03.mp4", "VIDEO")
+
+
 def viewing(data: Data) -> None:
     shutil.copy(data.videos / "validation_02.mp4", "VIDEO")
     data.put_predictions("PREDICTIONS.json", "VIDEO")
@@ -307,6 +314,7 @@ FORMS: dict[str, Callable[[Data], None]] = {
     "docs/published_features.md": published_features,
     "docs/reading_the_report.md": reading_the_report,
     "docs/results.md": results,
+    "docs/sharing.md": sharing,
     "docs/thumos14.md": thumos14,
     "docs/viewing.md": viewing,
 }
