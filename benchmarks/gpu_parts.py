@@ -198,7 +198,7 @@ def measure_network(part: Part) -> None:
         )  # fmt: skip
     with gpu_video.peak_memory(part.device) as peak:
         other, crop = gpu_video.inception(part.device, quick=part.quick), 32 if part.quick else 224
-        frames = gpu_video.noise(count // 4 if part.quick else 1024, crop, part.device)
+        frames = gpu_video.noise(128 if part.quick else 1024, crop, part.device)
         rate = (
             len(frames)
             // other.piece_frames
@@ -282,6 +282,15 @@ def measure_decoding(part: Part) -> None:
     began = time.perf_counter()
     alone = gpu_video.decode(video, settings) / settings.fps / (time.perf_counter() - began)
     part.add("decoding, one thread", alone, "s of video/s")
+    tiny = gpu_video.encode(part.work / "tiny.mp4", 2.0 if part.quick else 20.0, (32, 32))
+    small = settings.changed(crop=32, resize=32)
+    began = time.perf_counter()
+    python = gpu_video.decode(tiny, small) / settings.fps / (time.perf_counter() - began)
+    part.add(
+        "decoding pictures of 32 x 32, one thread", python, "s of video/s",
+        note="Pictures of 32 x 32 cost little but what Python does for each, and that the threads "
+        "of a process do one after another: more than this, one process cannot decode.",
+    )  # fmt: skip
     limit = {"limit": alone * gpu_video.CORES, "limit_is": "one thread times the cores"}
     for kind, processes in (("threads", False), ("processes", True)):
         rate = gpu_video.decoding_rate(paths, settings, processes=processes)
