@@ -3,8 +3,9 @@
     python benchmarks/calibration.py FEATURES.h5 --folds 3 --keep FOLDER
 
 All annotated videos are dealt into folds. Each fold is tested once; of the other videos every
-fourth is validation, on which thresholds and calibration are chosen, and a head (`--config`, `--set`)
-is trained on the rest. The heads' own detections stay in FOLDER: a second call trains nothing.
+fourth is validation, on which thresholds and calibration are chosen, and a head (`--config`,
+`--set`) is trained on the rest. The heads' own detections stay in FOLDER: a second call trains
+nothing.
 
 Calibration error: of ten bins, see `calibration_error`; of the detections of all folds together,
 before and after. That of *all* is small in any case, since most detections are faint and wrong, so
@@ -33,13 +34,9 @@ from tsatal.evaluation.calibration import calibration_error
 from tsatal.evaluation.events import outcome
 from tsatal.evaluation.matching import ANET, Matches, Measure, Predictions, match
 from tsatal.evaluation.operating_point import learn_operating_point
-from tsatal.formats.annotations import (
-    Annotations,
-    load_annotations,
-    load_predictions,
-    predictions_json,
-)
+from tsatal.formats.annotations import Annotations, load_predictions, predictions_json
 from tsatal.formats.features import FeatureFile
+from tsatal.formats.labels.find import load_annotations
 from tsatal.formats.subsets import find_annotations, videos_in_subset
 from tsatal.head.detector import load_detector
 
@@ -107,21 +104,15 @@ def judge(truth: Annotations, found: dict[str, Predictions]) -> Judged:
     calibrated = point.calibration.apply_to_all(found[TEST])
     before = match(tested, found[TEST], MEASURE, subset=TEST)
     after = match(tested, calibrated, MEASURE, subset=TEST)
-    for label, ranked in enumerate(before.rankings):  # the calibration changes no ranking
-        ours = before.hit[0, ranked], after.hit[0, after.rankings[label]]
-        assert np.array_equal(*ours), before.labels[label]
-    best = _best(before)
-    again = {
-        label: point.calibration.of(label)(before.score[ranked])
-        for label, ranked in zip(before.labels, before.rankings, strict=True)
-    }
     probability = np.empty(len(before.score))
-    for label, ranked in zip(before.labels, before.rankings, strict=True):
-        probability[ranked] = again[label]
+    for number, (label, ranked) in enumerate(zip(before.labels, before.rankings, strict=True)):
+        probability[ranked] = point.calibration.of(label)(before.score[ranked])
+        # The calibration changes no ranking.
+        assert np.array_equal(before.hit[0, ranked], after.hit[0, after.rankings[number]]), label
     above = outcome(tested, calibrated, point, subset=TEST).all
     surely = outcome(tested, calibrated, sure, subset=TEST).all
     return Judged(
-        before.score, probability, before.hit[0], best,
+        before.score, probability, before.hit[0], _best(before),
         above.f1, _best_f1(after), surely.precision, surely.recall,
     )  # fmt: skip
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from .run import (
     load_run_description,
     save_operating_point,
 )
+
+logger = logging.getLogger(__name__)
 
 SCORE_BYTES = 24  # of memory for each class at each row: of all levels, and of what sorts them
 
@@ -120,6 +123,11 @@ def load_detector(
             "; put back the two of one training, or train anew"
         ) from None
     point = None if own_scores else load_operating_point(run_dir)
+    if point and (changes or checkpoint == "best"):
+        logger.info(
+            "%s: its thresholds and calibration are those of its last weights and own settings",
+            run_dir,
+        )
     return Detector(head.to(device).eval(), config, data, device, epoch, point)
 
 

@@ -70,8 +70,8 @@ def outcome_table(outcome: Outcome) -> list[str]:
     rows += [[label, f"{least:.2f}", *_event_cells(of)] for label, least, of in seen]
     rows.append(["all", "", *_event_cells(outcome.all)])
     *classes, total = text_table(rows)
-    title = f"{outcome.in_words}; in %, but for counts and false alarms per hour"
-    return [title, "", *classes, "-" * len(total), total]
+    units = "in %, but for scores, counts, and false alarms per hour (false/h)"
+    return [outcome.in_words, units, "", *classes, "-" * len(total), total]
 
 
 def outcomes_table(outcomes: Mapping[str, Outcome]) -> list[str]:

@@ -30,7 +30,7 @@ def test_events_have_a_line_per_class_and_none_of_what_is_not_there() -> None:
     assert lines[0].startswith(
         "above the run's own thresholds (precision 90% at tIoU 0.5 on 'valid"
     )
-    values = [line.split() for line in lines[3:] if not line.startswith("---")]
+    values = [line.split() for line in lines[4:] if not line.startswith("---")]
     half, none = ["66.7"] * 3, ["0.0"] * 3
     assert values[0] == ["A", "0.50", "2", "1", "100.0", "50.0", "66.7", "50.0", "0.0", *half]
     assert values[1] == ["B", "0.25", "0", "1", "0.0", "-", "0.0", "-", "2.0", *none]
