@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from .options import ANY, DEVICE, FILE, FOLDER, WHOLE, Number, say, when_stopped
+from .options import ANY, DEVICE, FILE, RUN, WHOLE, Number, say, when_stopped
 
 
 @click.command("explain")
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=RUN)
 @click.argument("video")
 @click.option(
     "--from", "start_sec", type=Number(0, 1e9), default=0.0, metavar="SEC",

@@ -70,6 +70,9 @@ def test_what_a_file_cannot_do_is_told(toy: Path) -> None:
     model = toy / "m.tsatal"
     line = refused("evaluate", model)
     assert line == f"Error: {model}: a packed model holds no features; give --features FILE.h5"
+    assert "--features FILE.h5" in refused("explain", model, "video_0")
+    line = refused("evaluate --precision 0.9 --features", toy / "f.h5", model)
+    assert "the thresholds of a packed model stay as they are" in line
     other = toy / "other"
     other.mkdir()
     (other / "m.tsatal").write_bytes(model.read_bytes())
