@@ -445,7 +445,7 @@ def evaluate_runs(runs: Sequence[Pathlike], **options: Any) -> dict[str, Report]
             f"{folds[0]}: folds are measured on all of their videos, a run on its test subset; "
             "compare folds with folds"
         )
-    places = [place_for(run) for run in runs]
+    places = [place_for(run) for run in dict.fromkeys(map(str, runs))]
     if twice := [str(p) for p, n in Counter(places).items() if n > 1]:
         raise InputError(
             f"{twice[0]}: two of the runs would be written there; measure one after the other, "

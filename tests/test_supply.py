@@ -30,7 +30,10 @@ MAY_USE_NETWORK = {
     "annotator/server.py": {"socket"},  # listens on this machine alone
     "extract/backbones/weights.py": {"urllib"},  # the one download
     "formats/atomic.py": {"socket"},  # the host's name
-    "reports/viewer.py": {"urllib"},  # quoting of a path
+    # Quoting and reading of paths and addresses.
+    "formats/labels/label_studio.py": {"urllib"},
+    "reports/contact_sheet.py": {"urllib"},
+    "reports/viewer.py": {"urllib"},
 }
 
 
