@@ -1108,10 +1108,13 @@ def clips(
     refuse_problems(labels, predictions)
     tell(labels, predictions)
 
-    from .reports.clips import choose_clips, write_clips
+    from .reports.clips import choose_clips, labels_of_videos, write_clips
 
-    wanted = choose_clips(labels, min_score=min_score, top=top)
-    return write_clips(wanted, ids, Path(out), pad_sec=pad, reading=asked, refused=refused)
+    there, missing = labels_of_videos(labels, ids)
+    wanted = choose_clips(there, min_score=min_score, top=top)
+    return write_clips(
+        wanted, ids, Path(out), pad_sec=pad, reading=asked, refused=refused, missing=missing
+    )
 
 
 def _named(config: str | Config, overrides: Sequence[str]) -> tuple[str, Config]:

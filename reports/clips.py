@@ -14,8 +14,8 @@ import errno
 import io
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
@@ -48,6 +48,7 @@ class Clips:
     failed: why videos or clips are not there.
     partial: what is missing or damaged in videos whose clips are there.
     missing: videos that were not given.
+    older: the number of clips that an earlier run has left in the folder.
     written: index and contact sheets.
     """
 
@@ -57,6 +58,7 @@ class Clips:
     partial: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
+    older: int = 0
     stopped_by: KeyboardInterrupt | None = None
 
     def __str__(self) -> str:
@@ -65,11 +67,29 @@ class Clips:
         lines += [f"partial: {reason}" for reason in self.partial]
         if self.missing:
             lines.append(f"not among the videos: {len(self.missing)} ({some_names(self.missing)})")
+        if self.older:
+            lines.append(f"{self.older} clips of an earlier run lie there too, not in {INDEX}")
         if self.stopped_by:
             lines.append("interrupted; the clips that are done are whole, and in the index")
         number = len(self.made)
         lines.append(f"{self.out}: {number} clip{'' if number == 1 else 's'}, {INDEX}, sheets/")
         return "\n".join(lines)
+
+
+def labels_of_videos(labels: Labels, videos: Collection[str]) -> tuple[Labels, list[str]]:
+    """Return the labels of the videos that are there, and which others have some.
+
+    Raises:
+        InputError: none of those that have some is there.
+    """
+    asked = [k for k, v in labels.videos.items() if v.actions]
+    missing = [k for k in asked if k not in videos]
+    if asked and len(missing) == len(asked):
+        raise InputError(
+            f"none of the {len(asked)} videos ({some_names(missing)}) is among those given"
+            f" ({some_names(sorted(videos))}); a video's id is its file's name without the ending"
+        )
+    return replace(labels, videos={k: v for k, v in labels.videos.items() if k in videos}), missing
 
 
 def choose_clips(
@@ -128,6 +148,7 @@ def write_clips(
     pad_sec: float,
     reading: Reading,
     refused: Mapping[str, str],
+    missing: Sequence[str] = (),
 ) -> Clips:
     """Write the clips, their contact sheets and the index into a folder; return the account.
 
@@ -135,32 +156,30 @@ def write_clips(
     of these.
 
     Args:
-        videos: paths by id.
+        videos: paths by id, of all that `wanted` names.
         pad_sec: to add before and after.
         refused: why files among the videos have no id.
+        missing: videos that are not there, for the account.
     Raises:
-        InputError: none of the videos is there.
         OSError: the disk is full, or the folder cannot be written.
     """
     by_video: dict[str, list[WantedClip]] = defaultdict(list)
     for clip in wanted:
         by_video[clip.video_id].append(clip)
     done = Clips(out, failed=list(refused.values()))
-    done.missing = [v for v in by_video if v not in videos]
-    if len(done.missing) == len(by_video):
-        raise InputError(
-            f"none of the {len(by_video)} videos ({some_names(done.missing)}) is among those given"
-            f" ({some_names(sorted(videos))}); a video's id is its file's name without the ending"
-        )
+    done.missing = list(missing)
     out.mkdir(parents=True, exist_ok=True)
     shots: list[Shot] = []
     try:
-        for video_id in counted([v for v in by_video if v in videos], "clips"):
+        for video_id in counted(by_video, "clips"):
             _cut_all(videos[video_id], by_video[video_id], done, shots, pad_sec, reading)
     except KeyboardInterrupt as stop:
         done.stopped_by = stop
     order = {clip.file: n for n, clip in enumerate(wanted)}
     done.made.sort(key=lambda made: order[made[1].file])
+    made = {file for file, _ in done.made}
+    there = (p for p in (out / CLIPS).rglob("*") if p.is_file() and not p.name.startswith("."))
+    done.older = sum(p.relative_to(out).as_posix() not in made for p in there)
     write_text(out / INDEX, index_csv(done.made))
     done.written = [out / INDEX, *write_sheets(shots, out)]
     return done
@@ -236,7 +255,9 @@ def _cut(
         file, image = writer.finish(end_sec)
         clip = writer.clip
         done.made.append((file, clip))
-        shots.append(Shot(file, clip.video_id, clip.label, clip.start_sec, clip.score, image))
+        shots.append(
+            Shot(file, clip.video_id, clip.label, clip.start_sec, clip.end_sec, clip.score, image)
+        )
 
     try:
         with open_pictures(path, report, reading, all_threads=True) as source:

@@ -34,6 +34,7 @@ class Shot:
     video_id: str
     label: str
     start_sec: float
+    end_sec: float
     score: float | None
     image: bytes
 
@@ -44,10 +45,10 @@ class Shot:
 
     @property
     def says(self) -> str:
-        """When, and how sure."""
+        """From when to when, and how sure."""
         score = "" if self.score is None else f"  ·  {self.score:.3f}"
-        when = clock(self.start_sec, self.start_sec)
-        return f"{when}{'' if ':' in when else ' s'}{score}"
+        start, end = (clock(round(t, 2), self.end_sec) for t in (self.start_sec, self.end_sec))
+        return f"{start} to {end}{'' if ':' in end else ' s'}{score}"
 
 
 def write_sheets(shots: Sequence[Shot], out: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from .text import UnknownForm, read_any_text
 logger = logging.getLogger(__name__)
 
 ACTIVITYNET, DETECTIONS = "ActivityNet annotations", "detections"
+KEYS = {"subset", "duration", "annotations", "annotated", "ignore"}  # of a video
 ENDINGS = (".boris", ".csv", ".eaf", ".json", ".srt", ".tsv", ".txt", ".vtt")
 LOOSE = (".json", ".txt")  # which may be something else in a folder of labels
 MAX_FILES = 20_000  # of a folder
@@ -186,12 +187,22 @@ def _activitynet(text: str, raw: Any, path: Path) -> Labels:
         )
         for v in truth.videos.values()
     }
-    entries = raw["database"].values() if isinstance(raw["database"], dict) else []
-    known = {"subset", "duration", "annotations", "annotated", "ignore"}
-    more = {k for e in entries if isinstance(e, dict) for k in e} - known
-    remarks = (f"other keys of its videos {listed(sorted(more))}",) if more else ()
+    entries = _dicts(raw["database"].values() if isinstance(raw["database"], dict) else [])
+    actions = [a for e in entries for a in _dicts(e.get("annotations"))]
+    others = {
+        "the file": set(raw) - {"database"},
+        "its videos": {k for e in entries for k in e} - KEYS,
+        "its actions": {k for a in actions for k in a} - {"label", "segment"},
+    }
+    remarks = tuple(f"other keys of {of} {listed(sorted(k))}" for of, k in others.items() if k)
     number = counted(len(videos), "video")
     return Labels(ACTIVITYNET, videos, number, tuple(problems), remarks, text)
+
+
+def _dicts(values: Any) -> list[dict[str, Any]]:
+    """Return those of some values that are JSON's objects; none of what is no list."""
+    every = values if isinstance(values, Iterable) and not isinstance(values, str) else []
+    return [v for v in every if isinstance(v, dict)]
 
 
 def _detections(path: Path) -> Labels:

@@ -13,9 +13,10 @@ for (const clip of data.clips) {
   video.preload = "none";
   video.controls = true;
   video.loop = true;
+  video.setAttribute("aria-label", `${data.label}, ${clip.video}, ${clip.says}`);
   const caption = document.createElement("figcaption");
   const when = document.createElement("span");
-  when.textContent = ` ${clip.says}`;
+  when.textContent = clip.says;
   caption.append(clip.video, when);
   figure.append(video, caption);
   document.getElementById("clips").append(figure);

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -53,12 +54,18 @@ def test_a_split_goes_into_every_form_that_has_subsets(table: Path, tmp_path: Pa
     said(table, tmp_path / "b.csv", "--split", 0.5)
     assert load_annotations(tmp_path / "b.csv").subset_counts() == {"training": 2, "validation": 2}
     # Other keys of the JSON stay.
-    raw = {"database": {k: {"url": "u", "annotations": []} for k in "ab"}, "version": "x"}
+    database: dict[str, Any] = {k: {"url": "u", "annotations": []} for k in "ab"}
+    raw = {"database": database, "version": "x"}
     (tmp_path / "c.json").write_text(json.dumps(raw))
     assert "cannot hold" not in said(tmp_path / "c.json", tmp_path / "d.json", "--split", 0.5)
     written = json.loads((tmp_path / "d.json").read_text())
     assert written["version"] == "x" and written["database"]["a"]["url"] == "u"
-    assert "other keys of its videos (url)" in said(tmp_path / "c.json", tmp_path / "e.csv")
+    database["a"]["annotations"] = [{"label": "x", "segment": [0, 1], "note": "n"}]
+    (tmp_path / "c.json").write_text(json.dumps(raw))
+    assert said(tmp_path / "c.json", tmp_path / "e.csv").endswith(
+        "CSV cannot hold: other keys of the file (version), other keys of its videos (url), "
+        "other keys of its actions (note)\n"
+    )
 
 
 def test_detections_keep_scores_and_curves_or_become_labels(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tsatal.formats.annotations import Detection, Instance
 from tsatal.formats.labels.record import Labels, VideoLabels
 from tsatal.reports import clips as clips_module
 from tsatal.reports.clip_writer import ClipWriter
-from tsatal.reports.clips import Clips, choose_clips, write_clips
+from tsatal.reports.clips import Clips, choose_clips, labels_of_videos, write_clips
 
 FPS, RATE, SIDE, LEVELS = 25, 16000, 64, 5
 
@@ -84,9 +84,11 @@ def cut(
     wanted: Labels, videos: Path, out: Path, *, pad: float = 0.0, reading: Reading = BY_ITSELF
 ) -> Clips:
     ids, refused = assign_ids(find_videos(videos, images=reading.assume_fps is not None))
+    there, missing = labels_of_videos(wanted, ids)
     return write_clips(
-        choose_clips(wanted), ids, out, pad_sec=pad, reading=reading, refused=refused
-    )
+        choose_clips(there), ids, out, pad_sec=pad, reading=reading, refused=refused,
+        missing=missing,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["mp4", "mkv"])
@@ -210,6 +212,15 @@ def test_the_best_of_each_class() -> None:
     assert len(choose_clips(least, min_score=0)) == 6
     with pytest.raises(InputError, match="lower --min-score"):
         choose_clips(labels(*found), min_score=2)
+
+
+def test_clips_of_an_earlier_run_are_told(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", sound=False)
+    first, second = Instance("run", 0, 0.2), Instance("run", 1, 1.2)
+    assert "earlier run" not in str(cut(labels(first), tmp_path / "v.mp4", tmp_path / "out"))
+    assert "earlier run" not in str(cut(labels(first), tmp_path / "v.mp4", tmp_path / "out"))
+    again = cut(labels(second), tmp_path / "v.mp4", tmp_path / "out")
+    assert "1 clips of an earlier run lie there too, not in index.csv" in str(again)
 
 
 def test_folders_of_images_have_no_sound(tmp_path: Path) -> None:
