@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tsatal.errors import InputError
 from tsatal.formats.annotation_file import Action, AnnotationFile, Changed, Labels, Span
-from tsatal.formats.annotations import AnnotatedVideo, load_annotations
+from tsatal.formats.annotations import AnnotatedVideo
+from tsatal.formats.labels.find import load_annotations
 
 JUMP = Action(start_sec=1.0, end_sec=2.5, label="jump", note="left foot")
 RUN = Action(start_sec=4, end_sec=5, label="run")
