@@ -51,7 +51,7 @@ class FoldFigures:
     @property
     def between_folds(self) -> float:
         """The standard deviation between folds, of the means over seeds; NaN of a single one."""
-        return deviation(np.nanmean(self.by_fold, axis=1))
+        return deviation(self.by_fold[~np.isnan(self.by_fold).any(axis=1)].mean(axis=1))
 
     @property
     def between_seeds(self) -> float:

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..errors import InputError, listed
 from .annotations import AMBIGUOUS, AnnotatedVideo, Annotations, class_labels
 from .features import FeatureFile
+from .names import nfc
 from .split import GroupBy, as_one, divide, units_of
-from .subsets import videos_with_features, with_durations
+from .subsets import as_spelled, videos_with_features, with_durations
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +39,14 @@ def videos_to_deal(
     """
     there = with_durations(file, videos_with_features(file, truth))
     counts = Counter(v.subset for v in there.values())
+    train, validation, test = (as_spelled(nfc(n), counts) for n in (train, validation, test))
     for name in filter(None, (train, validation, test)):
         if not counts[name]:
             truth.subset(name)  # says which there are
             raise InputError(f"{file.path}: has features of none of the videos of subset {name!r}")
-    left_out = {test} if test else {n for n in TESTING if counts[n]}
+    left_out = (
+        {test} if test else {n for n in (as_spelled(n, counts) for n in TESTING) if counts[n]}
+    )
     left_out -= {train, validation}
     wanted = {name for name in (train, validation) if name}
     if not train:

@@ -183,7 +183,7 @@ def _activitynet(text: str, raw: Any, path: Path) -> Labels:
     truth, problems = read_annotations(text, source=str(path))
     videos = {
         v.video_id: VideoLabels(
-            v.video_id, v.instances, v.subset, v.duration_sec, ignored=v.ignored
+            v.video_id, v.instances, v.subset, v.duration_sec, ignored=v.ignored, group=v.group
         )
         for v in truth.videos.values()
     }

@@ -55,7 +55,7 @@ class VideoLabels:
 
     subset: empty where the form does not say.
     media: the name of its file, where the form says it.
-    ignored: stretches that count neither way, see `annotations.AnnotatedVideo`.
+    ignored, group: see `annotations.AnnotatedVideo`.
     """
 
     video_id: str
@@ -64,6 +64,7 @@ class VideoLabels:
     duration_sec: float | None = None
     media: str = ""
     ignored: tuple[tuple[float, float], ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def annotated_video(video: VideoLabels) -> AnnotatedVideo:
     """Return a video's labels as ground truth; scores are left out."""
     instances = tuple(map(instance_of, video.actions))
     return AnnotatedVideo(
-        video.video_id, video.subset, video.duration_sec, instances, video.ignored
+        video.video_id, video.subset, video.duration_sec, instances, video.ignored, video.group
     )
 
 

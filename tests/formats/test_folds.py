@@ -17,6 +17,7 @@ from tsatal.formats.annotations import (
 )
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.folds import choose_group_by, deal, deal_folds, unlearnt, videos_to_deal
+from tsatal.formats.split import split
 
 
 def videos(*labels: str, groups: Sequence[str] = ()) -> dict[str, AnnotatedVideo]:
@@ -66,6 +67,19 @@ def test_groups_stay_together() -> None:
     folds = deal_folds(every, 5, group_by="group")
     assert sorted({every[v].group for v in fold}.pop() for fold in folds) == people
     assert all(len({every[v].group for v in fold}) == 1 for fold in folds)
+
+
+def test_a_split_keeps_groups_together(caplog: pytest.LogCaptureFixture) -> None:
+    every = videos(*["ab"] * 9, groups=["ann", "bob", "cem"] * 3)
+    truth = parse_annotations(annotations_json(every.values()), source="a.json")
+    divided = split(truth, 0.7)
+    sides = {(v.group, v.subset) for v in divided.videos.values()}
+    assert len(sides) == 3 and {subset for _, subset in sides} == {"training", "validation"}
+    alone = parse_annotations(
+        annotations_json(videos("a", "a", groups=["x", "x"]).values()), source="a.json"
+    )
+    with pytest.raises(InputError, match="--split divides whole groups, and there is one"):
+        split(alone, 0.7)
 
 
 def test_each_fold_has_an_action_to_be_measured_on() -> None:
@@ -125,10 +139,10 @@ def test_the_test_subset_stays_out(
         truth = file.annotations()
         assert truth is not None
         assert len(videos_to_deal(file, truth)) == 6
-        text = truth.text.replace('"validation"', '"testing"')
+        text = truth.text.replace('"validation"', '"Testing"')
         testing = parse_annotations(text, source="a.json")
         assert len(videos_to_deal(file, testing)) == 4
-        assert "the 2 videos of subset 'testing' are in no fold" in caplog.text
+        assert "the 2 videos of subset 'Testing' are in no fold" in caplog.text
         assert len(videos_to_deal(file, truth, test="validation")) == 4
         assert len(videos_to_deal(file, truth, train="training")) == 4
         with pytest.raises(InputError, match="no video is in subset 'nowhere'"):
