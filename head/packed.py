@@ -12,6 +12,7 @@ looks like a run's: whatever reads runs reads it, too.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import re
 import shutil
@@ -159,6 +160,8 @@ def hub_model(name: str) -> Path:
     except ImportError as e:
         raise InputError(f"{name}: the hub needs: {how_to_install('hub')} ({e})") from None
     file = asked["file"] or HUB_FILE
+    # It would tell of every try; the line below says what came of them.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return Path(hf_hub_download(asked["repository"], file, revision=asked["revision"]))
     except Exception as e:  # the hub raises many kinds, and those of its HTTP library

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..evaluation.matching import quantity
+
 COMMERCIAL = {
     "yes": "allowed by that licence",
     "no": "not allowed by that licence",
@@ -78,8 +80,8 @@ def _training(facts: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## What it was trained on", "")
     if trained:
         yield (
-            f"{trained['videos']} {plain(trained['subset'])} videos, {trained['hours']:.2f} hours, "
-            f"{sum(trained['actions'].values())} actions."
+            f"{quantity(trained['videos'], 'video')} of the subset {plain(trained['subset'])}, "
+            f"{trained['hours']:.2f} hours, {quantity(sum(trained['actions'].values()), 'action')}."
         )
     else:
         yield "How many videos is not recorded."
@@ -104,8 +106,8 @@ def _figures(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "Nothing: the run was packed without an evaluation."
         return
     yield (
-        f"On {found['num_videos']} {plain(found['subset'])} videos with {found['num_instances']} "
-        f"actions, by the protocol {plain(found['protocol'])}:"
+        f"On {quantity(found['num_videos'], 'video')} of the subset {plain(found['subset'])} with "
+        f"{quantity(found['num_instances'], 'action')}, by the protocol {plain(found['protocol'])}:"
     )
     yield ""
     rows = [[f"mAP at tIoU {plain(t)}", f"{100 * v:.1f} %"] for t, v in found["mAP"].items()]
@@ -135,7 +137,7 @@ def _backbone(facts: Mapping[str, Any]) -> Iterator[str]:
             f"{plain(backbone['source'])}; licence {plain(backbone['licence'])}, commercial use "
             f"{COMMERCIAL[backbone['commercial']]}."
         )
-    else:
+    elif any(weights.get("sha256") for weights in backbone["weights"].values()):
         yield "* Their licence is not known to tsatal: ask who made the model."
     if facts["projection"]:
         yield f"* The projection of the rows is inside ({plain(facts['projection'])})."

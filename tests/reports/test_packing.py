@@ -76,7 +76,7 @@ def test_the_card_says_what_was_learned_and_measured(run: Path, tmp_path: Path) 
     card = packed.card
     assert card.startswith("# m\n") and "For \\| tests &lt;b>" in card
     assert "| jump | 6 |" in card and "| run | 6 |" in card  # 4 training videos, 3 actions each
-    assert "4 training videos, 0.03 hours, 12 actions" in card
+    assert "4 videos of the subset training, 0.03 hours, 12 actions." in card
     figures = json.loads((run / "metrics.json").read_text())
     assert f"| average mAP | {100 * figures['average_mAP']:.1f} % |" in card
     assert "CC-BY-4.0" in card and "Rows of toy" in card
@@ -175,5 +175,6 @@ def test_random_weights_need_no_file_and_foreign_rows_no_backbone(
     of = with_provenance(run, of_i3d("random", None), tmp_path / "of")
     packed = pipeline.pack(of, tmp_path / "m.tsatal", with_backbone=True)
     assert "backbone/rgb" not in packed.parts and "made of the seed" in packed.card
+    assert "licence is not known" not in packed.card
     with pytest.raises(InputError, match="--with-backbone: the features are of toy"):
         pipeline.pack(run, tmp_path / "m.tsatal", with_backbone=True)
