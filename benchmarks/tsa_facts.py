@@ -311,8 +311,8 @@ def kept_actionness(features: Path, count: int, keep: Path) -> list[str]:
         mean, _ = spread([r.average_map for r in runs])
         preset = row.split("_")[0]
         against = difference(runs, found[preset]) if row != preset and preset in found else ""
-        masked = "{:+.1f} +- {:.1f}".format(*spread(worth[row]))
-        lines.append(f"{mean:6.1f} ({len(runs)}) {against:>19} {masked:>12}  {row}")
+        as_mask = "{:+.1f} +- {:.1f}".format(*spread(worth[row]))
+        lines.append(f"{mean:6.1f} ({len(runs)}) {against:>19} {as_mask:>12}  {row}")
     return lines
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..errors import InputError, listed
 from .annotations import AMBIGUOUS, AnnotatedVideo, Annotations, class_labels
 from .features import FeatureFile
-from .names import nfc
+from .names import as_spelled, nfc
 from .split import GroupBy, as_one, divide, units_of
-from .subsets import as_spelled, videos_with_features, with_durations
+from .subsets import videos_with_features, with_durations
 
 logger = logging.getLogger(__name__)
 
