@@ -37,7 +37,7 @@ from .text import UnknownForm, read_any_text
 logger = logging.getLogger(__name__)
 
 ACTIVITYNET, DETECTIONS = "ActivityNet annotations", "detections"
-KEYS = {"subset", "duration", "annotations", "annotated", "ignore"}  # of a video
+KEYS = {"subset", "duration", "annotations", "annotated", "ignore", "group"}  # of a video
 ENDINGS = (".boris", ".csv", ".eaf", ".json", ".srt", ".tsv", ".txt", ".vtt")
 LOOSE = (".json", ".txt")  # which may be something else in a folder of labels
 MAX_FILES = 20_000  # of a folder

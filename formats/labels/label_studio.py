@@ -70,6 +70,7 @@ def read_label_studio(raw: Any, clock: FrameClock) -> Labels:
             subset=str(data.get("subset") or ""),
             duration_sec=finite(data.get("duration_sec")),
             media=media,
+            group=str(data.get("group") or ""),
         )
         try:
             every = members(task.get("annotations") or task.get("completions"), "annotations")
@@ -114,6 +115,7 @@ def write_label_studio(videos: Sequence[VideoLabels], clock: FrameClock) -> str:
         regions = [_region(a, v.video_id, clock, f"r{n}") for n, a in enumerate(v.actions)]
         data: dict[str, Any] = {"video": v.media or v.video_id}
         data |= {"subset": v.subset} if v.subset else {}
+        data |= {"group": v.group} if v.group else {}
         data |= {} if v.duration_sec is None else {"duration_sec": v.duration_sec}
         scored = any(isinstance(a, Detection) for a in v.actions)
         task: dict[str, Any] = {"id": number_, "data": data, "annotations": [], "predictions": []}

@@ -195,16 +195,23 @@ class Gathering:
     def __init__(self) -> None:
         self._actions: dict[str, list[Action]] = {}
         self._facts: dict[str, tuple[str, float | None, str]] = {}
+        self._groups: dict[str, str] = {}
         self._ignored: dict[str, list[tuple[float, float]]] = {}
         self._count = 0
         self.problems: list[Problem] = []
         self.remarks: list[str] = []
 
     def video(
-        self, video_id: str, *, subset: str = "", duration_sec: float | None = None, media: str = ""
+        self,
+        video_id: str,
+        *,
+        subset: str = "",
+        duration_sec: float | None = None,
+        media: str = "",
+        group: str = "",
     ) -> None:
         """Take down that a video is there, also if it has no action; what is new is added."""
-        video_id, subset = nfc(video_id), nfc(subset)
+        video_id, subset, group = nfc(video_id), nfc(subset), nfc(group)
         if not video_id or not is_text(video_id):
             self.problem("", f"the name of a video, {video_id!a:.80}, is not valid text")
             return
@@ -218,6 +225,12 @@ class Gathering:
         if not is_text(subset):
             self.problem(video_id, "the name of its subset is not valid text")
             subset = ""
+        if group != (known := self._groups.setdefault(video_id, group)) and group and known:
+            self.problem(video_id, f"is in the groups {known!r} and {group!r}")
+        elif not is_text(group):
+            self.problem(video_id, "the name of its group is not valid text")
+        else:
+            self._groups[video_id] = known or group
         media = media if is_text(media) else ""
         duration = duration_sec if was[1] is None else was[1]
         self._facts[video_id] = (was[0] or subset, duration, was[2] or media)
@@ -274,6 +287,7 @@ class Gathering:
                 tuple(actions),
                 *self._facts[video_id],
                 ignored=united(self._ignored.get(video_id, ())),
+                group=self._groups.get(video_id, ""),
             )
             for video_id, actions in self._actions.items()
         }

@@ -49,6 +49,7 @@ NAMES = {
     "length": "duration length dauer",
     "duration": "videoduration videolength totallength mediaduration",
     "ignore": "ignore ignored",
+    "group": "group groupid participant participantid",
 }
 UNITS = {
     "": 1.0, "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 0.001,
@@ -143,21 +144,22 @@ def write_table(videos: Sequence[VideoLabels], *, delimiter: str = ",") -> str:
     """Return a table with a row per action, and one for a video without any.
 
     Columns are video, label, start_sec, end_sec, and where there are such score, subset,
-    video_duration_sec and ignore. Numbers have all their digits. A stretch that counts neither way
+    video_duration_sec, group and ignore. Numbers have all their digits. A stretch that counts neither way
     has no label, a yes in `ignore`, and no end where it goes on to the end of the video.
     """
     scores = any(isinstance(a, Detection) for v in videos for a in v.actions)
     subsets = any(v.subset for v in videos)
     durations = any(v.duration_sec is not None for v in videos)
-    ignored = any(v.ignored for v in videos)
+    groups, ignored = any(v.group for v in videos), any(v.ignored for v in videos)
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     more = ["score"] * scores + ["subset"] * subsets + ["video_duration_sec"] * durations
-    more += ["ignore"] * ignored
+    more += ["group"] * groups + ["ignore"] * ignored
     writer.writerow(["video", "label", "start_sec", "end_sec", *more])
     for v in videos:
         last = [v.subset] * subsets
         last += ["" if v.duration_sec is None else exact(v.duration_sec)] * durations
+        last += [v.group] * groups
         for a in v.actions:
             score = [exact(a.score) if isinstance(a, Detection) else ""] * scores
             times = [exact(a.start_sec), exact(a.end_sec)]
@@ -304,7 +306,9 @@ def _take(
             raise InputError(f"the rate is {stated:g} frames per second")
         duration = cell("duration")
         lasts = _instant("duration", duration, columns, video_id, clock, None) if duration else None
-        gathered.video(video_id, subset=cell("subset"), duration_sec=lasts, media=media)
+        gathered.video(
+            video_id, subset=cell("subset"), duration_sec=lasts, media=media, group=cell("group")
+        )
         label, start = cell("label"), cell("start")
         if not label and not start and not cell("end"):
             return  # a video without actions

@@ -39,9 +39,9 @@ class Form:
     name: as typed after --to.
     ending: of its files.
     several: whether one file holds several videos; else there is a folder with a file for each.
-    holds: of scores, subsets, durations, empty (videos without labels), ignored (stretches that
-        count neither way), names (of videos), lines (labels with line breaks), negative (times
-        before 0).
+    holds: of scores, subsets, groups, durations, empty (videos without labels), ignored (stretches
+        that count neither way), names (of videos), lines (labels with line breaks), negative
+        (times before 0).
     step: the clock it rounds to, in words; empty where times are exact.
     """
 
@@ -59,22 +59,23 @@ def _form(
     return Form(name, words, ending, several, frozenset(holds.split()), step)
 
 
+ALL = "scores subsets groups durations empty ignored names lines negative"
 FORMS = {
     form.name: form
     for form in (
         _form(
             "activitynet", "ActivityNet", ".json",
-            "subsets durations empty ignored names lines negative",
+            "subsets groups durations empty ignored names lines negative",
         ),
-        _form("csv", "CSV", ".csv", "scores subsets durations empty ignored names lines negative"),
-        _form("tsv", "TSV", ".tsv", "scores subsets durations empty ignored names lines negative"),
+        _form("csv", "CSV", ".csv", ALL),
+        _form("tsv", "TSV", ".tsv", ALL),
         _form("trace", "TRACE", ".csv", "empty lines negative", several=False),
         _form("boris", "BORIS", ".boris", "durations empty names lines negative"),
         _form("elan", "ELAN", ".eaf", "empty names lines", step="milliseconds", several=False),
         _form("via", "VIA 3", ".json", "empty names lines negative"),
         _form(
-            "label-studio", "Label Studio", ".json", "scores subsets durations empty names lines",
-            step="frames",
+            "label-studio", "Label Studio", ".json",
+            "scores subsets groups durations empty names lines", step="frames",
         ),
         _form("audacity", "Audacity", ".txt", "empty negative", step="microseconds", several=False),
         _form("fiftyone", "FiftyOne", ".json", "scores empty names lines negative"),
@@ -108,7 +109,7 @@ def losses(labels: Labels, form: Form) -> list[str]:
     detections = form.name == "activitynet" and are_detections(labels)
     holds = form.holds
     if form.name == "activitynet" and detections:
-        holds = (holds | {"scores"}) - {"subsets", "durations", "ignored"}
+        holds = (holds | {"scores"}) - {"subsets", "groups", "durations", "ignored"}
     found = []
     if "scores" not in holds and (n := sum(isinstance(a, Detection) for a in actions)):
         found.append(f"scores of {counted(n, 'detection')}")
@@ -116,6 +117,8 @@ def losses(labels: Labels, form: Form) -> list[str]:
         found.append("scores beyond four digits")
     if "subsets" not in holds and any(v.subset for v in videos):
         found.append("subsets")
+    if "groups" not in holds and any(v.group for v in videos):
+        found.append("groups")
     if "durations" not in holds and any(v.duration_sec is not None for v in videos):
         found.append("durations")
     if n := 0 if "ignored" in holds else sum(len(v.ignored) for v in videos):

@@ -25,6 +25,7 @@ def at_random(
     step: float | None = None,
     negative: bool = False,
     ignored: bool = False,
+    groups: bool = False,
 ) -> Labels:
     """Return random labels: overlapping, touching, of no length, and a video without any.
 
@@ -54,7 +55,12 @@ def at_random(
         lasts = round(rng.uniform(100, 200), 3) if durations else None
         aside = ((0.0, rng.random()), (rng.uniform(50, 60), FOREVER_SEC))[: rng.randrange(3)]
         videos[video_id] = VideoLabels(
-            video_id, tuple(actions), subset, lasts, ignored=aside if ignored else ()
+            video_id,
+            tuple(actions),
+            subset,
+            lasts,
+            ignored=aside if ignored else (),
+            group=rng.choice(["", "anna", "Öl & co"]) if groups else "",
         )
     return Labels("made up", videos)
 
@@ -67,6 +73,7 @@ def content(labels: Labels) -> dict[str, tuple[object, ...]]:
             v.subset,
             v.duration_sec,
             sorted(v.ignored),
+            v.group,
         )
         for v in labels.videos.values()
     }

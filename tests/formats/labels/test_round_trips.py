@@ -26,7 +26,9 @@ def there_and_back(labels: Labels, name: str, folder: Path, fps: float | None = 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", ["csv", "tsv"])
 def test_tables_hold_everything(name: str, seed: int, tmp_path: Path) -> None:
-    labels = at_random(seed, scores=True, subsets=True, durations=True, negative=True, ignored=True)
+    labels = at_random(
+        seed, scores=True, subsets=True, durations=True, negative=True, ignored=True, groups=True
+    )
     assert losses(labels, FORMS[name]) == []
     back = there_and_back(labels, name, tmp_path)
     assert content(back) == content(labels)
@@ -35,7 +37,7 @@ def test_tables_hold_everything(name: str, seed: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_activitynet_holds_annotations(seed: int, tmp_path: Path) -> None:
-    labels = at_random(seed, subsets=True, durations=True, negative=True, ignored=True)
+    labels = at_random(seed, subsets=True, durations=True, negative=True, ignored=True, groups=True)
     assert losses(labels, FORMS["activitynet"]) == []
     assert content(there_and_back(labels, "activitynet", tmp_path)) == content(labels)
 
@@ -80,11 +82,12 @@ def test_subtitles_show_scores_and_give_them_back(name: str, seed: int, tmp_path
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("scores", [False, True])
 def test_label_studio_counts_frames(seed: int, scores: bool, tmp_path: Path) -> None:
-    labels = at_random(seed, scores=scores, subsets=True, durations=True)
+    labels = at_random(seed, scores=scores, subsets=True, durations=True, groups=True)
     back = there_and_back(labels, "label-studio", tmp_path, FPS)
     for video_id, video in labels.videos.items():
         again = back.videos[video_id]
         assert (again.subset, again.duration_sec) == (video.subset, video.duration_sec)
+        assert again.group == video.group
         for a, b in zip(video.actions, again.actions, strict=True):
             assert (a.label, getattr(a, "score", 0)) == (b.label, getattr(b, "score", 0))
             assert abs(a.start_sec - b.start_sec) <= 0.5 / FPS + 1e-9
