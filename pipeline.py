@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -102,6 +102,7 @@ logger = logging.getLogger(__name__)
 
 Pathlike = str | Path
 FIRST_LOOK = "first_look"  # folder of what is found without a run
+SUGGESTED = "suggested"  # folder of what a run finds in videos that are being annotated
 EXTRACTED = "features.h5"  # rows of detected videos, in the folder of their detections
 
 
@@ -1001,8 +1002,13 @@ def first_look(
 
 def annotate(
     videos: Pathlike,
+    run: Pathlike | None = None,
     *,
     annotations: Pathlike | None = None,
+    predictions: Pathlike | None = None,
+    classes: Sequence[str] | None = None,
+    order: str = "name",
+    device: str = "auto",
     port: int = 0,
     on_open: Callable[[str], None] = logger.info,
     **settings: Any,
@@ -1011,25 +1017,55 @@ def annotate(
 
     Args:
         videos: a video, a folder or a list of videos.
+        run: of a head whose detections are suggested; those of videos in its feature file are found
+            there, others are extracted first, see `detect`.
         annotations: the file to read and to save into; by default `annotations.json` beside them.
+        predictions: a file of detections to suggest, instead of a run's.
+        classes: suggest what `first_look` sees, of these classes, or of all where none is named.
+        order: `name`, or `useful`: what is least sure first.
+        device: `auto`, `cpu` or `cuda`.
         port: to listen on; any that is free where 0.
         on_open: called with the address, which nobody else can guess.
-        settings: how videos are read, see `annotator.session.Session`: `time_zero`, `track` and
-            `assume_fps` of `extract.settings.ExtractSettings`.
+        settings: how videos are read: `time_zero`, `track` and `assume_fps` of
+            `extract.settings.ExtractSettings`.
     Raises:
-        InputError: no video, annotations that cannot be read or written, or no such port.
+        InputError: no video, annotations that cannot be read or written, no such port, or nothing
+            to sort by.
     """
     reading, videos = ExtractSettings(**settings).reading, Path(videos)
     paths, refused = assign_ids(find_videos(videos, images=reading.assume_fps is not None))
     for words in refused.values():
         logger.warning("%s", words)
+    if order == "useful" and run is None and predictions is None and classes is None:
+        raise InputError(
+            "--order useful needs detections: name a --run, --predictions or --classes"
+        )
     folder = videos if videos.is_dir() and videos not in paths.values() else videos.parent
     file = AnnotationFile(Path(annotations or folder / "annotations.json"))
 
     from .annotator.server import serve
     from .annotator.session import Session
+    from .annotator.suggest import Suggested, found_by_run, suggest
 
-    serve(Session(paths, file, reading), port, on_open)
+    def new_videos(rest: Sequence[Path]) -> DetectedVideos:
+        return detect(
+            rest, run, out=Path(run or "") / SUGGESTED, min_score=0.0, device=device,
+            track=reading.track, assume_fps=reading.assume_fps,
+        )  # fmt: skip
+
+    found: Mapping[str, Sequence[Detection]] = {}
+    if predictions:
+        found = load_predictions(predictions)
+    elif run:
+        found = found_by_run(paths, Path(run), device=device, new_videos=new_videos)
+    elif classes is not None:
+        looked = first_look(list(paths.values()), classes=classes, device=device)
+        found = {video_id: video.detections for video_id, video in looked.items()}
+    point = load_operating_point(Path(run)) if run else None
+    suggested = suggest(found, point, file.durations(list(paths))) if found else Suggested()
+    if order == "useful":
+        paths = {video_id: paths[video_id] for video_id in suggested.order(list(paths))}
+    serve(Session(paths, file, reading, suggested, order), port, on_open)
 
 
 def convert(

@@ -116,7 +116,7 @@ class Application:
             "videos": self.session.overview(),
             "file": str(self.session.file.path),
             "states": STATES,
-            "sorted_by": "what the head is least sure of" if self.session.reasons else "name",
+            "sorted_by": SORTED_BY[self.session.order],
         }
         return _page("Videos to annotate", "overview", data)
 
@@ -133,8 +133,8 @@ class Application:
             "revision": revision,
             "all_labels": session.all_labels(),
             "subsets": session.file.subsets(),
-            "suggestions": [asdict(d) for d in session.suggestions.get(ids[number], ())],
-            "reason": session.reasons.get(ids[number], ""),
+            "suggestions": [asdict(d) for d in session.suggestions(number)],
+            "reason": session.reason(number),
             "ready": isinstance(ready, Prepared),
             "problem": ready if isinstance(ready, str) else "",
         }
@@ -189,6 +189,7 @@ NO_TOKEN = (
     "with its token"
 )
 SCRIPTS = ("viewer_stage", "viewer_clock", "annotate_state", "annotate_line", "annotate")
+SORTED_BY = {"name": "name", "useful": "what the head is least sure of"}
 PALETTE = tuple(class_colours([str(k) for k in range(21)]).values())  # after 21 they repeat
 
 

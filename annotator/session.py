@@ -24,6 +24,7 @@ from ..formats.annotation_file import AnnotationFile, Labels
 from ..formats.annotations import Detection
 from ..formats.names import file_name
 from ..reports.browser_copy import TYPES, obstacle, write_preview
+from .suggest import Suggested
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +50,14 @@ class Prepared:
 class Session:
     """The videos of a sitting, in their order, and all that is done with them.
 
-    paths: by id. suggestions: detections by id, best first; reasons: why a video comes where it
-    does, by id, where the order is not that of the names.
+    paths: by id, in the order in which they are shown, `order` says by what.
     """
 
     paths: Mapping[str, Path]
     file: AnnotationFile
     reading: Reading = BY_ITSELF
-    suggestions: Mapping[str, Sequence[Detection]] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    suggested: Suggested = field(default_factory=Suggested)
+    order: str = "name"
 
     def __post_init__(self) -> None:
         """Number the videos."""
@@ -78,11 +78,22 @@ class Session:
                 "state": labels[video_id].state,
                 "subset": labels[video_id].subset,
                 "actions": len(labels[video_id].actions),
-                "suggestions": len(self.suggestions.get(video_id, ())),
-                "reason": self.reasons.get(video_id, ""),
+                "suggestions": len(self.suggestions(number)),
+                "reason": self.reason(number),
             }
             for number, video_id in enumerate(self.ids)
         ]
+
+    def suggestions(self, number: int) -> Sequence[Detection]:
+        """Return the detections to look at in a video, best first."""
+        return self.suggested.detections.get(self.ids[number], ())
+
+    def reason(self, number: int) -> str:
+        """Return why a video stands where it does; empty where they are sorted by name."""
+        place = self.suggested.places.get(self.ids[number])
+        if self.order != "useful":
+            return ""
+        return place.words if place else "nothing was looked for in it"
 
     def labels(self, number: int) -> tuple[Labels, str]:
         """Return a video's labels, with a subset proposed where it has none, and their revision."""
@@ -103,7 +114,7 @@ class Session:
 
     def all_labels(self) -> list[str]:
         """Return the labels of the file and of the suggestions, sorted, each once."""
-        suggested = {d.label for found in self.suggestions.values() for d in found}
+        suggested = {d.label for found in self.suggested.detections.values() for d in found}
         return sorted({*self.file.class_labels(), *suggested})
 
     def ready(self, number: int, *, wait_sec: float = 0.0) -> Prepared | str | None:

@@ -7,11 +7,20 @@ threshold, where the head is least sure of its answer, per minute of video.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..evaluation.operating_point import OperatingPoint
 from ..formats.annotations import Detection
-from ..segments import temporal_iou
+from ..formats.features import FeatureFile
+from ..head.run import check_same_extraction, load_run_description
+from ..segments import tiou
+
+if TYPE_CHECKING:
+    from ..reports.detections import DetectedVideo
 
 MOST = 200  # suggestions of a video
 SHOWN = 0.5  # from this share of the threshold on, a detection is a suggestion
@@ -26,6 +35,72 @@ class Place:
 
     useful: float
     words: str
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """Detections to look at, best first, and how useful each video is; by video."""
+
+    detections: Mapping[str, Sequence[Detection]] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    def order(self, ids: Sequence[str]) -> list[str]:
+        """Return the videos, the most useful first; those without detections at the end."""
+        useful = {v: self.places[v].useful for v in ids if v in self.places}
+        return sorted(ids, key=lambda v: -useful.get(v, -1.0))
+
+
+def suggest(
+    found: Mapping[str, Sequence[Detection]],
+    point: OperatingPoint | None,
+    durations: Mapping[str, float | None],
+) -> Suggested:
+    """Return what to suggest in each video, and how useful the videos are.
+
+    Args:
+        found: all detections, weak ones too, by video.
+        point: the run's thresholds, see `thresholds`.
+        durations: of the videos in seconds; the end of the last detection where not known.
+    """
+    least = thresholds(found, point)
+    shown = {v: suggestions(ones, least) for v, ones in found.items()}
+    places = {}
+    for video_id, ones in shown.items():
+        last = max((d.end_sec for d in found[video_id]), default=0.0)
+        places[video_id] = place(ones, least, durations.get(video_id) or last)
+    return Suggested(shown, places)
+
+
+def found_by_run(
+    paths: Mapping[str, Path],
+    run: Path,
+    *,
+    device: str,
+    new_videos: Callable[[Sequence[Path]], Mapping[str, DetectedVideo]],
+) -> dict[str, list[Detection]]:
+    """Return all detections of a run's head, weak ones too, by video.
+
+    Args:
+        paths: of the videos, by id; those in the run's feature file are not extracted again.
+        new_videos: detects in the others.
+    Raises:
+        InputError: no such run, or features that were made otherwise.
+    """
+    _, data = load_run_description(run)
+
+    from ..extract.backbones.device import choose_device
+    from ..head.detector import load_detector
+
+    found: dict[str, list[Detection]] = {}
+    if Path(data.features).is_file():
+        detector = load_detector(run, device=choose_device(device))
+        with FeatureFile(data.features) as file:
+            check_same_extraction(file, data)
+            there = set(file.video_ids)
+            found = {v: detector.in_file(file, v).detections for v in paths if v in there}
+    if rest := [path for video_id, path in paths.items() if video_id not in found]:
+        found |= {video_id: video.detections for video_id, video in new_videos(rest).items()}
+    return found
 
 
 def thresholds(
@@ -53,7 +128,8 @@ def suggestions(detections: Sequence[Detection], least: Callable[[str], float]) 
     for one in sorted(detections, key=lambda d: -d.score):
         if one.score < SHOWN * least(one.label) or len(kept) == MOST:
             continue
-        if all(one.label != k.label or _tiou(one, k) < SAME for k in kept):
+        same = np.array([_span(k) for k in kept if k.label == one.label]).reshape(-1, 2)
+        if (tiou(np.array(_span(one)), same) < SAME).all():
             kept.append(one)
     return kept
 
@@ -89,5 +165,5 @@ def place(
     )
 
 
-def _tiou(a: Detection, b: Detection) -> float:
-    return temporal_iou((a.start_sec, a.end_sec), (b.start_sec, b.end_sec))
+def _span(detection: Detection) -> tuple[float, float]:
+    return detection.start_sec, detection.end_sec

@@ -8,19 +8,41 @@ from typing import Any
 import click
 
 from ..extract.settings import ExtractSettings
-from .options import ANY, FILE, say, settings_options, when_stopped
+from .detect import ALL_CLASSES
+from .options import ANY, DEVICE, FILE, FOLDER, say, settings_options, when_stopped
 
 
 @click.command("annotate")
 @click.argument("videos", type=ANY)
+@click.option("--run", type=FOLDER, help="Suggest what this run's head detects.")
+@click.option("--predictions", type=FILE, help="Suggest the detections in this file (JSON).")
+@click.option(
+    "--classes",
+    metavar="kinetics|NAME[,NAME]",
+    help="Suggest what a first look sees, without a run: classes of Kinetics.",
+)
+@click.option(
+    "--order",
+    type=click.Choice(["name", "useful"]),
+    default="name",
+    show_default=True,
+    help="Which video first; useful: of what the head is least sure.",
+)
 @click.option(
     "--annotations",
     type=FILE,
     help="The file to save into.  [default: annotations.json beside the videos]",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: any free one]")
+@DEVICE
 @settings_options(ExtractSettings, only=("time_zero", "track", "assume_fps"))
-def command(videos: Path, **settings: Any) -> None:
+def command(
+    videos: Path,
+    run: Path | None,
+    predictions: Path | None,
+    classes: str | None,
+    **settings: Any,
+) -> None:
     """Mark actions in VIDEOS, a folder, a list or one video, in a page of your browser.
 
     Every change is saved at once. Only this machine can open the page, and only by its address,
@@ -32,4 +54,11 @@ def command(videos: Path, **settings: Any) -> None:
     def on_open(address: str) -> None:
         say(f"Open {address}", "in a browser on this machine. Ctrl-C ends it.")
 
-    pipeline.annotate(videos, on_open=on_open, **settings)
+    given = [flag for flag, value in (("--run", run), ("--predictions", predictions)) if value]
+    given += ["--classes"] if classes is not None else []
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)}: suggestions come from one of these")
+    names = None if classes is None else () if classes == ALL_CLASSES else classes.split(",")
+    pipeline.annotate(
+        videos, run, predictions=predictions, classes=names, on_open=on_open, **settings
+    )

@@ -160,6 +160,12 @@ class AnnotationFile:
         entries = (a for raw in database.values() for a in raw.get("annotations") or [])
         return sorted({nfc(a["label"]) for a in entries})
 
+    def durations(self, ids: list[str]) -> dict[str, float | None]:
+        """Return the durations of these videos in seconds, None where the file says none."""
+        database = self._content()["database"]
+        known = {nfc(key): raw.get("duration") for key, raw in database.items()}
+        return {v: known.get(v) for v in ids}
+
     def subsets(self) -> list[str]:
         """Return the names of the subsets to choose from: those of the file, or the usual two."""
         there = Counter(str(raw["subset"]) for raw in self._content()["database"].values())

@@ -72,7 +72,8 @@ def tab(chromium: Browser) -> Iterator[Page]:
     allowed = ("http://127.0.0.1:", "blob:", "data:")
 
     def complain(text: str) -> None:
-        if "409" not in text:  # a conflict, which the page says itself
+        # A conflict and a full disk are answers, and the page says them.
+        if "409" not in text and "status of 500" not in text:
             complaints.append(text)
 
     page.on("console", lambda m: complain(m.text) if m.type == "error" else None)
@@ -94,6 +95,7 @@ def write_video() -> Callable[..., Path]:
 
 def open_video(page: Page, served: Served, number: int = 0) -> None:
     """Enter by the address with the token, and go to a video."""
+    served.session.ready(number, wait_sec=60)  # else the page reloads when it is
     page.goto(served.address)
     page.goto(f"{served.root}/video/{number}")
     wait_until(page, "document.querySelector('video').readyState >= 2")
