@@ -8,13 +8,13 @@ actions, and prints seconds per action: marked by hand from start to end; with s
 right (accepted); with suggestions whose edges are off (corrected). A script needs no time to look
 and think, so this is what the page itself costs, in waiting and in keys; the video does not play.
 
-`loop` simulates: labels are revealed when they are asked for. The sequences of FEATURES.h5 are dealt
+`loop` simulates: labels are revealed when they are asked for. The sequences are dealt
 by the seed: two in five are tested on, the others are cut between their actions into recordings of
 about one action. A head is trained on a few recordings at random; then, round by round, further
 ones are labelled and a head is trained anew: those of which the last head is least sure
-(`tsatal annotate --order useful`), or random ones. The two begin from the same recordings. The table
-gives the average mAP after each round, and how many labels it took to come to 90 % of the mAP with
-all labels, by linear interpolation.
+(`tsatal annotate --order useful`), or random ones. The two begin from the same recordings. The
+table gives the average mAP after each round, and how many labels it took to come to 90 % of the mAP
+with all labels, by linear interpolation.
 """
 
 from __future__ import annotations
