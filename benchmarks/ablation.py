@@ -5,7 +5,7 @@
 For every file and preset a head is trained as it is, and with one thing changed: without TSA,
 without TPP, without both; A of Eq. 1 from all probabilities or from the likeliest classes (the one
 that the preset does not have); B or B < 0.5 in place of 1 - B; queries, keys and values without the
-sigmoid of Eq. 3. `--from-0.1` adds what the preset `paper` has over `paper-0.1`, one by one.
+sigmoid of Eq. 3. `--added` adds what the preset `paper` has over `paper-0.1`, one by one.
 
 Each difference is to the preset as it is: the mean over pairs of same fold and seed, its standard
 error, and the number of pairs. Folds, measure and what is kept are those of compare_heads.py, which
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("features", type=Path, nargs="+")
     parser.add_argument("--presets", nargs="+", default=["paper", "strong"])
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="rows with a word")
-    parser.add_argument("--from-0.1", dest="from_first", action="store_true")
+    parser.add_argument("--added", action="store_true")
     parser.add_argument("--folds", type=int, nargs="+", default=[5], help="one, or one for each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, a thread each")
@@ -138,7 +138,7 @@ def main() -> None:
     if len(counts) != len(given.features):
         parser.error(f"--folds: {len(counts)} numbers for {len(given.features)} files")
     rows = {preset: rows_of(preset, PARTS, given.only) for preset in given.presets}
-    if given.from_first:
+    if given.added:
         rows["paper-0.1"] = rows_of("paper-0.1", ADDED, [])
     try:
         given.out.mkdir(parents=True, exist_ok=True)
