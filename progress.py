@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import time
 from collections import deque
@@ -18,6 +17,7 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 FIRST_AFTER_SEC, PLAIN_EVERY_SEC = 5.0, 30.0  # of lines where there is no terminal
 MARK_EVERY_SEC = 1.0
+EARLY, EARLY_SEC = 0.01, 20.0  # share and time in which nobody can say how long it takes
 
 
 class LogHandler(logging.Handler):
@@ -62,6 +62,7 @@ class Progress:
         self.done = self._already = already
         now = time.monotonic()
         self._next_line = now + min(FIRST_AFTER_SEC, PLAIN_EVERY_SEC)
+        self._early_until = now + EARLY_SEC
         self._marks = deque([(now, already)])  # when how much was done
         self._bar = _Bar(
             total=total,
@@ -88,12 +89,12 @@ class Progress:
 
     def line(self) -> str:
         """The state in words."""
-        rate = self._rate()
-        left_sec = max(self.total - self.done, 0.0) / rate if rate > 0 else float("inf")
-        return (
-            f"{self.doing}: {self.done:.0f} of {self.total:.0f} {self.unit}, "
-            f"{rate:.1f} per second, {duration(left_sec)} left"
-        )
+        rate, done = self._rate(), self.done - self._already
+        so_far = f"{self.doing}: {self.done:.0f} of {self.total:.0f} {self.unit}"
+        if rate <= 0 or (done < EARLY * self.total and time.monotonic() < self._early_until):
+            return so_far
+        left_sec = max(self.total - self.done, 0.0) / rate
+        return f"{so_far}, {rate:.1f} per second, {duration(left_sec)} left"
 
     def _rate(self) -> float:
         """Return the amount per second in the later half of what was done.
@@ -114,8 +115,6 @@ class Progress:
 
 def duration(seconds: float) -> str:
     """Return a length of time in the unit that people would take: "40 s", "3 min", "2 h 5 min"."""
-    if not math.isfinite(seconds):
-        return "an unknown time"
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
