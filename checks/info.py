@@ -26,7 +26,7 @@ from ..formats.annotations import (
 )
 from ..formats.bundle import CARD, looks_like_bundle, open_bundle
 from ..formats.features import FeatureFile, embedded_in, looks_like_features
-from ..formats.labels.find import read_labels
+from ..formats.labels.find import holds_labels, read_labels
 from ..formats.labels.text import UnknownForm
 from ..formats.limits import TooLarge, kind_of, read_text, regular_file
 from .rows import usable_axes
@@ -49,9 +49,12 @@ def describe(path: Path) -> dict[str, Any]:
         InputError: nothing is there, or nothing of ours; the message says why.
     """
     if path.is_dir():
-        from ..head.run import CONFIG_FILE
+        from ..head.run import CONFIG_FILE, DATA_FILE
 
-        if (path / CONFIG_FILE).exists() or not looks_like_features(path):
+        of_a_run = any((path / name).exists() for name in (CONFIG_FILE, DATA_FILE))
+        if not of_a_run and not looks_like_features(path) and holds_labels(path):
+            return _labels(path)
+        if of_a_run or not looks_like_features(path):
             return _run(path)
     elif kind_of(path) != "a file":
         regular_file(path, needs="a file or the folder of a run")
@@ -83,9 +86,14 @@ def describe(path: Path) -> dict[str, Any]:
     if kind == "detections":
         return _predictions(path)
     try:
-        labels = read_labels(path)
+        return _labels(path)
     except UnknownForm as e:
         raise InputError(f"{path}: {unknown}") from e
+
+
+def _labels(path: Path) -> dict[str, Any]:
+    """Return the contents of a file or folder of labels."""
+    labels = read_labels(path)
     described = _truth(labels.annotations(str(path)).text, str(path), None)
     described["unreadable_entries"] = len(labels.problems)
     return {"file": str(path), "kind": "annotations", "form": labels.words, **described}
@@ -273,10 +281,10 @@ def _truth(text: str, source: str, there: set[str] | None) -> dict[str, Any]:
     subsets = {}
     for name, number in truth.subset_counts().items():
         members = truth.subset(name)
-        subsets[name] = {"videos": number}
+        about = subsets[name or "none"] = {"videos": number}
         if there is not None:
-            subsets[name]["with_features"] = len(there & members.keys())
-        subsets[name]["instances"] = sum(len(actions(v)) for v in members.values())
+            about["with_features"] = len(there & members.keys())
+        about["instances"] = sum(len(actions(v)) for v in members.values())
     return {
         "videos": len(videos),
         "unreadable_entries": len(refused),

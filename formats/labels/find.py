@@ -265,6 +265,11 @@ def _folder(folder: Path, how: HowToRead) -> Labels:
     return Labels("folder of labels", videos, words, tuple(problems), tuple(remarks))
 
 
+def holds_labels(folder: Path) -> bool:
+    """Return whether files lie in a folder that are named as labels alone are."""
+    return any(p.suffix.lower() in set(ENDINGS) - set(LOOSE) for p in folder.iterdir())
+
+
 def _files(folder: Path) -> list[Path]:
     """Return the files below a folder that may hold labels, sorted; hidden ones left out."""
     found: list[Path] = []

@@ -252,3 +252,13 @@ def test_values_with_commas_in_them_can_be_told_apart() -> None:
 def test_a_list_of_entries_is_numbered() -> None:
     text = as_text({"made_by": [{"seed": 1}, {"seed": 2}]})
     assert text.splitlines() == ["made_by", "  1  seed 1", "  2  seed 2"]
+
+
+def test_labels_of_other_programs_and_folders_of_them(tmp_path: Path) -> None:
+    for name, label in (("v", "run"), ("w", "jump")):
+        text = f"WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n{label}\n"
+        (tmp_path / f"{name}.vtt").write_text(text)
+    one, both = describe(tmp_path / "v.vtt"), describe(tmp_path)
+    assert one["form"] == "WebVTT, 1 cue" and "run" in one["labels"]
+    assert both["form"] == "folder of labels, 2 of WebVTT" and both["videos"] == 2
+    assert list(both["subsets"]) == ["none"]
