@@ -107,11 +107,14 @@ def divide(
     videos_wanted = {name: s * len(order) for name, s in shares.items()}
     left, chosen = Counter(total), dict[str, str]()
 
+    def lack(name: str, label: str | None) -> tuple[float, ...]:
+        """How much of its own share a part lacks, so that long videos come to all of them."""
+        actions = wanted[name][label] / total[label] if label else 0.0
+        return round(actions / shares[name], 9), videos_wanted[name] / shares[name], shares[name]
+
     def give(video_id: str, label: str | None) -> None:
         """Put a video into the part that lacks most of a label, then most videos."""
-        name = max(
-            shares, key=lambda n: (round(wanted[n][label], 9) if label else 0.0, videos_wanted[n])
-        )
+        name = max(shares, key=lambda n: lack(n, label))
         chosen[video_id] = name
         videos_wanted[name] -= 1
         for each, number in counts[video_id].items():

@@ -145,7 +145,7 @@ def write_table(videos: Sequence[VideoLabels], *, delimiter: str = ",") -> str:
 
     Columns are video, label, start_sec, end_sec, and where there are such score, subset,
     video_duration_sec, group and ignore. Numbers have all their digits. A stretch that counts
-    neither way has no label, a yes in `ignore`, and no end where it goes on to the video's.
+    neither way has no label, a yes in `ignore`, and no end where it goes on to the video's end.
     """
     scores = any(isinstance(a, Detection) for v in videos for a in v.actions)
     subsets = any(v.subset for v in videos)

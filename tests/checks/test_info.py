@@ -259,6 +259,6 @@ def test_labels_of_other_programs_and_folders_of_them(tmp_path: Path) -> None:
         text = f"WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n{label}\n"
         (tmp_path / f"{name}.vtt").write_text(text)
     one, both = describe(tmp_path / "v.vtt"), describe(tmp_path)
-    assert one["form"] == "WebVTT, 1 cue" and "run" in one["labels"]
+    assert one["form"] == "WebVTT, 1 cue" and one["labels"] == ["run (1)"]
     assert both["form"] == "folder of labels, 2 of WebVTT" and both["videos"] == 2
     assert list(both["subsets"]) == ["none"]

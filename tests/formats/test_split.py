@@ -46,6 +46,15 @@ def test_classes_are_balanced_by_instances() -> None:
         )
 
 
+def test_long_videos_come_to_both() -> None:
+    counts = {f"v{n:02d}": {"ab"[n % 2]: 1 + n % 9} for n in range(60)}
+    chosen = divide(truth(counts).videos, SHARES)
+    train = [v for v in counts if chosen[v] == "training"]
+    assert len(train) == pytest.approx(42, abs=3)
+    actions = sum(sum(counts[v].values()) for v in train)
+    assert actions / sum(sum(c.values()) for c in counts.values()) == pytest.approx(0.7, abs=0.02)
+
+
 def test_a_rare_class_is_in_both_where_it_can_be_and_else_in_training() -> None:
     counts = {f"v{n}": {"often": 3} for n in range(10)}
     counts |= {"x": {"twice": 1, "often": 1}, "y": {"twice": 1}, "z": {"once": 1}}
