@@ -24,6 +24,7 @@ from ..formats.annotations import (
 )
 from ..formats.labels.find import ACTIVITYNET, DETECTIONS, keys_that_repeat
 from ..formats.labels.record import Labels
+from ..formats.names import as_spelled
 from ..formats.subsets import Subsets, choose_subsets
 from .findings import Case
 
@@ -112,7 +113,8 @@ def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterato
         return
     given = {named.train, named.validation, named.test}
     misspelt = set()
-    for name in sorted({v.subset for v in videos} - given - {*SUBSET_NAMES}):
+    there = {v.subset for v in videos}
+    for name in sorted(there - given - {as_spelled(n, there) for n in SUBSET_NAMES}):
         plain = name.strip().casefold()
         for near in difflib.get_close_matches(plain, SUBSET_NAMES, n=1, cutoff=0.75):
             misspelt.add(name)

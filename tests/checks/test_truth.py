@@ -159,7 +159,7 @@ def test_durations_that_cannot_be_and_that_are_not_said() -> None:
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        ({"training": "Training"}, ["subset-spelling", "subset-roles"]),
+        ({"training": "Training"}, []),
         ({"validation": "test "}, ["subset-spelling", "subset-roles"]),
         ({"validation": "vaildation"}, ["subset-spelling", "subset-roles"]),
         ({"training": "fold1", "validation": "fold2"}, ["subset-roles"]),
