@@ -16,16 +16,19 @@ from tsatal.errors import InputError
 from tsatal.head.jobs import Outcome, work_through
 
 SLEEPERS = """
-import functools, sys, time
+import functools, signal, sys
 from tsatal.head.jobs import work_through
 from tests_of_jobs import sleeps
-work_through(
-    {n: functools.partial(sleeps, f"{sys.argv[1]}/{n}") for n in "ab"},
-    jobs=2, done=lambda *args: print(*args),
-)
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & may ignore it
+    work_through(
+        {n: functools.partial(sleeps, f"{sys.argv[1]}/{n}") for n in "ab"},
+        jobs=2, done=lambda *args: print(*args),
+    )
 """
 SLEEPS = """
-import os, time
+import os
+import time
 def sleeps(path):
     with open(path, "w") as file:
         file.write(str(os.getpid()))
