@@ -128,7 +128,10 @@ def _child(task: Task, writer: Any, name: str, jobs: int, memory: int, level: in
     logging.getLogger().addHandler(handler)
     logging.getLogger(__package__.split(".")[0]).setLevel(level)
     import torch
+    from tqdm import tqdm
 
+    # Bars here need no lock between processes, which would be told as lost when one is ended.
+    tqdm.set_lock(threading.RLock())
     torch.set_num_threads(max(torch.get_num_threads() // jobs, 1))
     writer.send(tuple(_attempt(task)))
 

@@ -78,6 +78,7 @@ NOT_RUN = {
     "docs/backbones.md": "forms, of networks whose weights need the network",
     "docs/package.md": "the package index's page; README.md has the same commands",
     "docs/extraction.md": "its one command is a form, with [options]",
+    "docs/folds.md": "some twenty trainings; tests/head/test_studies.py has smaller ones",
     "docs/lab/norms.md": "a record of what was run, on features that are not in the repository",
     "docs/lab/paper_head.md": "as docs/lab/norms.md",
     "docs/lab/tsa.md": "as docs/lab/norms.md",
