@@ -99,7 +99,7 @@ def found_by_run(
             there = set(file.video_ids)
             found = {v: detector.in_file(file, v).detections for v in paths if v in there}
     if rest := [path for video_id, path in paths.items() if video_id not in found]:
-        found |= {video_id: list(video.detections) for video_id, video in new_videos(rest).items()}
+        found |= {video_id: list(v.detections) for video_id, v in new_videos(rest).items()}
     return found
 
 

@@ -17,12 +17,13 @@ from tsatal.formats.annotation_file import AnnotationFile
 from tsatal.formats.annotations import AnnotatedVideo
 from tsatal.formats.labels.find import load_annotations
 
-from ..reports.conftest import _write_video, chromium, wait_until
+from ..reports.conftest import _write_video, chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["chromium", "wait_until"]
+__all__ = ["chromium"]
+PATIENT_SEC = 60  # beside other programs a page takes its time
 SAVED = "document.querySelector('#saved').innerText === 'Saved'"
 
 
@@ -68,7 +69,7 @@ def tab(chromium: Browser) -> Iterator[Page]:
     complaints: list[str] = []
     context = chromium.new_context(viewport={"width": 1200, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(1000 * PATIENT_SEC)
     allowed = ("http://127.0.0.1:", "blob:", "data:")
 
     def complain(text: str) -> None:
@@ -91,6 +92,18 @@ def tab(chromium: Browser) -> Iterator[Page]:
 def write_video() -> Callable[..., Path]:
     """Return a function that writes a small video whose brightness tells the time."""
     return _write_video
+
+
+def wait_until(page: Page, condition: str) -> None:
+    """Return when a condition of the page's own scripts holds; "eval" is forbidden there."""
+    page.evaluate(
+        f"""async () => {{
+          for (const began = performance.now(); !({condition}); ) {{
+            if (performance.now() - began > {1000 * PATIENT_SEC}) throw new Error("it never came");
+            await new Promise((done) => setTimeout(done, 10));
+          }}
+        }}"""
+    )
 
 
 def open_video(page: Page, served: Served, number: int = 0) -> None:

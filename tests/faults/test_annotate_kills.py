@@ -1,0 +1,104 @@
+"""`tsatal annotate`, killed in the middle of edits: whole, and at most the last edit is missing."""
+
+from __future__ import annotations
+
+import http.client
+import http.cookiejar
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tsatal.formats.labels.find import load_annotations
+
+from ..reports.conftest import _write_video
+from .conftest import LONG, SEED
+
+KILLS = 50 if LONG else 3
+EDITS = 400  # more than are made before the kill
+
+
+class Window:
+    """A browser's part: comes in by the address, reads and saves labels."""
+
+    def __init__(self, address: str) -> None:
+        self.root = address.split("/?")[0]
+        jar = http.cookiejar.CookieJar()
+        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+        self.opener.open(address, timeout=30).close()
+
+    def ask(self, path: str, sent: Any = None) -> Any:
+        body = None if sent is None else json.dumps(sent).encode()
+        request = urllib.request.Request(
+            f"{self.root}{path}", body, {"Origin": self.root}, method="PUT" if body else "GET"
+        )
+        with self.opener.open(request, timeout=30) as answer:
+            return json.load(answer)
+
+
+def started(folder: Path) -> tuple[subprocess.Popen[str], str]:
+    """Start the command, and return it with its address."""
+    command = [sys.executable, "-m", "tsatal", "annotate", str(folder)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+    )
+    assert process.stdout
+    for line in process.stdout:
+        if found := re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", line):
+            return process, found.group()
+    raise AssertionError("it never said where it is")
+
+
+def edit_until_dead(window: Window, process: subprocess.Popen[str], first: int) -> int:
+    """Save one action more each time; return how many the server said were saved."""
+    there = window.ask("/labels/0")
+    labels, revision = there["labels"], there["revision"]
+    assert len(labels["actions"]) in (first, first + 1)  # the last edit may be there, unsaid
+    saved = len(labels["actions"])
+    for number in range(saved, saved + EDITS):
+        action = {"label": f"n{number}", "start_sec": number, "end_sec": number + 0.5}
+        labels = {**labels, "state": "done", "actions": [*labels["actions"], action]}
+        try:
+            revision = window.ask("/labels/0", {"labels": labels, "revision": revision})["revision"]
+        except (OSError, http.client.HTTPException):
+            assert process.wait(30) == -signal.SIGKILL
+            break
+        saved = number + 1
+    return saved
+
+
+def test_killed_while_editing_at_most_the_last_edit_is_missing(tmp_path: Path) -> None:
+    _write_video(tmp_path / "a.mp4")
+    dice, saved, path = random.Random(SEED), 0, tmp_path / "annotations.json"
+    for _ in range(KILLS):
+        process, address = started(tmp_path)
+        window = Window(address)
+        timer = threading.Timer(dice.uniform(0.05, 0.8), process.kill)
+        timer.start()
+        saved = edit_until_dead(window, process, saved)
+        process.wait()
+        if path.exists():
+            found = load_annotations(path).videos["a"].instances
+            assert [i.label for i in found] == [f"n{n}" for n in range(len(found))]
+            assert len(found) in (saved, saved + 1)
+        else:
+            assert saved == 0
+
+
+@pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_one_line(tmp_path: Path, how: signal.Signals, status: int) -> None:
+    _write_video(tmp_path / "a.mp4")
+    process, _ = started(tmp_path)
+    process.send_signal(how)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert output.splitlines()[-1].startswith("Error: stopped; every change is saved")
