@@ -70,9 +70,7 @@ def test_what_cannot_be_exported_whole_is_told(
     out, plain = tmp_path / "w.onnx", ExtractSettings(weights="random")
     with pytest.raises(InputError, match=r"w\.pt2: must end in \.onnx with --whole"):
         export_whole(detector, plain, tmp_path / "w.pt2", rows=None)
-    with pytest.raises(
-        InputError, match="the features are of rgb with context 0"
-    ):
+    with pytest.raises(InputError, match="the features are of rgb with context 0"):
         export_whole(detector, plain.changed(context=0), out, rows=None)
     both = replace(detector, data=replace(detector.data, streams=("rgb", "flow")))
     with pytest.raises(InputError, match="the features are of rgb, flow with"):
