@@ -929,6 +929,45 @@ def pack(
     )
 
 
+def export_whole(
+    run: Pathlike,
+    out: Pathlike,
+    *,
+    steps: int | None = None,
+    checkpoint: str = "last",
+    weights: Pathlike | None = None,
+) -> Path:
+    """Write backbone and head of a run as one ONNX file: frames in, scored segments out.
+
+    Args:
+        run: the run's folder, or a packed model (see `head.packed.run_folder`).
+        out: the file, which ends in `.onnx`.
+        steps: the most rows of a clip, see `reports.whole_model.export_whole`.
+        checkpoint: "last" or "best".
+        weights: the file of the backbone's, where they are neither published nor random.
+    Raises:
+        InputError: no such run, or a backbone that cannot be exported.
+    """
+    check_place(out)
+    folder = run_folder(run)
+    load_run_description(folder)
+
+    from .extract.provenance import settings_of
+    from .head.detector import load_detector
+    from .reports.whole_model import export_whole as export
+
+    detector = load_detector(folder, checkpoint=checkpoint)
+    data = detector.data
+    settings = settings_of(
+        data.extraction,
+        streams=data.streams,
+        features=projection_of(folder, None, data.features),
+        weights=str(weights) if weights else backbone_weights(folder, "rgb"),
+        device="cpu",
+    )
+    return export(detector, settings, Path(out), rows=steps)
+
+
 def first_look(
     videos: Pathlike | Sequence[Pathlike],
     *,

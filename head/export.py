@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,18 @@ def program_bytes(program: torch.export.ExportedProgram, facts: dict[str, Any]) 
     return content.getvalue()
 
 
-def onnx_bytes(program: torch.export.ExportedProgram, facts: Mapping[str, str]) -> bytes:
+def onnx_bytes(
+    program: torch.export.ExportedProgram,
+    facts: Mapping[str, str],
+    *,
+    inputs: Sequence[str] = INPUTS,
+    outputs: Sequence[str] = OUTPUTS,
+) -> bytes:
     """Return an exported program as ONNX, its weights inside.
 
     Args:
         facts: what a user of the file should know, kept in its metadata.
+        inputs, outputs: their names.
     Raises:
         InputError: the packages that write ONNX are not installed.
     """
@@ -102,7 +109,7 @@ def onnx_bytes(program: torch.export.ExportedProgram, facts: Mapping[str, str]) 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             made = torch.onnx.export(
-                program, input_names=INPUTS, output_names=OUTPUTS, dynamo=True, verbose=False
+                program, input_names=inputs, output_names=outputs, dynamo=True, verbose=False
             )
     except ModuleNotFoundError as e:
         raise InputError(f"{e.name} is needed to write ONNX: {how_to_install('onnx')}") from None

@@ -173,7 +173,8 @@ def test_every_example_is_tested_and_described() -> None:
     files = {p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb", ".sh")}
     page = (EXAMPLES / "README.md").read_text("utf-8")
     assert files == {
-        "own_videos.py", "cached_features.py", "compare_measures.py", "look_at_detections.ipynb",
+        "own_videos.py", "cached_features.py", "compare_measures.py", "run_onnx.py",
+        "look_at_detections.ipynb",
         "thumos14.sh", "thumos14_table.py",
     }  # fmt: skip
     assert all(f"({name})" in page for name in files)

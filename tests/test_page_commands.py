@@ -43,7 +43,7 @@ STATUS = {
 OUTCOMES = {
     "README.md": ["out.h5", "runs/*/metrics.json", "runs/*/predictions.json", "runs/*/report.html"],
     "docs/activitynet.md": ["anet.h5", "anet_tsn.h5", "anet_c3d.h5", "runs/anet/metrics.json"],
-    "docs/api.md": ["head.onnx", "head.pt2"],
+    "docs/api.md": ["head.onnx", "head.pt2", "whole.onnx"],
     "docs/checking.md": [],
     "docs/first_steps.md": [
         "found/predictions.json", "found/detections.csv", "found/timelines",

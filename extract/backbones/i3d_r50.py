@@ -143,6 +143,23 @@ def load(
     return Backbone(net, device=device, dtype=dtype, classifier=classifier)
 
 
+class WholeClip(nn.Module):
+    """The stock network on a whole clip at once, in float32: what can be exported."""
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__()
+        if weights.path is None:
+            self.net = random_i3d(weights.seed)
+        else:
+            self.net = build_i3d().eval()
+            load_state(self.net, weights.path)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return the rows, (N // 2, 2048) float32, of frames (N, H, W, 3) uint8."""
+        maps: Tensor = self.net(normalise(frames))  # (1, D, N // 2, h, w)
+        return maps.mean(dim=(3, 4))[0].T
+
+
 def build_i3d(channels: int = 3, *, width: int = 64) -> nn.Module:
     """Return pytorchvideo's `i3d_r50` as its hub makes it, without the classifier.
 

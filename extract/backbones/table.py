@@ -18,6 +18,8 @@ from ...errors import InputError
 from .family import Family, Network
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from .weights import Weights
 
 log = logging.getLogger(__name__)
@@ -118,6 +120,18 @@ def load_backbones(
     load = _module(family.module).load
     more = {"stride": stride, "clip_frames": clip_frames, "device": device, "dtype": dtype}
     return {stream: load(family, stream, given, **more) for stream, given in weights.items()}
+
+
+def whole_clip(family: Family, weights: Weights) -> nn.Module | None:
+    """Return a network that turns frames (N, H, W, 3) uint8 into rows (t, D) in one plain pass.
+
+    It can be exported; its rows are those of a video of N frames. None of a backbone without one.
+    """
+    module = _module(family.module)
+    found: nn.Module | None = None
+    if family.kind == "dense" and hasattr(module, "WholeClip"):
+        found = module.WholeClip(weights)
+    return found
 
 
 def _module(name: str) -> ModuleType:

@@ -1,0 +1,154 @@
+"""Backbone, projection, head and scores as one ONNX file: frames in, scored segments out.
+
+What is left to whoever uses it is to decode a video and to suppress what overlaps;
+`examples/run_onnx.py` does both in a page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from ..errors import InputError
+from ..extract.backbones.table import whole_clip
+from ..extract.engine import Recipe, prepare
+from ..extract.settings import ExtractSettings
+from ..formats.atomic import replacing
+from ..formats.limits import check_size
+from ..head.detector import Detector
+from ..head.export import Exportable, onnx_bytes
+
+INPUTS = ("frames",)
+OUTPUTS = ("scores", "segments", "actionness")
+DEFAULT_ROWS = 128  # that a file takes; a head's window may be far longer than memory allows
+FEWEST_FRAMES = 4
+EXAMPLE_ROWS = 9  # of the clip that the export is traced with
+# Of memory for each pixel of a frame: the largest layers' input, output and shortcut, in float32.
+BYTES_PER_PIXEL = 200
+
+
+class WholeModel(nn.Module):
+    """Frames of one clip to the scores and the segments of all points.
+
+    Args:
+        backbone: see `table.whole_clip`.
+        recipe: of the run's features.
+        head: what the run has learned.
+        rows: the most that a clip may have.
+    """
+
+    def __init__(self, backbone: nn.Module, recipe: Recipe, head: Exportable, rows: int) -> None:
+        super().__init__()
+        settings = recipe.settings
+        self.backbone, self.head, self.rows = backbone, head, rows
+        self.start_sec, self.step_sec = settings.start_sec, settings.step_sec
+        self.half = settings.store == "float16"
+        matrix = recipe.projections.get("rgb")
+        factor = None if matrix is None else torch.from_numpy(matrix).double()
+        self.register_buffer("projection", factor)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the predictions for one clip, at P points.
+
+        Args:
+            frames: (N, crop, crop, 3) uint8, RGB.
+        Returns:
+            scores: of every class, (P, C) in [0, 1]; 0 at points after the clip.
+            segments: (P, 2) in seconds after the first frame.
+            actionness: of every row, (rows,) in [0, 1]; 0 after the clip.
+        """
+        rows = self.backbone(frames)  # (t, D)
+        if self.projection is not None:
+            rows = (rows.double() @ self.projection).float()
+        if self.half:
+            rows = rows.half().float()
+        count = rows.shape[0]
+        features = pad(rows, (0, 0, 0, self.rows - count))[None]
+        valid = (torch.arange(self.rows) < count)[None]
+        scores, intervals, point_valid, actionness = self.head(features, valid)
+        segments = self.start_sec + intervals[0] * self.step_sec
+        return scores[0] * point_valid[0][:, None], segments.clamp(min=0), actionness[0] * valid[0]
+
+
+def export_whole(
+    detector: Detector, settings: ExtractSettings, out: Path, *, rows: int | None
+) -> Path:
+    """Write a detector and the backbone of its features as one ONNX file.
+
+    Args:
+        settings: of the extraction of the run's features.
+        rows: the most that a clip may have; as many as the head's windows have, at most 128,
+            where not given.
+    Raises:
+        InputError: a backbone that cannot be exported whole, or the packages that write ONNX are
+            missing.
+    """
+    family = settings.family
+    if out.suffix != ".onnx":
+        raise InputError(f"{out}: must end in .onnx with --whole")
+    if detector.data.streams != ("rgb",) or not settings.exact:
+        raise InputError(
+            f"--whole: a file takes RGB frames, and rows of the uncut video; the features are of "
+            f"{', '.join(detector.data.streams)} with context {settings.context}: export the head"
+        )
+    recipe = prepare(settings.changed(dtype="float32"), device="cpu")
+    backbone = whole_clip(family, recipe.weights["rgb"])
+    if backbone is None:
+        raise InputError(
+            f"--whole: works for the backbone i3d_r50 alone; the features are of {family.name}: "
+            "export the head, and make rows with tsatal"
+        )
+    rows = rows or min(detector.config.data.window_steps, DEFAULT_ROWS)
+    most = rows * settings.stride
+    check_size(
+        BYTES_PER_PIXEL * most * settings.crop**2,
+        f"--whole: a clip of {most:,} frames of {settings.crop} x {settings.crop} pixels",
+        instead="a smaller --steps",
+    )
+    head = Exportable(detector.head, class_agreement=detector.config.decode.class_agreement)
+    whole = WholeModel(backbone, recipe, head, rows).eval()
+    example = torch.zeros(
+        min(EXAMPLE_ROWS, rows) * settings.stride, settings.crop, settings.crop, 3,
+        dtype=torch.uint8,
+    )  # fmt: skip
+    length = torch.export.Dim("frames", min=FEWEST_FRAMES, max=most)
+    with torch.no_grad():
+        program = torch.export.export(
+            whole,
+            (example,),
+            dynamic_shapes=({0: length},),
+            # Strides of a batch of one are guarded by what holds for every length.
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+    facts = facts_of(detector, settings, most)
+    content = onnx_bytes(program, facts, inputs=INPUTS, outputs=OUTPUTS)
+    with replacing(out) as aside:
+        aside.write_bytes(content)
+    return out
+
+
+def facts_of(detector: Detector, settings: ExtractSettings, most: int) -> dict[str, str]:
+    """Return what a user of the file needs to know, as JSON by name."""
+    labels, decode, point = detector.data.labels, detector.config.decode, detector.point
+    facts: Mapping[str, Any] = {
+        "labels": labels,
+        "fps": settings.fps,
+        "resize": settings.resize,
+        "crop": settings.crop,
+        "frames": {"least": FEWEST_FRAMES, "most": most},
+        "decode": decode.model_dump(mode="json"),
+        "thresholds": point.of_all(labels) if point else {},
+        "calibration": {
+            label: list(map(float, point.calibration.of(label).numbers())) for label in labels
+        }
+        if point and point.calibration
+        else {},
+        "extraction": detector.data.extraction,
+    }
+    return {name: json.dumps(value) for name, value in facts.items()}

@@ -1,0 +1,82 @@
+"""A whole model as ONNX, used without tsatal: it finds what `tsatal detect` finds."""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tsatal import pipeline
+from tsatal.commands.demo import write_demo_videos
+from tsatal.errors import InputError
+from tsatal.extract.settings import ExtractSettings
+from tsatal.head.detector import load_detector
+from tsatal.reports.whole_model import export_whole
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("model.width=16", "optim.epochs=1", "data.least_steps=1")
+NEAR_SEC, NEAR_SCORE = 0.01, 0.001
+
+
+@pytest.fixture(scope="module")
+def consumer() -> ModuleType:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    spec = importlib.util.spec_from_file_location("run_onnx", ROOT / "examples" / "run_onnx.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_without_tsatal_it_finds_the_same(
+    tmp_path: Path, consumer: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_demo_videos(tmp_path / "v", training=1, validation=1, duration_sec=6.0, seed=0)
+    shape = {"weights": "random", "resize": 40, "crop": 32}
+    pipeline.extract(tmp_path / "v", tmp_path / "f.h5", **shape)
+    run = pipeline.train(tmp_path / "f.h5", overrides=SMALL, run=tmp_path / "run")
+    found = pipeline.detect(tmp_path / "f.h5", run, out=tmp_path / "o", min_score=0)
+    packed = pipeline.pack(run, tmp_path / "m.tsatal").path
+    out = pipeline.export_whole(packed, tmp_path / "w.onnx", steps=40)  # of 30 that the videos have
+    for video_id, video in found.items():
+        theirs = consumer.main(str(out), str(tmp_path / "v" / f"{video_id}.mp4"))
+        assert len(theirs) == len(video.detections) > 5
+        left = list(theirs)
+        for ours in video.detections:  # equal scores come in any order
+            near = [
+                t
+                for t in left
+                if t[0] == ours.label
+                and abs(t[1] - ours.start_sec) < NEAR_SEC
+                and abs(t[2] - ours.end_sec) < NEAR_SEC
+                and abs(t[3] - ours.score) < NEAR_SCORE
+            ]
+            assert near, ours
+            left.remove(near[0])
+    # A video that is longer than the file takes is cut, and that is said.
+    write_demo_videos(tmp_path / "long", training=1, validation=0, duration_sec=9.0, seed=0)
+    assert consumer.main(str(out), str(next((tmp_path / "long").glob("*.mp4"))))
+    assert "only the first 8 of 9 s are looked at" in capsys.readouterr().out
+
+
+def test_what_cannot_be_exported_whole_is_told(
+    tmp_path: Path, write_toy: Callable[..., Path]
+) -> None:
+    run = pipeline.train(write_toy(tmp_path / "f.h5"), overrides=SMALL, run=tmp_path / "run")
+    detector = load_detector(run)
+    out, plain = tmp_path / "w.onnx", ExtractSettings(weights="random")
+    with pytest.raises(InputError, match=r"w\.pt2: must end in \.onnx with --whole"):
+        export_whole(detector, plain, tmp_path / "w.pt2", rows=None)
+    with pytest.raises(InputError, match="the features are of rgb with context 0"):
+        export_whole(detector, plain.changed(context=0), out, rows=None)
+    both = replace(detector, data=replace(detector.data, streams=("rgb", "flow")))
+    with pytest.raises(InputError, match="the features are of rgb, flow with"):
+        export_whole(both, plain, out, rows=None)
+    other = ExtractSettings(backbone="i3d", weights="random")
+    with pytest.raises(InputError, match="works for the backbone i3d_r50 alone; .* are of i3d:"):
+        export_whole(detector, other, out, rows=None)
+    with pytest.raises(InputError, match="a clip of 20,000 frames of 112 x 112 pixels would take"):
+        export_whole(detector, plain, out, rows=10_000)
