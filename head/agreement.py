@@ -31,8 +31,8 @@ def check_agreement(
 ) -> tuple[float, dict[str, list[Detection]]]:
     """Return the power of a class's share that fits these videos, and its detections.
 
-    It is `AGREEMENT` unless another's average mAP is higher by more than chance: 0 outside the
-    95 % interval of the difference (`significance.map_difference`).
+    It is `AGREEMENT` unless another's average mAP is higher by more than two standard errors, half
+    of the 95 % interval of the difference (`significance.map_difference`).
 
     Args:
         found: detections with `AGREEMENT`.
@@ -44,9 +44,9 @@ def check_agreement(
     best, kept, lead = AGREEMENT, found, 0.0
     for power in OTHERS:
         other = detect(power)
-        difference = map_difference(first, match(videos, other, measure, subset=subset))
-        if difference.certain and difference.value > lead:
-            best, kept, lead = power, other, difference.value
+        gain = map_difference(first, match(videos, other, measure, subset=subset))
+        if gain.value > max((gain.high - gain.low) / 2, lead):
+            best, kept, lead = power, other, gain.value
     if best != AGREEMENT:
         logger.info(
             "on %r, mAP is %.1f points higher where scores hang less on what the rows along a "
