@@ -21,6 +21,7 @@ from ..extract.engine import Recipe, prepare
 from ..extract.settings import ExtractSettings
 from ..formats.atomic import replacing
 from ..formats.limits import check_size
+from ..head.decode import agreement
 from ..head.detector import Detector
 from ..head.export import Exportable, onnx_bytes
 
@@ -48,7 +49,7 @@ class WholeModel(nn.Module):
         settings = recipe.settings
         self.backbone, self.head, self.rows = backbone, head, rows
         self.start_sec, self.step_sec = settings.start_sec, settings.step_sec
-        self.half = settings.store == "float16"
+        self.as_float16 = settings.store == "float16"
         matrix = recipe.projections.get("rgb")
         factor = None if matrix is None else torch.from_numpy(matrix).double()
         self.register_buffer("projection", factor)
@@ -66,7 +67,7 @@ class WholeModel(nn.Module):
         rows = self.backbone(frames)  # (t, D)
         if self.projection is not None:
             rows = (rows.double() @ self.projection).float()
-        if self.half:
+        if self.as_float16:
             rows = rows.half().float()
         count = rows.shape[0]
         features = pad(rows, (0, 0, 0, self.rows - count))[None]
@@ -111,7 +112,7 @@ def export_whole(
         f"--whole: a clip of {most:,} frames of {settings.crop} x {settings.crop} pixels",
         instead="a smaller --steps",
     )
-    head = Exportable(detector.head, class_agreement=detector.config.decode.class_agreement)
+    head = Exportable(detector.head, class_agreement=agreement(detector.config.decode))
     whole = WholeModel(backbone, recipe, head, rows).eval()
     example = torch.zeros(
         min(EXAMPLE_ROWS, rows) * settings.stride, settings.crop, settings.crop, 3,

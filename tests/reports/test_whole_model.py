@@ -35,8 +35,7 @@ def test_without_tsatal_it_finds_the_same(
     tmp_path: Path, consumer: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_demo_videos(tmp_path / "v", training=1, validation=1, duration_sec=6.0, seed=0)
-    shape = {"weights": "random", "resize": 40, "crop": 32}
-    pipeline.extract(tmp_path / "v", tmp_path / "f.h5", **shape)
+    pipeline.extract(tmp_path / "v", tmp_path / "f.h5", weights="random", resize=40, crop=32)
     run = pipeline.train(tmp_path / "f.h5", overrides=SMALL, run=tmp_path / "run")
     found = pipeline.detect(tmp_path / "f.h5", run, out=tmp_path / "o", min_score=0)
     packed = pipeline.pack(run, tmp_path / "m.tsatal").path
