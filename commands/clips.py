@@ -35,7 +35,7 @@ from .options import (
 )
 @click.option(
     "--min-score",
-    type=Number(),
+    type=Number(0, 1e6),
     metavar="P",
     help="Leave out what scores less.  [default: thresholds of the classes that the file has]",
 )

@@ -28,7 +28,7 @@ from .options import (
 @click.option(
     "--to", "form", type=click.Choice(list(FORMS)), help="Form of TO.  [default: by its ending]"
 )
-@click.option("--min-score", type=Number(), metavar="P", help="Leave out what scores less.")
+@click.option("--min-score", type=Number(0, 1e6), metavar="P", help="Leave out what scores less.")
 @click.option("--labels", "as_labels", is_flag=True, help="Write detections as labels, no scores.")
 @SPLIT
 @split_seed("--seed")

@@ -18,7 +18,7 @@ from .options import ANY, FILE, WHOLE, Number, say, settings_options, when_stopp
 @click.option("--id", "video_id", help="The video in PREDICTIONS.  [default: VIDEO's name]")
 @click.option(
     "--min-score",
-    type=Number(),
+    type=Number(0, 1e6),
     help="What the page shows at first; 0 shows all.  [default: what counts for the run]",
 )
 @click.option("--out", type=FILE, help="The page.  [default: VIDEO's name, .html, in this folder]")

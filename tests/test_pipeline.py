@@ -247,7 +247,7 @@ def test_predictions_without_a_subset_ask_for_the_right_option(tmp_path: Path) -
 def test_training_says_how_much_is_normalised_within_each_video(
     tmp_path: Path, write_toy: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "tsatal")
+    caplog.set_level(logging.DEBUG, "tsatal")
     config = load_config("strong", ["optim.epochs=1", "data.least_steps=1", "model.width=16"])
     for places, said in ((0.0, "nothing is normalised"), (0.5, "8 of 16 channels are normalised")):
         caplog.clear()

@@ -31,7 +31,9 @@ MAY_USE_NETWORK = {
     "extract/backbones/weights.py": {"urllib"},  # the one download
     "formats/atomic.py": {"socket"},  # the host's name
     # Quoting and reading of paths and addresses.
+    "formats/labels/elan.py": {"urllib"},
     "formats/labels/label_studio.py": {"urllib"},
+    "formats/labels/record.py": {"urllib"},
     "reports/contact_sheet.py": {"urllib"},
     "reports/viewer.py": {"urllib"},
 }

@@ -191,7 +191,7 @@ def test_resumed_training_is_bit_for_bit_the_uninterrupted_one(
 def test_norms_are_frozen_with_the_statistics_of_the_average(
     tmp_path: Path, share: float, frozen_from: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG", "tsatal")
     used: list[tuple[bool, Tensor]] = []
     averages: list[Tensor] = []
     model = Net()
