@@ -23,8 +23,7 @@ SMOOTHED_SEC = 2.0  # over which scores are averaged
 LEAST_SCORE = 0.25  # of a stretch; of chosen classes, of which one may be right, less is enough
 LEAST_CHOSEN = 0.1
 LEAST_SEC = 1.0  # a shorter stretch is a flicker, and a shorter gap closes
-# What is extracted for it: a row every 0.64 s is enough, and half the frames.
-LOOK = {"fps": 12.5, "stride": 8}
+LOOK = {"stride": 8}  # of what is extracted for it: a row every 0.64 s is enough
 NEAREST = 3  # names offered for a name that is none
 
 
