@@ -1,7 +1,8 @@
 """What several tests share: a small feature file whose actions are plain to see."""
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,15 @@ def _write(
     annotations = json.dumps({"database": database})
     write_feature_file(path, made, provenance={"extractor": "toy"}, annotations_text=annotations)
     return path
+
+
+@pytest.fixture(autouse=True)
+def log_level_of_before() -> Iterator[None]:
+    """Programs that a test runs in this process set how much is logged; the next test is free."""
+    ours = logging.getLogger("tsatal")
+    before = ours.level
+    yield
+    ours.setLevel(before)
 
 
 @pytest.fixture(scope="session")
