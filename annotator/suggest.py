@@ -152,6 +152,8 @@ def place(
     """
     minutes = (duration_sec or 60.0) / 60
     doubts = {d: doubt(d.score, least(d.label)) for d in suggested}
+    if not suggested:
+        return Place(0.0, "nothing is suggested in it")
     near = [d for d in suggested if doubts[d] >= DOUBTFUL]
     useful = sum(doubts.values()) / minutes
     if not near:

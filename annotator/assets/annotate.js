@@ -71,8 +71,9 @@ function walk(direction) {
 
 /* ---- marking ---- */
 
-function addAction(span) {
+function addAction(span, from = null) {
   const action = { label: current.label, note: "", more: {}, ...span };
+  if (from) accepted.set(action, from);
   pick("actions", action);
   edit(`${wordsOf("actions", action)}; added`, { actions: [...labels.actions, action].sort(byTime) });
 }
@@ -134,7 +135,7 @@ function useLabel(label) {
   current.label = label;
   if (chosen.kind === "actions" && chosen.item.label !== label) {
     const after = { ...chosen.item, label };
-    const change = replace("actions", chosen.item, after);
+    const change = corrected(chosen.item, after);
     pick("actions", after);
     return edit(`Is ${label} now`, change);
   }
@@ -202,7 +203,7 @@ function accept({ stay = false } = {}) {
   const [a, b] = [nearest(one.start_sec), nearest(one.end_sec)];
   const start = Math.max(0, Math.min(a, END - 1));
   const end = Math.max(b, start + 1);
-  addAction({ label: one.label, start_sec: times[start], end_sec: times[end] });
+  addAction({ label: one.label, start_sec: times[start], end_sec: times[end] }, one);
   if (stay) return goToPicture(start);
   toNextSuggestion();
 }
@@ -210,10 +211,8 @@ function accept({ stay = false } = {}) {
 function reject() {
   const one = suggestion();
   if (!one) return tell("No suggestion is left");
-  const { label, start_sec, end_sec } = one;
-  const wrong = { label, start_sec, end_sec, note: "", more: {} };
   pick("", null);
-  edit(`${wordsOf("suggested", one)}; rejected`, { rejected: [...labels.rejected, wrong] });
+  edit(`${wordsOf("suggested", one)}; rejected`, { rejected: [...labels.rejected, wrong(one)] });
   toNextSuggestion();
 }
 

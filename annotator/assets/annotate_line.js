@@ -28,13 +28,27 @@ function tiou(a, b) {
   return all > 0 ? Math.max(both, 0) / all : 0;
 }
 
+const settles = (action, s) => action.label === s.label && tiou(action, s) >= AGREES;
+const isOf = (rejected, s) => rejected.label === s.label && tiou(rejected, s) > 0.999;
+const wrong = ({ label, start_sec, end_sec }) => ({ label, start_sec, end_sec, note: "", more: {} });
+
 /** Suggestions that are neither accepted, corrected nor rejected, best first. */
 function suggestionsLeft() {
   return data.suggestions.filter(
-    (s) =>
-      !labels.actions.some((a) => a.label === s.label && tiou(a, s) >= AGREES) &&
-      !labels.rejected.some((r) => r.label === s.label && tiou(r, s) > 0.999),
+    (s) => !labels.actions.some((a) => settles(a, s)) && !labels.rejected.some((r) => isOf(r, s)),
   );
+}
+
+const accepted = new WeakMap(); // action -> the suggestion that it was made of
+
+/** Replace an action; what it was made of is rejected while it differs too much to settle that. */
+function corrected(old, after) {
+  const change = replace("actions", old, after);
+  const from = accepted.get(old);
+  if (!from) return change;
+  accepted.set(after, from);
+  const rejected = labels.rejected.filter((r) => !isOf(r, from));
+  return { ...change, rejected: settles(after, from) ? rejected : [...rejected, wrong(from)] };
 }
 
 /* ---- edges ---- */
@@ -52,7 +66,8 @@ function moveEdge(kind, item, edge, k) {
   if (after.start_sec === item.start_sec && after.end_sec === item.end_sec) return;
   const name = edge === "start_sec" ? "Start" : "End";
   pick(kind, after);
-  edit(`${name} at ${fineText(after[edge])}`, replace(kind, item, after));
+  const change = kind === "actions" ? corrected(item, after) : replace(kind, item, after);
+  edit(`${name} at ${fineText(after[edge])}`, change);
 }
 
 /** Show the picture at an edge: the first inside, or the last. */
@@ -184,7 +199,7 @@ function drawTimes() {
   byId("ruler").replaceChildren(...ticksOf([0, extent], trackWidth()));
   byId("rows").replaceChildren();
   const left = suggestionsLeft();
-  if (data.suggestions.length) addSpans(`suggested (${left.length} left)`, "suggested", left);
+  if (data.suggestions.length) addSpans(`${left.length} suggested`, "suggested", left);
   const open = [...opened.keys()].filter((label) => !(label in STRETCHES));
   const used = new Set([...labels.actions.map((a) => a.label), ...open]);
   if (current.label) used.add(current.label);

@@ -156,7 +156,7 @@ function listen() {
   byId("find").addEventListener("keydown", onFindKey);
   byId("note").addEventListener("change", (event) => {
     const after = { ...chosen.item, note: event.target.value };
-    const change = replace("actions", chosen.item, after);
+    const change = corrected(chosen.item, after);
     pick("actions", after);
     edit("Note saved", change);
   });

@@ -169,6 +169,22 @@ def test_every_kind_of_clock_is_the_one_of_the_first_picture(
         mark(tab, start, end)
     wait_saved(tab)
     assert np.abs(np.subtract(spans(served), wanted)).max() < 1e-3
+    # By mouse, between the two: a drag ends at the nearest boundary of pictures.
+    extent = tab.evaluate("extent")
+    box = tab.locator(".row.actions .track").bounding_box()
+    assert box
+    low = box["y"] + box["height"] - 3
+    drag(tab, at(tab, shown[1] + 0.02, extent), at(tab, shown[3] - 0.01, extent), low)
+    wait_saved(tab)
+    assert np.abs(np.subtract(spans(served)[0], (shown[1], shown[3]))).max() < 1e-3
+    edge = tab.get_by_role("slider", name="End of jump").first
+    place = edge.bounding_box()
+    assert place
+    x = place["x"] + place["width"] / 2
+    drag(tab, x, at(tab, shown[4] + 0.02, extent), middle(edge))
+    wait_saved(tab)
+    assert np.abs(np.subtract(spans(served)[0], (shown[1], shown[4]))).max() < 1e-3
+    tab.locator("h1").click()  # arrows are no longer the edge's
     # And by pictures: the third from the start.
     seek(tab, 0.0)
     for _ in range(2):
@@ -320,6 +336,54 @@ def test_when_the_program_has_ended_the_page_says_so_and_keeps_the_edit(
     mark(tab, 3.0, 3.5)
     wait_saved(tab)
     assert spans(served) == [(1.0, 2.0), (3.0, 3.5)]
+
+
+def test_what_was_corrected_does_not_come_back_as_a_suggestion(
+    serve: Serve, tab: Page, write_video: WriteVideo, tmp_path: Path
+) -> None:
+    """Neither by another label nor by far edges; back at its place, it is accepted."""
+    write_video(tmp_path / "a.mp4")
+    served = serve(tmp_path, suggested=Suggested({"a": FOUND[:2]}))
+    open_video(tab, served)
+    tab.keyboard.press("c")
+    tab.keyboard.press("2")  # a wave, not a jump
+    assert "1 of 1: wave, 0:02.50" in tab.locator("#suggested").inner_text()
+    tab.keyboard.press("c")
+    seek(tab, 3.21)
+    tab.keyboard.press("[")
+    assert not tab.locator("#suggestion").is_visible()
+    wait_saved(tab)
+    assert served.video().instances == (Instance("wave", 0.5, 1.2), Instance("wave", 3.2, 3.5))
+    assert len(served.session.labels(0)[0].rejected) == 2
+    seek(tab, 2.52)
+    tab.keyboard.press("[")  # nearly as suggested after all
+    wait_saved(tab)
+    assert [r.label for r in served.session.labels(0)[0].rejected] == ["jump"]
+    tab.reload()
+    wait_until(tab, "document.querySelectorAll('.item').length === 2")
+    assert not tab.locator("#suggestion").is_visible()
+
+
+@pytest.mark.parametrize("size", [(1200, 900), (820, 700)])
+def test_the_time_line_stays_under_the_pointer_while_actions_come_in(
+    serve: Serve, tab: Page, write_video: WriteVideo, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    write_video(tmp_path / "a.mp4")
+    served = serve(tmp_path, suggested=Suggested({"a": FOUND}))
+    tab.set_viewport_size({"width": size[0], "height": size[1]})
+    open_video(tab, served)
+    ruler, places = tab.locator("#ruler"), []
+    for key in ("", "g", "c", "a", "x"):
+        if key:
+            tab.keyboard.press(key)
+        places.append(ruler.bounding_box())
+    for n, (start, end) in enumerate(TEN):
+        name_label(tab, f"label {n}")
+        mark(tab, start, end)
+        places.append(ruler.bounding_box())
+    wait_saved(tab)
+    assert len(spans(served)) == 12
+    assert all(place == places[0] for place in places)
 
 
 @pytest.mark.parametrize("size", [(360, 740), (600, 400), (820, 1180)])

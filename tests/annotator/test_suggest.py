@@ -48,7 +48,7 @@ def test_doubts_count_per_minute_and_are_said_in_words() -> None:
         "1 of 2 suggestions are near the threshold, such as jump with 0.41 (counts from 0.40); "
         "1.0 in a minute"
     )
-    assert place([], POINT.of, 0.0).words == "none of 0 suggestions is near the threshold"
+    assert place([], POINT.of, 0.0).words == "nothing is suggested in it"
 
 
 def test_the_least_sure_video_comes_first_and_unknown_ones_last() -> None:
