@@ -136,7 +136,9 @@ def stoppable() -> Iterator[None]:
     def resend(lost: Any) -> None:
         """Send a signal again whose exception came where Python can only print it."""
         if not came or not issubclass(lost.exc_type, KeyboardInterrupt):
-            ignored(lost)
+            # What a library fails at because it is being stopped is not worth a word.
+            if not isinstance(getattr(lost.exc_value, "__context__", None), KeyboardInterrupt):
+                ignored(lost)
             return
         timer = threading.Timer(AGAIN_SEC, os.kill, (os.getpid(), came.pop()))
         timer.daemon = True

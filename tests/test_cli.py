@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import h5py
 import pytest
 from click.testing import CliRunner, Result
 
-from tsatal.cli import main
+from tsatal.cli import main, stoppable
 from tsatal.commands import configs, demo
 
 SMALL = [
@@ -257,3 +259,33 @@ def test_a_look_without_a_run_takes_what_it_can_use(
     (tmp_path / "v.mp4").write_bytes(b"no video")
     result = run("detect", "v.mp4", *words.split())
     assert result.exit_code in (1, 2) and says in result.output
+
+
+def test_what_fails_because_it_is_stopped_is_not_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    printed: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: printed.append(lost.exc_value))
+
+    class Closing:
+        def __init__(self, stopped: bool) -> None:
+            self.stopped = stopped
+
+        def __del__(self) -> None:
+            try:
+                if self.stopped:
+                    raise KeyboardInterrupt
+                raise OSError
+            except BaseException:
+                raise AttributeError("flush")  # noqa: B904
+
+    had = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), stoppable():
+        Closing(stopped=False)
+        assert len(printed) == 1
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        finally:
+            Closing(stopped=True)
+    assert len(printed) == 1 and signal.getsignal(signal.SIGTERM) is had

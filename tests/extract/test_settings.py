@@ -56,9 +56,9 @@ def test_what_is_left_open_is_the_backbones() -> None:
     )
     assert (first.context, first.projection, first.weights) == (18, "orthogonal", "kinetics")
     i3d = ExtractSettings(backbone="i3d")
-    assert (i3d.fps, i3d.resize, i3d.crop, i3d.stride, i3d.width) == (25, 256, 224, 4, 1024)
+    assert (i3d.fps, i3d.resize, i3d.crop, i3d.stride, i3d.width) == (12.5, 182, 160, 4, 1024)
     assert (i3d.context, i3d.projection, i3d.exact, i3d.clip_frames) == (0, "none", True, None)
-    assert (i3d.start_sec, i3d.step_sec) == (0.2, 0.16)
+    assert (i3d.start_sec, i3d.step_sec) == (0.4, 0.32)
     windows = ExtractSettings(backbone="i3d_windows", fps=30)
     assert (windows.clip_frames, windows.start_sec, windows.step_sec) == (16, 0.25, 4 / 30)
 
@@ -95,7 +95,7 @@ def test_an_unknown_backbone_is_refused_with_the_nearest() -> None:
 
 def test_another_backbone_brings_its_own_values() -> None:
     changed = ExtractSettings(fps=5, seed=3).changed(backbone="i3d")
-    assert (changed.fps, changed.seed, changed.crop, changed.width) == (5, 3, 224, 1024)
+    assert (changed.fps, changed.seed, changed.crop, changed.width) == (5, 3, 160, 1024)
 
 
 def test_flow_weights_without_flow_are_refused() -> None:
