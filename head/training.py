@@ -29,6 +29,7 @@ from .model import TSATAL
 from .parallel import all_gather, barrier, rank, world_size
 from .run import (
     MUCH_BETWEEN,
+    POINT_FILE,
     RunData,
     TrainingVideos,
     build_head,
@@ -104,6 +105,10 @@ def train_head(
             resume=resume,
             device=device,
         )
+    if validation and not found and not (run_dir / POINT_FILE).exists():
+        # Stopped before, after its last epoch: what follows from it is still to be done.
+        last = load_detector(run_dir, device=device, own_scores=True)
+        found |= detect_together(last, file, validation)
     if found and config.decode.class_agreement == "auto":
         found = _settle_agreement(file, validation, config, data, run_dir, device, found)
     if found and rank() == 0:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from tsatal.formats.features import FeatureFile
 from tsatal.formats.subsets import find_annotations, videos_in_subset
 from tsatal.head import training
 from tsatal.head.run import (
+    CONFIG_FILE,
+    POINT_FILE,
     build_head,
     describe,
     load_run_description,
@@ -107,3 +110,24 @@ def test_what_decoding_assumes_is_settled_after_the_training(
     settled, _ = load_run_description(run)
     assert settled.decode.class_agreement == 0.25
     assert settled.model_copy(update={"decode": config.decode}) == config
+
+
+def test_a_run_stopped_after_its_last_epoch_is_brought_to_its_end(
+    tmp_path: Path, write_toy: Callable[..., Path]
+) -> None:
+    decode = CONFIG.decode.model_copy(update={"class_agreement": "auto"})
+    config = CONFIG.model_copy(update={"decode": decode})
+    with FeatureFile(write_toy(tmp_path / "f.h5")) as file:
+        truth = find_annotations(file, None)
+        data, videos = describe(file, truth, config)
+        save_run_description(tmp_path, config, data)
+        train = partial(
+            train_head, file, truth, config, data, videos,
+            run_dir=tmp_path, device=torch.device("cpu"),
+        )  # fmt: skip
+        train(resume=False)
+        whole = {name: (tmp_path / name).read_text() for name in (CONFIG_FILE, POINT_FILE)}
+        (tmp_path / POINT_FILE).unlink()
+        save_run_description(tmp_path, config, data)
+        train(resume=True)
+    assert {name: (tmp_path / name).read_text() for name in whole} == whole
