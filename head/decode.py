@@ -16,6 +16,7 @@ from ..config import DecodeConfig
 from ..formats.annotations import Detection
 from ..formats.features import TimeAxis
 from ..segments import steps_to_seconds
+from .aggregation import sums_along
 from .dataset import pad_rows
 from .nms import nth_best, soft_nms, vote
 from .prediction import HeadOutput
@@ -44,12 +45,7 @@ def class_shares(rows: Tensor, intervals: Tensor) -> Tensor:
     Returns:
         (B, P, C) in [0, 1]; the classes sum to 1, or to 0 where all scores are 0.
     """
-    steps = rows.shape[1]
-    sums = nn.functional.pad(rows.double().cumsum(1), (0, 0, 1, 0))  # of the rows before, (B, T+1)
-    first = intervals[..., 0].round().clamp(0, steps - 1).long()
-    end = torch.maximum(intervals[..., 1].round().clamp(0, steps - 1).long(), first) + 1
-    at_end, at_first = (n[..., None].expand(-1, -1, rows.shape[2]) for n in (end, first))
-    along = (sums.gather(1, at_end) - sums.gather(1, at_first)).clamp(min=0)
+    along = sums_along(rows, intervals).clamp(min=0)
     return (along / along.sum(-1, keepdim=True).clamp(min=1e-12)).to(rows.dtype)
 
 
