@@ -117,6 +117,10 @@ class ModelConfig(_Section):
     instance_norm: _BelowOne = setting(
         0.0, "Share of channels normalised within each video, if videos differ much as a whole."
     )
+    standardise: bool | Literal["auto"] = setting(
+        False,
+        "Whether each channel is standardised on entry; auto: if they vary as other units do.",
+    )
     fully_connected: Annotated[int, Field(ge=1, le=4096)] | None = setting(
         None, "Values of a row after a learned fully connected layer on entry; null for none."
     )

@@ -41,6 +41,7 @@ from tsatal.formats.subsets import videos_in_subset
 from tsatal.head import dataset, decode, nms
 from tsatal.head.dataset import Batch
 from tsatal.head.detector import Detector
+from tsatal.head.feature_stats import FeatureStats
 from tsatal.head.fused_norm import freeze_norms
 from tsatal.head.loop import averaged, make_optimizer, seed_everything
 from tsatal.head.losses import HeadLoss
@@ -71,7 +72,7 @@ class Bench:
     """What is measured, on what.
 
     steps: rows of each sequence in `train`.
-    scale: what our head divides features by.
+    stats: by which our head normalises features.
     train: videos with actions to draw windows from.
     test: ids of the videos to detect in.
     """
@@ -83,7 +84,7 @@ class Bench:
     steps: int
     file: FeatureFile
     data: RunData
-    scale: float
+    stats: FeatureStats
     train: list[LabelledVideo]
     test: list[str]
 
@@ -96,8 +97,8 @@ def load_data(file: FeatureFile, config: Config, *, videos: int | None) -> dict[
     data, training = describe(file, truth, config)
     train = [v for v in training.labelled if len(v.segments)]
     test = list(videos_in_subset(file, truth, data.subsets.test))[:videos]
-    scale = training.stats.scale
-    return {"file": file, "data": data, "scale": scale, "train": train, "test": test}
+    stats = training.stats
+    return {"file": file, "data": data, "stats": stats, "train": train, "test": test}
 
 
 def report(part: str, what: str, figures: str) -> None:
@@ -137,7 +138,7 @@ def new_head(bench: Bench) -> TSATAL:
     """Return our untrained head, ready to be trained."""
     seed_everything(bench.config.optim.seed)
     head = build_head(bench.config, bench.data)
-    head.divide_features_by(bench.scale)
+    head.normalise_features(bench.stats)
     return head.to(bench.device).train()
 
 

@@ -1,7 +1,8 @@
 """The frozen fully connected layer after the backbone: wide rows in, narrow ones out.
 
 The paper does not train this layer. A semi-orthogonal matrix keeps distances and angles as well as
-chance allows and needs no data; PCA keeps the most variance of the videos that it was fitted on.
+chance allows and needs no data; PCA keeps the most variance of the videos that it was fitted on,
+in a random basis.
 Rows are multiplied without centring: the bias of the next layer takes up a shift of all rows.
 """
 
@@ -50,7 +51,12 @@ def projector(matrix: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def fit_pca(rows: Iterable[np.ndarray], outputs: int) -> tuple[np.ndarray, float]:
-    """Return the principal directions of rows, and the share of the variance that they keep.
+    """Return a basis of the rows' principal directions, and the share of the variance it keeps.
+
+    The directions are turned by a random rotation, always the same: what is kept does not change,
+    and every value of a projected row carries as much of it. Values in order of their variance
+    train a head badly (docs/backbones.md): the first few hold most of what there is, and the rest
+    are too small to be seen.
 
     One pass adds up a covariance in float64, so memory does not grow with the number of rows.
 
@@ -58,8 +64,7 @@ def fit_pca(rows: Iterable[np.ndarray], outputs: int) -> tuple[np.ndarray, float
         rows: arrays (t, D), D at least `outputs`.
         outputs: number of directions.
     Returns:
-        A matrix (D, outputs) float32, by falling variance, the largest entry of each column
-        positive; and a number in [0, 1].
+        A matrix (D, outputs) float32 with orthonormal columns (to 1e-5), and a number in [0, 1].
     Raises:
         InputError: fewer rows than directions.
     """
@@ -77,7 +82,9 @@ def fit_pca(rows: Iterable[np.ndarray], outputs: int) -> tuple[np.ndarray, float
     values, vectors = values[::-1].clip(min=0), vectors[:, ::-1][:, :outputs]
     largest = np.take_along_axis(vectors, abs(vectors).argmax(0)[None], axis=0)
     share = values[:outputs].sum() / max(values.sum(), np.finfo(float).tiny)
-    return (vectors * np.sign(largest)).astype(np.float32), float(share)
+    # The sign of a direction is the machine's choice; then the matrix would be another.
+    turned = (vectors * np.sign(largest)) @ orthogonal_projection(outputs, outputs)
+    return turned.astype(np.float32), float(share)
 
 
 def load_projection(path: str | Path, stream: str = "rgb") -> np.ndarray:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config import ModelConfig
 from ..formats.limits import check_size
 from .aggregation import with_aggregated_classes
+from .feature_stats import FeatureStats
 from .layers import ConvBNReLU, ConvINReLU
 from .points import Points, level_points
 from .prediction import HeadOutput, Prediction
@@ -141,7 +142,11 @@ class TSATAL(nn.Module):
     ) -> None:
         super().__init__()
         self.feature_scale: Tensor
-        self.register_buffer("feature_scale", torch.ones(()))
+        self.feature_mean: Tensor | None
+        # `run.settled` puts a yes or no for auto before a training.
+        each = (width_in,) if model.standardise is True else ()
+        self.register_buffer("feature_scale", torch.ones(each))
+        self.register_buffer("feature_mean", torch.zeros(each) if each else None)
         self.width = model.width
         self.dropout = nn.Dropout(model.input_dropout)
         # `run.settled` puts a number for auto before a training; a head in use drops nothing.
@@ -174,13 +179,18 @@ class TSATAL(nn.Module):
                 self.final_heads.share_convolutions_of(self.shared_heads)
         self.aggregate = model.aggregate
 
-    def divide_features_by(self, scale: float) -> None:
-        """Fix what features are divided by on entry: extractors differ by orders of magnitude.
+    def normalise_features(self, stats: FeatureStats) -> None:
+        """Fix how features are normalised on entry: extractors differ by orders of magnitude.
 
-        One number, no offset: zero must stay "absent" for the dropout of pooled post-ReLU
-        features, and what is common to all steps leaves in the first batch norm.
+        By one number for all channels, no offset: zero then stays "absent" for the dropout of
+        pooled post-ReLU features, and what is common to all steps leaves in the first batch norm.
+        Or, with `standardise`, every channel by its own mean and deviation.
         """
-        self.feature_scale.fill_(scale)
+        if self.feature_mean is None:
+            self.feature_scale.fill_(stats.scale)
+        else:
+            self.feature_mean.copy_(torch.from_numpy(stats.mean))
+            self.feature_scale.copy_(torch.from_numpy(stats.deviation))
 
     def forward(self, features: Tensor, valid: Tensor) -> HeadOutput:
         """Return the predictions of all stages (paper, figure 1).
@@ -226,10 +236,12 @@ class TSATAL(nn.Module):
         return HeadOutput(pre, refined, final)
 
     def _prepare(self, features: Tensor, valid: Tensor) -> Tensor:
-        """Return the features transposed, scaled, and with dropout in training, (B, D_in, T).
+        """Return the features transposed, normalised, and with dropout in training, (B, D_in, T).
 
         (Not in the paper.) A channel is dropped for a whole sequence: no class may hang on a few.
         """
+        if self.feature_mean is not None:
+            features = features - self.feature_mean
         x = features.transpose(1, 2).contiguous()  # (B, D_in, T)
         kept = self.channel_dropout(x.new_ones(*x.shape[:2], 1))
-        return self.dropout(x * (kept / self.feature_scale)) * valid[:, None]
+        return self.dropout(x * (kept / self.feature_scale[..., None])) * valid[:, None]

@@ -14,6 +14,7 @@ runs/<name>/config.yaml            the resolved settings
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -57,6 +58,8 @@ EXTRACTION_KEYS = (
 MUCH_BETWEEN = 0.1  # share of the features' variance
 CLASSES_TOLD = 0.5  # half-way from chance to certainty
 RUNS = Path("runs")
+logger = logging.getLogger(__name__)
+
 # Examples of a class, in the mean: up to FEW, most input channels are dropped; from MANY on, none.
 FEW_EXAMPLES, MANY_EXAMPLES, MOST_DROPPED = 30, 60, 0.5
 JSON_FACTOR = 40  # bytes of memory that one of a JSON file may take
@@ -197,19 +200,30 @@ def describe(
 
 
 def settled(config: Config, data: RunData, videos: TrainingVideos) -> Config:
-    """Return the settings with `model.channel_dropout: auto` as a number, for this much data.
+    """Return the settings of the model with `auto` as what it means for this data.
 
-    Half of the channels are dropped where a class has at most `FEW_EXAMPLES` in the mean, none from
-    `MANY_EXAMPLES` on, in between in proportion: what keeps a class of few examples from hanging on
-    a few channels keeps a class of many from being learned (docs/lab/strong_preset.md).
+    `channel_dropout`: half of the channels are dropped where a class has at most `FEW_EXAMPLES` in
+    the mean, none from `MANY_EXAMPLES` on, in between in proportion: what keeps a class of few
+    examples from hanging on a few channels keeps a class of many from being learned
+    (docs/lab/strong_preset.md).
+
+    `standardise`: where channels are as uneven as those of other units are; see `feature_stats`.
     """
-    if config.model.channel_dropout != "auto":
+    changes: dict[str, Any] = {}
+    if config.model.channel_dropout == "auto":
+        examples = sum(v.labels.size for v in videos.labelled) / len(data.labels)
+        missing = (MANY_EXAMPLES - examples) / (MANY_EXAMPLES - FEW_EXAMPLES)
+        changes["channel_dropout"] = round(MOST_DROPPED * min(max(missing, 0.0), 1.0), 3)
+    if config.model.standardise == "auto":
+        changes["standardise"] = videos.stats.uneven
+        if videos.stats.uneven:
+            logger.info(
+                "the channels of the features vary unlike each other, as those of different units "
+                "do, so each is standardised (model.standardise)"
+            )
+    if not changes:
         return config
-    examples = sum(v.labels.size for v in videos.labelled) / len(data.labels)
-    missing = (MANY_EXAMPLES - examples) / (MANY_EXAMPLES - FEW_EXAMPLES)
-    dropped = round(MOST_DROPPED * min(max(missing, 0.0), 1.0), 3)
-    model = config.model.model_copy(update={"channel_dropout": dropped})
-    return config.model_copy(update={"model": model})
+    return config.model_copy(update={"model": config.model.model_copy(update=changes)})
 
 
 def new_run_dir(config_name: str, *, root: Path = RUNS) -> Path:

@@ -79,7 +79,7 @@ def train_head(
     head = build_head(config, data)
     if config.model.instance_norm:
         logger.debug("%s", videos_as_a_whole(data, head, config))
-    head.divide_features_by(videos.stats.scale)
+    head.normalise_features(videos.stats)
     found: dict[str, list[Detection]] = {}  # of the last validation, which is after the last epoch
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # what is not half is single
         fit(

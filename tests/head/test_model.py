@@ -3,11 +3,13 @@
 import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tsatal.config import ModelConfig
+from tsatal.head.feature_stats import FeatureStats
 from tsatal.head.model import PRIOR, TSATAL, Branch, Heads
 from tsatal.head.points import level_points, level_sizes
 from tsatal.head.prediction import HeadOutput, Prediction
@@ -193,9 +195,14 @@ def test_half_precision_gives_single_predictions_close_to_those_of_single(
         assert ((got - expected)[full.valid].abs() < 0.05 * scale).all()
 
 
+def stats(scale: float) -> FeatureStats:
+    """Statistics of 12 channels of one scale."""
+    return FeatureStats(scale, np.zeros(12), np.ones(12), False, 0.0, 0.0)
+
+
 def test_a_state_that_is_loaded_gives_the_same_predictions() -> None:
     model = trained(levels=3, tsa="soft")
-    model.divide_features_by(3.0)
+    model.normalise_features(stats(scale=3.0))
     other = head(levels=3, tsa="soft").eval()
     other.load_state_dict(model.state_dict())
     x = torch.randn(2, 20, 12)
@@ -207,10 +214,23 @@ def test_a_state_that_is_loaded_gives_the_same_predictions() -> None:
 def test_scale_of_the_features_does_not_matter_once_it_is_known(levels: int) -> None:
     x = torch.randn(2, 20, 12)
     plain, scaled = head(levels=levels).eval(), head(levels=levels).eval()
-    scaled.divide_features_by(1e-3)
+    scaled.normalise_features(stats(scale=1e-3))
     a = plain(x, mask(20, 20)).final.class_logits
     b = scaled(x * 1e-3, mask(20, 20)).final.class_logits
     torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+def test_units_of_each_channel_do_not_matter_where_channels_are_standardised() -> None:
+    x, units, offset = torch.randn(2, 20, 12), torch.logspace(-3, 3, 12), torch.arange(12.0)
+    plain, other = (head(levels=3, standardise=True).eval() for _ in range(2))
+    mean, deviation = (units * offset).double().numpy(), units.double().numpy()
+    other.normalise_features(FeatureStats(1.0, mean, deviation, True, 0.0, 0.0))
+    a = plain(x, mask(20, 13)).final.class_logits
+    b = other((x + offset) * units, mask(20, 13)).final.class_logits
+    torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+    loaded = head(levels=3, standardise=True).eval()
+    loaded.load_state_dict(other.state_dict())
+    assert torch.equal(loaded((x + offset) * units, mask(20, 13)).final.class_logits, b)
 
 
 def test_distances_begin_at_the_typical_half_length() -> None:

@@ -42,13 +42,28 @@ def test_description_round_trip(tmp_path: Path) -> None:
 def test_the_more_examples_a_class_has_the_less_is_dropped(examples: int, dropped: float) -> None:
     axis = TimeAxis(1000, 0.0, 1.0, 1000.0)
     video = LabelledVideo("v", axis, np.zeros((examples, 2)), np.zeros(examples, dtype=int))
-    stats = FeatureStats(1.0, 0.0, 0.0)
+    stats = FeatureStats(1.0, np.zeros(1), np.ones(1), False, 0.0, 0.0)
     videos = runs.TrainingVideos([video, video], stats)  # of two classes
     settled = runs.settled(load_config("strong"), description(), videos)
     assert settled.model.channel_dropout == dropped
-    assert load_config("strong", [f"model.channel_dropout={dropped}"]) == settled
-    chosen = load_config("strong", ["model.channel_dropout=0.1"])
+    changes = [f"model.channel_dropout={dropped}", "model.standardise=false"]
+    assert load_config("strong", changes) == settled
+    chosen = load_config("strong", ["model.channel_dropout=0.1", "model.standardise=true"])
     assert runs.settled(chosen, description(), videos) is chosen
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_channels_that_vary_unlike_each_other_are_standardised(
+    uneven: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = LabelledVideo("v", TimeAxis(9, 0.0, 1.0, 9.0), np.zeros((1, 2)), np.zeros(1, dtype=int))
+    stats = FeatureStats(1.0, np.zeros(1), np.ones(1), uneven, 0.0, 0.0)
+    with caplog.at_level("INFO"):
+        settled = runs.settled(
+            load_config("strong"), description(), runs.TrainingVideos([video], stats)
+        )
+    assert settled.model.standardise is uneven
+    assert ("each is standardised" in caplog.text) is uneven
 
 
 def test_new_runs_never_share_a_folder(tmp_path: Path) -> None:
