@@ -142,11 +142,13 @@ class TSATAL(nn.Module):
     ) -> None:
         super().__init__()
         self.feature_scale: Tensor
+        self.register_buffer("feature_scale", torch.ones(()))
         self.feature_mean: Tensor | None
+        self.feature_gain: Tensor | None
         # `run.settled` puts a yes or no for auto before a training.
-        each = (width_in,) if model.standardise is True else ()
-        self.register_buffer("feature_scale", torch.ones(each))
-        self.register_buffer("feature_mean", torch.zeros(each) if each else None)
+        each = model.standardise is True
+        self.register_buffer("feature_mean", torch.zeros(width_in) if each else None)
+        self.register_buffer("feature_gain", torch.ones(width_in) if each else None)
         self.width = model.width
         self.dropout = nn.Dropout(model.input_dropout)
         # `run.settled` puts a number for auto before a training; a head in use drops nothing.
@@ -186,11 +188,11 @@ class TSATAL(nn.Module):
         pooled post-ReLU features, and what is common to all steps leaves in the first batch norm.
         Or, with `standardise`, every channel by its own mean and deviation.
         """
-        if self.feature_mean is None:
+        if self.feature_mean is None or self.feature_gain is None:
             self.feature_scale.fill_(stats.scale)
         else:
             self.feature_mean.copy_(torch.from_numpy(stats.mean))
-            self.feature_scale.copy_(torch.from_numpy(stats.deviation))
+            self.feature_gain.copy_(torch.from_numpy(1 / stats.deviation))
 
     def forward(self, features: Tensor, valid: Tensor) -> HeadOutput:
         """Return the predictions of all stages (paper, figure 1).
@@ -240,8 +242,8 @@ class TSATAL(nn.Module):
 
         (Not in the paper.) A channel is dropped for a whole sequence: no class may hang on a few.
         """
-        if self.feature_mean is not None:
-            features = features - self.feature_mean
+        if self.feature_mean is not None and self.feature_gain is not None:
+            features = (features - self.feature_mean) * self.feature_gain
         x = features.transpose(1, 2).contiguous()  # (B, D_in, T)
         kept = self.channel_dropout(x.new_ones(*x.shape[:2], 1))
-        return self.dropout(x * (kept / self.feature_scale[..., None])) * valid[:, None]
+        return self.dropout(x * (kept / self.feature_scale)) * valid[:, None]
