@@ -119,7 +119,7 @@ class ModelConfig(_Section):
     )
     standardise: bool | Literal["auto"] = setting(
         False,
-        "Whether each channel is standardised on entry; auto: if they vary as other units do.",
+        "Whether each channel is standardised on entry; auto: where that tells classes better.",
     )
     fully_connected: Annotated[int, Field(ge=1, le=4096)] | None = setting(
         None, "Values of a row after a learned fully connected layer on entry; null for none."

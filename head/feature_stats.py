@@ -14,13 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..formats.features import FeatureFile
+from .channel_scales import PROBED_ROWS, deviations, probe, should_be_standardised, together
 from .windows import LabelledVideo
 
 ENOUGH_VIDEOS = 200  # that are read for the statistics
-# A channel that varies by less than a share of the largest deviation, or of its own mean, is
-# constant.
-LEAST_DEVIATION, LEAST_OF_MEAN = 1e-6, 1e-4
-FAR_SMALLER, FAR_LARGER = 10.0, 100.0  # times, see `are_uneven`
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class FeatureStats:
 
     scale: the root mean square of the features of videos with actions; 1 if all are zero.
     mean, deviation: of every channel, of the same videos, (D,), see `deviations`.
-    uneven: whether channels vary so unlike each other as only other units do, see `are_uneven`.
+    standardise: whether channels should be standardised, see `channel_scales`.
     between_videos: the share of the features' variance that lies between videos, in [0, 1].
     classes_told: how well a video's mean row predicts its classes, from 0 (by chance) to 1.
     """
@@ -37,7 +34,7 @@ class FeatureStats:
     scale: float
     mean: np.ndarray
     deviation: np.ndarray
-    uneven: bool
+    standardise: bool
     between_videos: float
     classes_told: float
 
@@ -53,7 +50,8 @@ def measure_features(
     measured = {v.video_id for v in evenly_spread(videos)}
     scaled = {v.video_id for v in evenly_spread([v for v in videos if v.labels.size])}
     num_classes = max((int(v.labels.max()) + 1 for v in videos if v.labels.size), default=0)
-    firsts, squares = [], []
+    most = max(PROBED_ROWS // max(len(scaled), 1), 1)
+    firsts, squares, probes = [], [], []
     means, variances, shares = [], [], []
     for video in videos:
         if video.video_id not in measured | scaled:
@@ -62,6 +60,7 @@ def measure_features(
         if video.video_id in scaled:
             firsts.append(rows.mean(0))
             squares.append((rows**2).mean(0))
+            probes.append(probe(rows, video, num_classes, most=most))
         if video.video_id in measured:
             means.append(rows.mean(0))
             variances.append(rows.var(0).sum())
@@ -75,37 +74,10 @@ def measure_features(
         math.sqrt(float(square.mean())) or 1.0,
         mean,
         deviation,
-        are_uneven(deviation),
+        bool(probes) and should_be_standardised(deviation, together(probes)),
         float(between / (total or 1.0)),
         classes_told(np.stack(means), np.stack(shares)),
     )
-
-
-def deviations(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of every channel, (D,); infinite for those that do not vary.
-
-    So dividing by it does not turn what rounding leaves of a constant into a signal.
-
-    Args:
-        mean, square: the means of values and of their squares, (D,).
-    """
-    deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
-    least = np.maximum(LEAST_DEVIATION * deviation.max(), LEAST_OF_MEAN * abs(mean))
-    return np.where(deviation > least, deviation, np.inf)
-
-
-def are_uneven(deviation: np.ndarray) -> bool:
-    """Whether channels vary unlike each other, as metres beside degrees do.
-
-    One in twenty varies less than a tenth as much as the median channel, or one more than a hundred
-    times as much. (Of the networks at hand the two are at most 5 and 6 times; of principal
-    components, which must not be standardised, 3 and 48.)
-    """
-    varying = deviation[np.isfinite(deviation)]
-    if not len(varying):
-        return False
-    low, median, high = np.quantile(varying, [0.05, 0.5, 1])
-    return bool(median > FAR_SMALLER * low or high > FAR_LARGER * median)
 
 
 def evenly_spread(videos: Sequence[LabelledVideo]) -> Sequence[LabelledVideo]:

@@ -207,7 +207,7 @@ def settled(config: Config, data: RunData, videos: TrainingVideos) -> Config:
     examples from hanging on a few channels keeps a class of many from being learned
     (docs/lab/strong_preset.md).
 
-    `standardise`: where channels are as uneven as those of other units are; see `feature_stats`.
+    `standardise`: as `FeatureStats.standardise` says.
     """
     changes: dict[str, Any] = {}
     if config.model.channel_dropout == "auto":
@@ -215,11 +215,11 @@ def settled(config: Config, data: RunData, videos: TrainingVideos) -> Config:
         missing = (MANY_EXAMPLES - examples) / (MANY_EXAMPLES - FEW_EXAMPLES)
         changes["channel_dropout"] = round(MOST_DROPPED * min(max(missing, 0.0), 1.0), 3)
     if config.model.standardise == "auto":
-        changes["standardise"] = videos.stats.uneven
-        if videos.stats.uneven:
+        changes["standardise"] = videos.stats.standardise
+        if videos.stats.standardise:
             logger.info(
-                "the channels of the features vary unlike each other, as those of different units "
-                "do, so each is standardised (model.standardise)"
+                "the channels of the features are of different sizes, as those of different units "
+                "are, and tell the classes better standardised: each is (model.standardise)"
             )
     if not changes:
         return config

@@ -52,18 +52,18 @@ def test_the_more_examples_a_class_has_the_less_is_dropped(examples: int, droppe
     assert runs.settled(chosen, description(), videos) is chosen
 
 
-@pytest.mark.parametrize("uneven", [False, True])
-def test_channels_that_vary_unlike_each_other_are_standardised(
-    uneven: bool, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("better", [False, True])
+def test_channels_are_standardised_where_that_tells_more(
+    better: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     video = LabelledVideo("v", TimeAxis(9, 0.0, 1.0, 9.0), np.zeros((1, 2)), np.zeros(1, dtype=int))
-    stats = FeatureStats(1.0, np.zeros(1), np.ones(1), uneven, 0.0, 0.0)
+    stats = FeatureStats(1.0, np.zeros(1), np.ones(1), better, 0.0, 0.0)
     with caplog.at_level("INFO"):
         settled = runs.settled(
             load_config("strong"), description(), runs.TrainingVideos([video], stats)
         )
-    assert settled.model.standardise is uneven
-    assert ("each is standardised" in caplog.text) is uneven
+    assert settled.model.standardise is better
+    assert ("better standardised" in caplog.text) is better
 
 
 def test_new_runs_never_share_a_folder(tmp_path: Path) -> None:
