@@ -19,6 +19,7 @@ LAYERS = (
     ("cli",),
     ("commands",),
     ("pipeline",),
+    ("wiring",),
     ("checks", "reports", "annotator"),
     ("extract", "head", "evaluation", "exchange"),
     ("config", "formats"),

@@ -39,6 +39,17 @@ def test_imports_lead_down() -> None:
     assert len(arrows()) <= MOST_ARROWS
 
 
+def test_wiring_is_behind_pipeline() -> None:
+    assert {above for above, room in arrows() if room == "wiring"} == {"pipeline"}
+    assert {room for above, room in arrows() if above == "pipeline"} == {"wiring"}
+    lengths = {
+        ".".join(module): len(path.read_text("utf-8").splitlines())
+        for module, path in modules().items()
+        if module[0] in ("pipeline", "wiring")
+    }
+    assert {module: length for module, length in lengths.items() if length > 400} == {}
+
+
 def test_no_module_imports_itself_by_a_detour() -> None:
     below: dict[tuple[str, ...], set[tuple[str, ...]]] = {module: set() for module in modules()}
     for module, imported, _ in imports():

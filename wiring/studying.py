@@ -1,0 +1,162 @@
+"""Several trainings that answer one question: folds, and the learning curve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import Config, load_config
+from ..formats.features import FeatureFile
+from ..formats.labels.find import HowToRead
+from ..formats.labels.record import FrameClock
+from ..formats.subsets import find_annotations
+from ..head.run import ANNOTATIONS_FILE, LAST, RUNS
+from .files import Pathlike
+from .measuring import evaluate
+from .training_runs import resume, train
+
+if TYPE_CHECKING:
+    from ..formats.annotations import AnnotatedVideo, Annotations
+    from ..head.studies import Study
+    from ..reports.learning_curve import CurveReport
+    from ..reports.report import Report
+
+
+def train_folds(
+    features: Pathlike,
+    config: str | Config = "strong",
+    *,
+    folds: int = 5,
+    seeds: Sequence[int] = (),
+    group_by: str | None = None,
+    deal: int = 0,
+    overrides: Sequence[str] = (),
+    out: Pathlike | None = None,
+    annotations: Pathlike | None = None,
+    label_fps: float | None = None,
+    jobs: int = 1,
+    device: str = "auto",
+    command: Sequence[str] | None = None,
+) -> Report:
+    """Train a head for every fold, and measure all in the videos that they have not seen.
+
+    The same call goes on where it was stopped. `docs/folds.md` says what is in the folder.
+
+    Args:
+        folds: how many; each holds out its share of the videos, of all but the test subset.
+        seeds: of the trainings; each trains all folds. The settings' own where none is given.
+        group_by: "video", or "group": videos of one `group` of the annotations stay together; where
+            not given, groups if there are some.
+        deal: another number, other folds.
+        out: the folder; where not given, one in `runs` named after all these.
+        jobs: trainings at once, each in a process with its share of the threads. A program that
+            calls this with more than one must guard its main module (`if __name__ == "__main__"`).
+        features, config, overrides, annotations, label_fps, device, command: see `train`.
+    Raises:
+        InputError: too few videos; a folder that was begun otherwise; trainings that failed.
+
+    Example:
+        >>> print(tsatal.train_folds("out.h5", folds=5, jobs=2))  # doctest: +SKIP
+    """
+    from ..head.studies import plan_folds
+
+    name, chosen = _named(config, overrides)
+    out = Path(out or RUNS / f"{name}-{Path(features).stem}-{folds}folds")
+    how = HowToRead(FrameClock(label_fps))
+    with _open(features, annotations, how) as (file, truth):
+        plan, videos = plan_folds(
+            file, truth, chosen, folds=folds, seeds=seeds, group_by=group_by, deal_seed=deal
+        )
+    _carry_out(out, plan, videos, jobs, device, command)
+    return evaluate(out)
+
+
+def learning_curve(
+    features: Pathlike,
+    config: str | Config = "strong",
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    group_by: str | None = None,
+    overrides: Sequence[str] = (),
+    out: Pathlike | None = None,
+    annotations: Pathlike | None = None,
+    split: float | None = None,
+    split_seed: int = 0,
+    label_fps: float | None = None,
+    jobs: int = 1,
+    device: str = "auto",
+    command: Sequence[str] | None = None,
+) -> CurveReport:
+    """Train on a quarter, half and all of the training videos; say what twice as many would bring.
+
+    Args:
+        seeds: one draw of videos each, which is also the training's seed.
+        features, config, overrides, annotations, split, split_seed, label_fps, device, command: see
+            `train`.
+        group_by, out, jobs: see `train_folds`.
+    Raises:
+        InputError: as of `train_folds`.
+    """
+    from ..head.studies import plan_curve
+    from ..reports.learning_curve import measure_curve
+
+    name, chosen = _named(config, overrides)
+    out = Path(out or RUNS / f"{name}-{Path(features).stem}-curve")
+    how = HowToRead(FrameClock(label_fps), split=split, seed=split_seed)
+    with _open(features, annotations, how) as (file, truth):
+        plan, videos = plan_curve(file, truth, chosen, seeds=seeds, group_by=group_by)
+    _carry_out(out, plan, videos, jobs, device, command)
+    return measure_curve(out)
+
+
+def _named(config: str | Config, overrides: Sequence[str]) -> tuple[str, Config]:
+    """Return settings, and a name for a folder of theirs."""
+    if isinstance(config, Config):
+        return "run", config
+    return Path(config).stem, load_config(config, overrides)
+
+
+@contextmanager
+def _open(
+    features: Pathlike, annotations: Pathlike | None, how: HowToRead
+) -> Iterator[tuple[FeatureFile, Annotations]]:
+    """Open a feature file, with its annotations or others."""
+    with FeatureFile(features) as file:
+        yield file, find_annotations(file, annotations, how)
+
+
+def _carry_out(
+    out: Path,
+    plan: Study,
+    videos: Sequence[AnnotatedVideo],
+    jobs: int,
+    device: str,
+    command: Sequence[str] | None,
+) -> None:
+    """Do what is left to do of several trainings."""
+    from ..head.studies import alone_in, begin, carry_out
+
+    plan = begin(out, plan, videos)
+    one = partial(_train_one, features=plan.features, device=device, command=command)
+    with alone_in(out):
+        carry_out(out, plan, videos, one, jobs=jobs)
+
+
+def _train_one(
+    run: Path, config: Config, *, features: str, device: str, command: Sequence[str] | None
+) -> str:
+    """Train one head of several, or go on with it, and keep what it finds in held-out videos."""
+    from ..head.studies import keep_held_out
+
+    truth = run / ANNOTATIONS_FILE
+    if (run / LAST).exists():
+        resume(run, features=features, annotations=truth, device=device, command=command)
+    else:
+        train(features, config, run=run, annotations=truth, device=device, command=command)
+    from ..extract.backbones.device import choose_device
+
+    mean = keep_held_out(run, features, config, device=choose_device(device))
+    return f"mAP {100 * mean:.2f} % in the videos that it has not seen"
