@@ -20,7 +20,8 @@ from .wiring.explaining import explain
 from .wiring.extracting import extract
 from .wiring.giving import export_whole, pack
 from .wiring.labelling import annotate, clips, convert
-from .wiring.measuring import HowToMeasure, evaluate, evaluate_predictions, evaluate_runs, report
+from .wiring.measuring import HowToMeasure, evaluate, evaluate_runs, report
+from .wiring.measuring_predictions import evaluate_predictions
 from .wiring.studying import learning_curve, train_folds
 from .wiring.training_runs import resume, train
 

@@ -21,6 +21,7 @@ from ..head.run import check_same_extraction, load_run_description, newest_run
 from .files import Pathlike, look_at_files
 
 if TYPE_CHECKING:
+    from ..extract.extractor import Summary
     from ..formats.features import TimeAxis, VideoFeatures
     from ..reports.detections import DetectedVideo, DetectedVideos
 
@@ -91,20 +92,15 @@ def detect(
     load_run_description(run, changes)
     annotated = load_annotations(annotations) if annotations else None
     # A feature file is detected in as it is; everything else stands for raw videos.
-    given = [Path(v) for v in ([videos] if isinstance(videos, Pathlike) else videos)]
+    given = _sources(videos)
     feature_files = [path for path in given if path.suffix.lower() in FEATURE_SUFFIXES]
-    raw = [
-        video
-        for path in given
-        if path not in feature_files
-        for video in find_videos(path, images=assume_fps is not None)
-    ]
+    others = [path for path in given if path not in feature_files]
+    raw = _raw_videos(others, images=assume_fps is not None)
     paths, _ = assign_ids(raw)
     for path in feature_files:
         look_at_files(path)
 
     from ..extract.backbones.device import choose_device
-    from ..extract.extractor import extract_videos
     from ..extract.provenance import settings_of
     from ..head.detector import load_detector
     from ..reports.detections import DetectedVideos, write_detections
@@ -132,7 +128,6 @@ def detect(
             finder.in_file(file, file.video_ids)
     extraction, reading = None, BY_ITSELF
     if raw:
-        out.mkdir(parents=True, exist_ok=True)
         settings = settings_of(
             detector.data.extraction,
             streams=detector.data.streams,
@@ -144,13 +139,9 @@ def detect(
             assume_fps=assume_fps,
         )
         reading = settings.reading
-        # What is extracted now is detected in at once; what was there before, from the file.
-        extraction = extract_videos(
-            raw, out / EXTRACTED, settings, show_progress=show_progress, on_video=finder.in_features
+        extraction = _extract_and_look(
+            raw, out, settings, finder.in_features, finder.in_file, show_progress
         )
-        if known := [*extraction.already, *extraction.elsewhere]:
-            with FeatureFile(extraction.out) as file:
-                finder.in_file(file, known)
     # In the order of the sources, whenever each was extracted; feature files come first.
     found = finder.found
     in_order = [v for v in found if v not in paths] + [v for v in paths if v in found]
@@ -200,12 +191,9 @@ def first_look(
     chosen = ExtractSettings(backbone=backbone, scores=True, **{**LOOK, **settings})
     known = chosen.family.labels or ()
     numbers = find_classes(classes, known) if classes else None
-    given = [Path(v) for v in ([videos] if isinstance(videos, Pathlike) else videos)]
-    images = chosen.assume_fps is not None
-    raw = [video for path in given for video in find_videos(path, images=images)]
+    raw = _raw_videos(_sources(videos), images=chosen.assume_fps is not None)
     paths, _ = assign_ids(raw)
 
-    from ..extract.extractor import extract_videos
     from ..reports.detections import DetectedVideo, DetectedVideos, write_detections
 
     found = dict[str, DetectedVideo]()
@@ -223,17 +211,50 @@ def first_look(
         if video.scores is not None:
             look_at(video.video_id, ClassScores(video.scores.astype("float32"), known), video.axis)
 
-    out.mkdir(parents=True, exist_ok=True)
-    extraction = extract_videos(
-        raw, out / EXTRACTED, chosen, show_progress=show_progress, on_video=look_at_new
-    )
-    if before := [*extraction.already, *extraction.elsewhere]:
-        with FeatureFile(extraction.out) as file:
-            for video_id in before:
-                if scores := file.class_scores(video_id):
-                    look_at(video_id, scores, file.time_axis(video_id))
+    def look_at_old(file: FeatureFile, video_ids: Sequence[str]) -> None:
+        for video_id in video_ids:
+            if scores := file.class_scores(video_id):
+                look_at(video_id, scores, file.time_axis(video_id))
+
+    extraction = _extract_and_look(raw, out, chosen, look_at_new, look_at_old, show_progress)
     ordered = {v: found[v] for v in paths if v in found}
     written = write_detections(
         ordered, out, truth={}, pages=pages, reading=chosen.reading, subtitled=True
     )
     return DetectedVideos(ordered, tuple(written), extraction)
+
+
+def _sources(videos: Pathlike | Sequence[Pathlike]) -> list[Path]:
+    """Return one source or several as paths."""
+    return [Path(video) for video in ([videos] if isinstance(videos, Pathlike) else videos)]
+
+
+def _raw_videos(sources: Sequence[Path], *, images: bool) -> list[Path]:
+    """Return the videos that these sources stand for; `images` takes folders of images, too."""
+    return [video for source in sources for video in find_videos(source, images=images)]
+
+
+def _extract_and_look(
+    raw: Sequence[Path],
+    out: Path,
+    settings: ExtractSettings,
+    in_features: Callable[[VideoFeatures], None],
+    in_file: Callable[[FeatureFile, Sequence[str]], None],
+    show_progress: bool,
+) -> Summary:
+    """Extract raw videos into `out`, and look at each as soon as its rows are safe.
+
+    Args:
+        in_features: looks at a video that is extracted now.
+        in_file: looks at those that were extracted before, in the file.
+    """
+    from ..extract.extractor import extract_videos
+
+    out.mkdir(parents=True, exist_ok=True)
+    extraction = extract_videos(
+        raw, out / EXTRACTED, settings, show_progress=show_progress, on_video=in_features
+    )
+    if before := [*extraction.already, *extraction.elsewhere]:
+        with FeatureFile(extraction.out) as file:
+            in_file(file, before)
+    return extraction

@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from ..checks.predictions import usable_predictions
-from ..config import EvalConfig
+from ..config import Config, EvalConfig
 from ..errors import InputError
-from ..evaluation.time_scale import likely_scale
 from ..evaluation.video_scores import with_video_scores
 from ..formats.annotations import (
     all_labels,
-    class_labels,
     load_predictions,
     load_thresholds,
     predictions_json,
@@ -30,7 +27,6 @@ from ..formats.subsets import (
     ALL,
     find_annotations,
     subset_to_measure,
-    subset_to_test,
     videos_in_subset,
     with_durations,
 )
@@ -38,6 +34,7 @@ from ..formats.video_scores import load_video_scores
 from ..head.packed import is_packed, place_for, run_folder
 from ..head.run import (
     FOLDS_FILE,
+    RunData,
     check_same_extraction,
     load_operating_point,
     load_run_description,
@@ -49,8 +46,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..evaluation.average_precision import Evaluation
-    from ..evaluation.events import Outcome
+    from ..evaluation.matching import Measure
     from ..evaluation.operating_point import OperatingPoint
+    from ..formats.annotations import Annotations, Detection, VideoDetections
     from ..reports.report import Epochs, Report
 
 logger = logging.getLogger(__name__)
@@ -125,20 +123,13 @@ def evaluate(
             run, out, annotations, subset, timelines, defaults, video_scores, measure
         )
     _, data = load_run_description(run, changes)
-    if not features and is_packed(run):
-        raise InputError(f"{given}: a packed model holds no features; give --features FILE.h5")
-    if precision is not None and is_packed(run):
-        raise InputError(
-            f"{given}: the thresholds of a packed model stay as they are; choose others for the "
-            "run with --precision, and pack it anew"
-        )
+    _check_packed(given, run, features, precision)
     look_at_files(features or data.features, annotations)
 
     from ..evaluation.average_precision import evaluate as measure_detections
-    from ..evaluation.matching import Measure
     from ..extract.backbones.device import choose_device
     from ..head.detector import choose_anew, load_detector
-    from ..reports.report import PREDICTIONS, Epochs, Report, write_report
+    from ..reports.report import Epochs
 
     detector = load_detector(
         run,
@@ -160,27 +151,18 @@ def evaluate(
     found = {video_id: d.detections for video_id, d in detected.items()}
     if video_scores:
         found = with_video_scores(found, load_video_scores(video_scores), data.labels)
-    curves = {video_id: d.actionness for video_id, d in detected.items()}
-    out.mkdir(parents=True, exist_ok=True)
-    thresholds = detector.point.of_all(labels) if detector.point else {}
-    write_text(out / PREDICTIONS, predictions_json(found, curves, labels, thresholds))
-    defaults = defaults or config.eval
-    # What the settings leave out is left out where it is; what a user names must be there.
-    configured = tuple(v for v in map(nfc, defaults.exclude) if v in videos)
-    how = Measure(defaults.protocol, defaults.tious, configured).changed(**measure)
+    predictions = _write_detections(out, detected, found, labels, detector.point)
+    how = _configured(defaults or config.eval, videos).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset or ALL)
     if checkpoint == "best" and subset == data.subsets.validation:
         logger.warning(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset
         )
-    epochs = Epochs(detector.epoch, config.optim.epochs, checkpoint)
-    evaluation = _with_note(evaluation, run, epochs)
-    seen = _outcome(evaluation, detector.point)
-    name = Path(os.path.realpath(out)).name
-    written = write_report(
-        evaluation, out, timelines=timelines, name=name, labels=labels, epochs=epochs, outcome=seen
-    )
-    return Report(evaluation, (out / PREDICTIONS, *written), config, epochs, seen)
+    made = _report_of_run(
+        evaluation, run, out, config, Epochs(detector.epoch, config.optim.epochs, checkpoint),
+        detector.point, name=Path(os.path.realpath(out)).name, timelines=timelines, labels=labels,
+    )  # fmt: skip
+    return replace(made, written=(predictions, *made.written))
 
 
 def evaluate_runs(runs: Sequence[Pathlike], **options: Any) -> dict[str, Report]:
@@ -210,60 +192,6 @@ def evaluate_runs(runs: Sequence[Pathlike], **options: Any) -> dict[str, Report]
     return {str(runs[0]): first} | {str(run): evaluate(run, **options) for run in runs[1:]}
 
 
-def evaluate_predictions(
-    predictions: Pathlike,
-    annotations: Pathlike,
-    *,
-    subset: str | None = None,
-    strict: bool = False,
-    timelines: int | None = 8,
-    out: Pathlike | None = None,
-    video_scores: Pathlike | None = None,
-    **measure: Unpack[HowToMeasure],
-) -> Report:
-    """Measure a file of detections in the ActivityNet format.
-
-    What cannot be read of the file, and videos that the annotations do not have, are left out with
-    a note; and a note says so where another scale of all times fits plainly better.
-
-    Args:
-        annotations: the ground truth.
-        subset: found by its name where not given.
-        strict: refuse a file with entries that would be left out.
-        timelines: how many videos to draw; None writes the page alone, without pictures.
-        out: the folder for figures, pictures and the page; nothing is written where not given.
-        video_scores: see `evaluate`.
-        measure: see `HowToMeasure`.
-    Raises:
-        InputError: a file is not of its format, or there is no such subset.
-    """
-    if out is not None:
-        check_place(out, folder=True)
-
-    from ..evaluation.average_precision import evaluate as measure_detections
-    from ..evaluation.matching import Measure
-    from ..reports.report import Report, write_report
-
-    truth = load_annotations(annotations)
-    subset = subset or subset_to_test(truth)
-    found, notes = usable_predictions(predictions, truth, strict=strict)
-    how = Measure().changed(**measure)
-    videos = truth.subset(subset)
-    if video_scores:
-        labels = class_labels(videos.values())
-        found = with_video_scores(found, load_video_scores(video_scores), labels)
-    evaluation = measure_detections(videos, found, how, subset=subset or ALL)
-    if scale := likely_scale(truth.videos, found):
-        notes.append(str(scale))
-    evaluation = replace(evaluation, notes=(*evaluation.notes, *notes))
-    if out is None:
-        return Report(evaluation)
-    name = Path(predictions).stem
-    labels = all_labels((), truth)
-    written = write_report(evaluation, Path(out), timelines=timelines, name=name, labels=labels)
-    return Report(evaluation, written)
-
-
 def report(
     run: Pathlike | None = None,
     *,
@@ -290,10 +218,8 @@ def report(
         METRICS,
         PREDICTIONS,
         Epochs,
-        Report,
         load_metrics,
         warn_of_other_annotations,
-        write_report,
     )
 
     run = Path(run) if run else newest_run()
@@ -304,11 +230,7 @@ def report(
             f"{run}: has no {PREDICTIONS} to explain; write it with: tsatal evaluate {run}"
         )
     found, earlier = load_predictions(run / PREDICTIONS), load_metrics(run / METRICS)
-    if path := data.annotations_for(features, annotations):
-        truth = load_annotations(path)
-    else:
-        with FeatureFile(features or data.features) as file:
-            truth = find_annotations(file, None)
+    truth = _truth_of(data, features, annotations)
     subset = subset_to_measure(truth, subset or earlier.get("subset"), data.subsets.test)
     videos = {k: v for k, v in truth.subset(subset).items() if k in found}
     if Path(features or data.features).is_file():
@@ -319,35 +241,98 @@ def report(
             f"{run / PREDICTIONS}: is about none of the {subset or 'annotated'} videos; look "
             f"for actions in them with: tsatal evaluate {run} --subset {subset or 'NAME'}"
         )
+    configured = _configured(config.eval, videos)
     how = Measure(
-        earlier.get("protocol") or config.eval.protocol,
-        tuple(earlier.get("tious") or config.eval.tious),
-        tuple(earlier.get("excluded", [v for v in map(nfc, config.eval.exclude) if v in videos])),
+        earlier.get("protocol") or configured.protocol,
+        tuple(earlier.get("tious") or configured.tious),
+        tuple(earlier.get("excluded", configured.exclude)),
     ).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset or ALL)
     warn_of_other_annotations(evaluation, earlier, run / METRICS)
-    epochs = Epochs.of_json(earlier.get("epochs"))
-    evaluation = _with_note(evaluation, run, epochs)
     # Without thresholds in the file, its scores are not those that the run's thresholds are of.
-    known = load_thresholds(run / PREDICTIONS)
-    seen = _outcome(evaluation, load_operating_point(run) if known else None)
-    name = Path(os.path.realpath(run)).name
+    point = load_operating_point(run) if load_thresholds(run / PREDICTIONS) else None
+    return _report_of_run(
+        evaluation, run, Path(out or run), config, Epochs.of_json(earlier.get("epochs")), point,
+        name=Path(os.path.realpath(run)).name,
+    )  # fmt: skip
+
+
+def _check_packed(
+    given: Pathlike, run: Path, features: Pathlike | None, precision: float | str | None
+) -> None:
+    """Refuse to do with a packed model what needs a run's feature file or its folder."""
+    if not features and is_packed(run):
+        raise InputError(f"{given}: a packed model holds no features; give --features FILE.h5")
+    if precision is not None and is_packed(run):
+        raise InputError(
+            f"{given}: the thresholds of a packed model stay as they are; choose others for the "
+            "run with --precision, and pack it anew"
+        )
+
+
+def _truth_of(
+    data: RunData, features: Pathlike | None, annotations: Pathlike | None
+) -> Annotations:
+    """Return a run's ground truth, or another; the feature file is opened where it alone has it."""
+    if path := data.annotations_for(features, annotations):
+        return load_annotations(path)
+    with FeatureFile(features or data.features) as file:
+        return find_annotations(file, None)
+
+
+def _configured(settings: EvalConfig, videos: Collection[str]) -> Measure:
+    """Return how settings measure these videos.
+
+    What the settings leave out is left out where it is; what a user names must be there.
+    """
+    from ..evaluation.matching import Measure
+
+    excluded = tuple(video for video in map(nfc, settings.exclude) if video in videos)
+    return Measure(settings.protocol, settings.tious, excluded)
+
+
+def _write_detections(
+    out: Path,
+    detected: Mapping[str, VideoDetections],
+    found: Mapping[str, Sequence[Detection]],
+    labels: Sequence[str],
+    point: OperatingPoint | None,
+) -> Path:
+    """Return the file of what was found, written with its actionness and thresholds."""
+    from ..reports.report import PREDICTIONS
+
+    out.mkdir(parents=True, exist_ok=True)
+    curves = {video_id: rows.actionness for video_id, rows in detected.items()}
+    thresholds = point.of_all(labels) if point else {}
+    write_text(out / PREDICTIONS, predictions_json(found, curves, labels, thresholds))
+    return out / PREDICTIONS
+
+
+def _report_of_run(
+    evaluation: Evaluation,
+    run: Path,
+    out: Path,
+    config: Config,
+    epochs: Epochs | None,
+    point: OperatingPoint | None,
+    *,
+    name: str,
+    timelines: int | None = None,
+    labels: Sequence[str] = (),
+) -> Report:
+    """Return the report of a run, written into `out`, with what only a run has.
+
+    That is a note on a training that is not finished, and what the detections above the run's
+    thresholds are worth.
+    """
+    from ..evaluation.events import outcome
+    from ..reports.report import Report, write_report
+
+    if epochs and (unfinished := epochs.words(run)):
+        evaluation = replace(evaluation, notes=(*evaluation.notes, unfinished))
+    matches, subset = evaluation.matches, evaluation.subset
+    seen = outcome(matches.videos, matches.predictions, point, subset=subset) if point else None
     written = write_report(
-        evaluation, Path(out or run), timelines=None, name=name, epochs=epochs, outcome=seen
+        evaluation, out, timelines=timelines, name=name, labels=labels, epochs=epochs, outcome=seen
     )
     return Report(evaluation, written, config, epochs, seen)
-
-
-def _with_note(evaluation: Evaluation, run: Path, epochs: Epochs | None) -> Evaluation:
-    """Return a run's evaluation with a note on a training that is not finished."""
-    if epochs and (unfinished := epochs.words(run)):
-        return replace(evaluation, notes=(*evaluation.notes, unfinished))
-    return evaluation
-
-
-def _outcome(evaluation: Evaluation, point: OperatingPoint | None) -> Outcome | None:
-    """Return what detections above a run's thresholds are worth; None for a run without any."""
-    from ..evaluation.events import outcome
-
-    matches, subset = evaluation.matches, evaluation.subset
-    return outcome(matches.videos, matches.predictions, point, subset=subset) if point else None

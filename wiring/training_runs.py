@@ -19,6 +19,8 @@ from ..head.run import (
     ANNOTATIONS_FILE,
     DATA_FILE,
     LAST,
+    RunData,
+    TrainingVideos,
     check_new,
     check_same_extraction,
     describe,
@@ -35,7 +37,7 @@ from .files import Pathlike, look_at_files
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..formats.annotations import AnnotatedVideo, Detection
+    from ..formats.annotations import AnnotatedVideo, Annotations, Detection
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,6 @@ def train(
 
     from ..checks.check import warnings_for_training
     from ..extract.backbones.device import choose_device
-    from ..head.origin import add_origin
     from ..head.parallel import barrier, broadcast, process_group, rank
     from ..head.training import train_head
 
@@ -104,15 +105,7 @@ def train(
         ):
             logger.warning("%s", finding.line)
         if rank() == 0:
-            if truth.form:
-                run.mkdir(parents=True, exist_ok=True)
-                write_text(run / ANNOTATIONS_FILE, truth.text)
-            save_run_description(run, config, data)
-            save_projection(run, file, data.streams)
-            add_origin(
-                run, features=file.path, truth=truth, seed=config.optim.seed, epoch=0,
-                command=command, trained_on=videos.facts(data),
-            )  # fmt: skip
+            _begin(run, file, truth, config, data, videos, command)
         barrier()
         train_head(
             file, truth, config, data, videos, run_dir=run, device=on, resume=False, draw=_draw
@@ -168,6 +161,29 @@ def resume(
             file, truth, config, data, videos, run_dir=run, device=on, resume=started, draw=_draw
         )
     return run
+
+
+def _begin(
+    run: Path,
+    file: FeatureFile,
+    truth: Annotations,
+    config: Config,
+    data: RunData,
+    videos: TrainingVideos,
+    command: Sequence[str] | None,
+) -> None:
+    """Write what a run's folder holds before the first epoch."""
+    from ..head.origin import add_origin
+
+    if truth.form:
+        run.mkdir(parents=True, exist_ok=True)
+        write_text(run / ANNOTATIONS_FILE, truth.text)
+    save_run_description(run, config, data)
+    save_projection(run, file, data.streams)
+    add_origin(
+        run, features=file.path, truth=truth, seed=config.optim.seed, epoch=0,
+        command=command, trained_on=videos.facts(data),
+    )  # fmt: skip
 
 
 def _draw(
