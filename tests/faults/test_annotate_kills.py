@@ -60,7 +60,11 @@ def started(folder: Path) -> tuple[subprocess.Popen[str], str]:
 
 def edit_until_dead(window: Window, process: subprocess.Popen[str], first: int) -> int:
     """Save one action more each time; return how many the server said were saved."""
-    there = window.ask("/labels/0")
+    try:
+        there = window.ask("/labels/0")
+    except (OSError, http.client.HTTPException):  # it was killed before it could answer
+        assert process.wait(30) == -signal.SIGKILL
+        return first
     labels, revision = there["labels"], there["revision"]
     assert len(labels["actions"]) in (first, first + 1)  # the last edit may be there, unsaid
     saved = len(labels["actions"])
