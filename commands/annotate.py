@@ -17,7 +17,7 @@ from .options import ANY, DEVICE, FILE, FOLDER, say, settings_options, when_stop
 @click.command("annotate")
 @click.argument("videos", type=ANY)
 @click.option("--run", type=FOLDER, help="Suggest what this run's head detects.")
-@click.option("--predictions", type=FILE, help="Suggest the detections in this file (JSON).")
+@click.option("--predictions", type=ANY, help="Suggest these detections, or labels.")
 @click.option(
     "--classes",
     metavar="kinetics|NAME[,NAME]",
