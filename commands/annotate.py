@@ -11,12 +11,12 @@ import click
 
 from ..extract.settings import ExtractSettings
 from .detect import ALL_CLASSES
-from .options import ANY, DEVICE, FILE, FOLDER, say, settings_options, when_stopped
+from .options import A_RUN, ANY, DEVICE, FILE, RUN, say, settings_options, when_stopped
 
 
 @click.command("annotate")
 @click.argument("videos", type=ANY)
-@click.option("--run", type=FOLDER, help="Suggest what this run's head detects.")
+@click.option("--run", type=RUN, help=f"Suggest what this head detects. {A_RUN}")
 @click.option("--predictions", type=ANY, help="Suggest these detections, or labels.")
 @click.option(
     "--classes",

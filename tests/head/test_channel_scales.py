@@ -63,7 +63,9 @@ def test_components_whose_small_ones_are_noise_stay_as_they_are() -> None:
 
 def test_probabilities_most_of_which_never_come_up_stay_as_they_are() -> None:
     classes, draw = drawn()
-    logits = np.hstack([3 * codes(classes, draw, 6), draw.normal(-9, 1, (COUNT, 200)) - 3 * draw.random(200)])
+    logits = np.hstack(
+        [3 * codes(classes, draw, 6), draw.normal(-9, 1, (COUNT, 200)) - 3 * draw.random(200)]
+    )
     rows = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert are_uneven(rows.std(0))
     assert not decided(rows, classes)

@@ -34,8 +34,9 @@ def written(name: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("name", SCORED)
 def test_every_form_with_scores_is_measured_checked_and_described(
-    name: str, tmp_path: Path
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     found, truth = written(name, tmp_path), tmp_path / "truth.csv"
     if name == "label-studio":  # counts in frames, whose rate the file does not say
         table = tmp_path / "found.csv"
@@ -48,7 +49,7 @@ def test_every_form_with_scores_is_measured_checked_and_described(
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["average_mAP"] == 1
-    said = f"{found}: " in done.stderr
+    said = f"{found}: " in caplog.text
     assert said == (name != "activitynet")  # another program's form is said in one line
     described = describe(found)
     assert (described["kind"], described["detections"]) == ("detections", 3)
