@@ -8,13 +8,15 @@ changes something, the page itself as its origin.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import logging
 import secrets
+import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -244,8 +246,11 @@ def open_server(session: Session, port: int = 0) -> tuple[BaseWSGIServer, str]:
     return server, f"http://{HOST}:{port}/?token={application.token}"
 
 
-def serve(session: Session, port: int, on_open: Callable[[str], None]) -> None:
-    """Answer requests until a signal ends it; see `open_server`.
+def serve(session: Session, port: int, on_open: Callable[[str], None]) -> str:
+    """Answer requests until a signal ends it, and return what is saved; see `open_server`.
+
+    Ctrl-C, SIGTERM and a closed terminal are the ordinary ends: an edit that is being saved is
+    saved first.
 
     Args:
         on_open: called with the address once it can be opened.
@@ -253,9 +258,24 @@ def serve(session: Session, port: int, on_open: Callable[[str], None]) -> None:
     server, address = open_server(session, port)
     answering = threading.Thread(target=server.serve_forever, daemon=True)
     answering.start()
-    on_open(address)
-    try:
+    with _hang_up_ends(), contextlib.suppress(KeyboardInterrupt):
+        on_open(address)
         while answering.is_alive():  # a wait with a limit lets signals in on every system
             answering.join(1.0)
+    server.shutdown()
+    return session.saved()
+
+
+@contextlib.contextmanager
+def _hang_up_ends() -> Iterator[None]:
+    """Let a closed terminal end what runs as Ctrl-C does, unless `nohup` asked to go on."""
+    number = getattr(signal, "SIGHUP", None)
+    in_main = threading.current_thread() is threading.main_thread()
+    if number is None or not in_main or signal.getsignal(number) is signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
     finally:
-        server.shutdown()
+        signal.signal(number, before)

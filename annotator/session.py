@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +112,20 @@ class Session:
         end = ready.times.end_sec if isinstance(ready, Prepared) else 0.0
         with self._saving:
             return self.file.save(self.ids[number], labels, revision, end)
+
+    def saved(self) -> str:
+        """Return what the file holds of these videos, once nothing is being written any more."""
+        with self._saving:
+            if not self.file.path.exists():
+                return f"{self.file.path}: nothing was marked, so there is no file"
+            labels = self.file.videos(self.ids).values()
+        counts = Counter[str](one.state for one in labels)
+        states = ", ".join(f"{counts[s]} {STATES[s]}" for s in reversed(STATES) if counts[s])
+        actions = sum(len(one.actions) for one in labels)
+        return (
+            f"{self.file.path}: saved, with {actions} action{'' if actions == 1 else 's'}; of "
+            f"{len(self.ids)} video{'' if len(self.ids) == 1 else 's'}, {states}"
+        )
 
     def all_labels(self) -> list[str]:
         """Return the labels of the file and of the suggestions, sorted, each once."""

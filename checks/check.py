@@ -12,17 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..formats.annotations import Annotations, Detection, class_labels
+from ..formats.annotations import Annotations, class_labels
 from ..formats.features import FeatureFile, TimeAxis, embedded_in, looks_like_features
+from ..formats.labels.detections import Detections, detections_in, hold_detections
 from ..formats.labels.find import (
     AS_IT_IS,
+    DETECTIONS,
     HowToRead,
     keys_that_repeat,
     load_annotations,
     read_labels,
 )
-from ..formats.labels.record import Labels
-from ..formats.labels.write import are_detections
 from ..formats.names import nfc
 from ..formats.split import split
 from ..formats.subsets import Subsets, subset_to_test, videos_with_features
@@ -78,11 +78,14 @@ def check_file(
                 truth = _prepared(truth, exclude, how, among=set(file.video_ids))
                 checked += f"; {form + ': ' if form else ''}annotations of {_summary(truth)}"
             cases += _feature_cases(file, truth, named=named)
-    elif are_detections(labels := read_labels(path, how)):
-        return _check_detections(labels, path, annotations, named.test, exclude)
+    elif hold_detections(labels := read_labels(path, how)):
+        return _check_detections(
+            detections_in(labels, path), path, annotations, named.test, exclude
+        )
     elif annotations:
         raise InputError(
-            f"{path}: neither a feature file nor detections; --annotations goes with one of these"
+            f"{path}: neither a feature file nor detections, which have scores; --annotations goes "
+            "with one of these"
         )
     else:
         truth, cases, form = truth_of(labels, path)
@@ -117,25 +120,24 @@ def warnings_for_training(
 
 
 def _check_detections(
-    labels: Labels,
+    read: Detections,
     path: Path,
     annotations: Path | None,
     subset: str,
     exclude: Collection[str],
 ) -> Report:
-    found = {
-        k: [a for a in v.actions if isinstance(a, Detection)] for k, v in labels.videos.items()
-    }
+    found = read.videos
     cases = [Case("repeated-key", repr(key)) for key in keys_that_repeat(path)]
     truth = _without(load_annotations(annotations), exclude) if annotations else None
     videos = {}
     if truth:
         with suppress(InputError):  # then nobody says which videos should have detections
             videos = truth.subset(subset or subset_to_test(truth))
-    cases += check_predictions(found, labels.problems, truth, videos)
+    cases += check_predictions(found, read.problems, truth, videos)
     total = sum(map(len, found.values()))
     classes = len({d.label for detections in found.values() for d in detections})
-    checked = f"checked {total} detections of {classes} labels in {len(found)} videos"
+    form = "" if read.labels.form == DETECTIONS else f"{read.labels.words}: "
+    checked = f"checked {form}{total} detections of {classes} labels in {len(found)} videos"
     if truth:
         checked += f"; annotations of {_summary(truth)}"
     return Report(str(path), checked, tuple(collect(cases, exclude=exclude)))

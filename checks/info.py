@@ -20,13 +20,13 @@ from ..formats.annotations import (
     Detection,
     Instance,
     json_kind,
-    load_actionness,
     parse_json,
-    read_predictions,
 )
 from ..formats.bundle import CARD, looks_like_bundle, open_bundle
 from ..formats.features import FeatureFile, embedded_in, looks_like_features
-from ..formats.labels.find import holds_labels, read_labels
+from ..formats.labels.detections import detections_in, hold_detections
+from ..formats.labels.find import DETECTIONS, holds_labels, read_labels
+from ..formats.labels.record import Labels
 from ..formats.labels.text import UnknownForm
 from ..formats.limits import TooLarge, kind_of, read_text, regular_file
 from .rows import usable_axes
@@ -83,8 +83,6 @@ def describe(path: Path) -> dict[str, Any]:
             "kind": kind,
             **_truth(read_text(path, needs=JSON), str(path), None),
         }
-    if kind == "detections":
-        return _predictions(path)
     try:
         return _labels(path)
     except UnknownForm as e:
@@ -92,8 +90,10 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _labels(path: Path) -> dict[str, Any]:
-    """Return the contents of a file or folder of labels."""
+    """Return the contents of a file or folder of labels or detections."""
     labels = read_labels(path)
+    if hold_detections(labels):
+        return _predictions(labels, path)
     described = _truth(labels.annotations(str(path)).text, str(path), None)
     described["unreadable_entries"] = len(labels.problems)
     return {"file": str(path), "kind": "annotations", "form": labels.words, **described}
@@ -218,20 +218,23 @@ def _packed(path: Path) -> dict[str, Any]:
         }
 
 
-def _predictions(path: Path) -> dict[str, Any]:
-    found, problems = read_predictions(path)
+def _predictions(labels: Labels, path: Path) -> dict[str, Any]:
+    """Return the contents of a file or folder of detections."""
+    read = detections_in(labels, path)
+    found = read.videos
     every = [d for detections in found.values() for d in detections]
     return {
         "file": str(path),
         "kind": "detections",
+        **({} if labels.form == DETECTIONS else {"form": labels.words}),
         "videos": len(found),
-        "unreadable_entries": len(problems),
+        "unreadable_entries": len(read.problems),
         "videos_without_detections": sum(not detections for detections in found.values()),
         "detections": len(every),
         "scores": _spread([d.score for d in every]),
         "length_sec": _spread([d.end_sec - d.start_sec for d in every]),
         "labels": _counted_labels(every),
-        "actionness_curves": len(load_actionness(path)),
+        "actionness_curves": len(labels.curves),
     }
 
 

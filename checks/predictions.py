@@ -21,8 +21,8 @@ from ..formats.annotations import (
     Detection,
     Problem,
     class_labels,
-    read_predictions,
 )
+from ..formats.labels.detections import load_detections
 from .findings import Case
 from .truth import TOLERANCE_SEC
 
@@ -40,10 +40,11 @@ def usable_predictions(
         truth: all annotations, whose videos are those that detections can be about.
         strict: refuse a file with anything that would be left out.
     Raises:
-        InputError: nothing can be read; with `strict`, an entry that cannot be read or a video
-            that the annotations do not have.
+        InputError: nothing can be read, or nothing has a score; with `strict`, an entry that
+            cannot be read or a video that the annotations do not have.
     """
-    found, problems = read_predictions(path)
+    read = load_detections(path)
+    found, problems = read.videos, read.problems
     unknown = [v for v in found if v not in truth.videos]
     if strict and problems:
         more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""

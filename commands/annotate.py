@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
 from ..extract.settings import ExtractSettings
 from .detect import ALL_CLASSES
-from .options import ANY, DEVICE, FILE, FOLDER, say, settings_options, when_stopped
+from .options import A_RUN, ANY, DEVICE, FILE, RUN, say, settings_options, when_stopped
 
 
 @click.command("annotate")
 @click.argument("videos", type=ANY)
-@click.option("--run", type=FOLDER, help="Suggest what this run's head detects.")
-@click.option("--predictions", type=FILE, help="Suggest the detections in this file (JSON).")
+@click.option("--run", type=RUN, help=f"Suggest what this head detects. {A_RUN}")
+@click.option("--predictions", type=ANY, help="Suggest these detections, or labels.")
 @click.option(
     "--classes",
     metavar="kinetics|NAME[,NAME]",
@@ -46,7 +48,7 @@ def command(
     """Mark actions in VIDEOS, a folder, a list or one video, in a page of your browser.
 
     Every change is saved at once. Only this machine can open the page, and only by its address,
-    which has a new token each time. Ctrl-C ends it.
+    which has a new token each time. Ctrl-C ends it, and says what is saved.
     """
     when_stopped("every change is saved; give the same command again to go on")
     from .. import pipeline
@@ -59,6 +61,18 @@ def command(
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)}: suggestions come from one of these")
     names = None if classes is None else () if classes == ALL_CLASSES else classes.split(",")
-    pipeline.annotate(
+    saved = pipeline.annotate(
         videos, run, predictions=predictions, classes=names, on_open=on_open, **settings
+    )
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        say("", saved, *_next(videos, settings["annotations"]))
+
+
+def _next(videos: Path, annotations: Path | None) -> tuple[str, str]:
+    """Return how to go on: with the labels, or with marking."""
+    given = f" --annotations {quote(str(annotations))}" if annotations else ""
+    return (
+        f"Train on it: tsatal extract {quote(str(videos))} out.h5{given}, then "
+        "tsatal train --features out.h5",
+        "Mark more: the same command again",
     )

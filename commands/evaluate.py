@@ -13,7 +13,6 @@ from .options import (
     ANY,
     DECODING,
     DEVICE,
-    FILE,
     FOLDER,
     JSON,
     MOST,
@@ -29,7 +28,7 @@ from .options import (
 
 @click.command("evaluate")
 @click.argument("runs", nargs=-1, type=RUN)
-@click.option("--predictions", type=FILE, help="Measure this file of detections instead of a run.")
+@click.option("--predictions", type=ANY, help="Measure these detections instead of a run.")
 @click.option("--annotations", type=ANY, help="Ground truth; a run finds its own.")
 @click.option("--strict", is_flag=True, help="Refuse --predictions with entries to leave out.")
 @click.option("--subset", help="Videos to measure on.  [default: the test subset]")

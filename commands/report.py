@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from .options import ANY, FILE, FOLDER, TIOUS, WHOLE, say, when_stopped
+from .options import ANY, FOLDER, TIOUS, WHOLE, say, when_stopped
 
 
 @click.command("report")
 @click.argument("run", required=False, type=FOLDER)
-@click.option("--predictions", type=FILE, help="Explain this file of detections instead of a run.")
+@click.option("--predictions", type=ANY, help="Explain these detections instead of a run.")
 @click.option("--annotations", type=ANY, help="Ground truth; a run finds its own.")
 @click.option("--subset", help="Videos to look at.  [default: as evaluated]")
 @click.option("--protocol", type=click.Choice(["anet", "thumos14"]), help="[default: as evaluated]")

@@ -13,7 +13,7 @@ from .options import ANY, FILE, WHOLE, Number, say, settings_options, when_stopp
 
 @click.command("view")
 @click.argument("video", type=ANY)
-@click.argument("predictions", type=FILE)
+@click.argument("predictions", type=ANY)
 @click.option("--annotations", type=ANY, help="Ground truth to show below the detections.")
 @click.option("--id", "video_id", help="The video in PREDICTIONS.  [default: VIDEO's name]")
 @click.option(

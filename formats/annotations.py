@@ -18,7 +18,8 @@ import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -204,18 +205,30 @@ def read_predictions(path: str | Path) -> tuple[dict[str, list[Detection]], list
     Raises:
         InputError: nothing can be read: not JSON, or not of this form.
     """
-    source, problems = str(path), list[Problem]()
-    # The garbage collector would walk over and over through millions of new records, none of them
-    # garbage, and take more than half of the time.
+    with without_collector():
+        return detections_of(parse_json(read_text(path, needs=JSON), str(path)), str(path))
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep the garbage collector from walking through millions of new records again and again.
+
+    None of these is garbage, and it would take more than half of the time.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
-        raw = parse_json(read_text(path, needs=JSON), source)
-        results = _by_video(raw, "results", source, problems)
-        found = {v: _records(entries, _detection, v, problems) for v, entries in results.items()}
+        yield
     finally:
         if was_on:
             gc.enable()
+
+
+def detections_of(raw: Any, source: str) -> tuple[dict[str, list[Detection]], list[Problem]]:
+    """Return the detections in a file's JSON values; see `read_predictions`."""
+    problems = list[Problem]()
+    results = _by_video(raw, "results", source, problems)
+    found = {v: _records(entries, _detection, v, problems) for v, entries in results.items()}
     if problems and not any(found.values()):
         raise InputError(f"{source}: {problems[0]}; no entry can be read")
     return found, problems
@@ -227,11 +240,14 @@ def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
     Raises:
         InputError: not of that form; the message names the video.
     """
-    source, problems = str(path), list[Problem]()
-    raw = parse_json(read_text(path, needs=JSON), source)
+    return actionness_of(parse_json(read_text(path, needs=JSON), str(path)), str(path))
+
+
+def actionness_of(raw: Any, source: str) -> dict[str, ActionnessCurve]:
+    """Return the actionness curves in a file's JSON values; see `load_actionness`."""
     if isinstance(raw, dict) and raw.get("actionness") is None:
         return {}
-    curves = {}
+    curves, problems = dict[str, ActionnessCurve](), list[Problem]()
     for video_id, entry in _by_video(raw, "actionness", source, problems).items():
         try:
             values = tuple(finite_number(v, "value") for v in _member(entry, "values", list))
@@ -247,9 +263,8 @@ def load_actionness(path: str | Path) -> dict[str, ActionnessCurve]:
     return curves
 
 
-def load_label_order(path: str | Path) -> list[str]:
-    """Return all classes of the run that wrote a file of detections; none where it does not say."""
-    raw = parse_json(read_text(path), str(path))
+def label_order_of(raw: Any) -> list[str]:
+    """Return all classes of the run that wrote these detections; none where it does not say."""
     labels = raw.get("labels") if isinstance(raw, dict) else None
     if not isinstance(labels, list):
         return []
@@ -262,14 +277,18 @@ def load_thresholds(path: str | Path) -> dict[str, float]:
     Raises:
         InputError: one is not a finite number; the message names the class.
     """
-    raw = parse_json(read_text(path, needs=JSON), str(path))
+    return thresholds_of(parse_json(read_text(path, needs=JSON), str(path)), str(path))
+
+
+def thresholds_of(raw: Any, source: str) -> dict[str, float]:
+    """Return the thresholds in a file's JSON values; see `load_thresholds`."""
     least = raw.get("thresholds") if isinstance(raw, dict) else None
     if not isinstance(least, dict):
         return {}
     try:
         return {nfc(label): finite_number(score, label) for label, score in least.items()}
     except InputError as e:
-        raise InputError(f"{path}: thresholds: {e}") from None
+        raise InputError(f"{source}: thresholds: {e}") from None
 
 
 def json_kind(path: str | Path) -> str | None:

@@ -28,13 +28,10 @@ from ..formats.annotations import (
     Detection,
     Instance,
     all_labels,
-    load_actionness,
-    load_label_order,
-    load_thresholds,
-    read_predictions,
 )
 from ..formats.atomic import check_place, write_text
 from ..formats.bundle import looks_like_bundle
+from ..formats.labels.detections import load_detections
 from ..formats.labels.find import load_annotations
 from ..formats.limits import check_size, kind_of, regular_file
 from ..formats.names import nfc
@@ -223,8 +220,11 @@ def view_predictions(
             f"--run {predictions} --view"
         )
     video_id = nfc(video_id or video.stem)
-    found, problems = read_predictions(predictions)
-    for problem in problems:
+    read = load_detections(predictions, unscored=1.0)
+    found, thresholds = read.videos, dict(read.labels.thresholds)
+    for problem in read.problems:
+        if not problem.video_id:
+            raise InputError(f"{predictions}: {problem}")
         if problem.video_id == video_id:
             logger.warning("%s: %s; left out", predictions, problem)
     _check_known(video_id, found, predictions)
@@ -232,14 +232,13 @@ def view_predictions(
     if annotations and truth:
         _check_known(video_id, truth.videos, annotations)
     known = truth.videos.get(video_id) if truth else None
-    thresholds = load_thresholds(predictions)
     if not thresholds and min_score is None:
         logger.info(
             "%s: holds no thresholds of a run; the page begins at a third of the best score, and "
             "its slider shows the rest",
             predictions,
         )
-    labels = load_label_order(predictions) or sorted(
+    labels = list(read.labels.classes) or sorted(
         {d.label for detections in found.values() for d in detections}
     )
     return write_viewer(
@@ -248,7 +247,7 @@ def view_predictions(
         video_id=video_id,
         detections=found[video_id],
         truth=known.instances if known else None,
-        actionness=load_actionness(predictions).get(video_id),
+        actionness=read.labels.curves.get(video_id),
         labels=all_labels(labels, truth),
         duration_sec=(known.duration_sec if known else None) or 0.0,
         embed=embed,

@@ -13,9 +13,10 @@ from ..extract.label_clock import clock_of
 from ..extract.settings import ExtractSettings
 from ..extract.sources import assign_ids, find_videos
 from ..formats.annotation_file import AnnotationFile
-from ..formats.annotations import load_predictions
 from ..formats.atomic import check_place
+from ..formats.labels.detections import load_detections
 from ..formats.labels.find import HowToRead, read_labels, refuse_problems, tell
+from ..head.packed import place_for, run_folder
 from ..head.run import load_operating_point
 from .detecting import detect, first_look
 from .files import Pathlike
@@ -42,15 +43,18 @@ def annotate(
     port: int = 0,
     on_open: Callable[[str], None] = logger.info,
     **settings: Any,
-) -> None:
+) -> str:
     """Serve the page to annotate videos in, on this machine alone, until Ctrl-C.
+
+    What comes back says in a line what is saved, and where.
 
     Args:
         videos: a video, a folder or a list of videos.
-        run: of a head whose detections are suggested; those of videos in its feature file are found
-            there, others are extracted first, see `detect`.
+        run: the run's folder, or a packed model (see `head.packed.run_folder`), whose detections
+            are suggested; those of videos in its feature file are found there, others are
+            extracted first, see `detect`.
         annotations: the file to read and to save into; by default `annotations.json` beside them.
-        predictions: a file of detections to suggest, instead of a run's.
+        predictions: detections or labels of any form to suggest, instead of a run's.
         classes: suggest what `first_look` sees, of these classes, or of all where none is named.
         order: `name`, or `useful`: what is least sure first.
         device: `auto`, `cpu` or `cuda`.
@@ -79,23 +83,25 @@ def annotate(
 
     def new_videos(rest: Sequence[Path]) -> DetectedVideos:
         return detect(
-            rest, run, out=Path(run or "") / SUGGESTED, min_score=0.0, device=device,
+            rest, run, out=place_for(run or "", SUGGESTED), min_score=0.0, device=device,
             track=reading.track, assume_fps=reading.assume_fps,
         )  # fmt: skip
 
     found: Mapping[str, Sequence[Detection]] = {}
     if predictions:
-        found = load_predictions(predictions)
+        given = load_detections(predictions, unscored=1.0)
+        refuse_problems(given.labels, predictions)
+        found = given.videos
     elif run:
-        found = found_by_run(paths, Path(run), device=device, new_videos=new_videos)
+        found = found_by_run(paths, run_folder(run), device=device, new_videos=new_videos)
     elif classes is not None:
         looked = first_look(list(paths.values()), classes=classes, device=device)
         found = {video_id: video.detections for video_id, video in looked.items()}
-    point = load_operating_point(Path(run)) if run else None
+    point = load_operating_point(run_folder(run)) if run else None
     suggested = suggest(found, point, file.durations(list(paths))) if found else Suggested()
     if order == "useful":
         paths = {video_id: paths[video_id] for video_id in suggested.order(list(paths))}
-    serve(Session(paths, file, reading, suggested, order), port, on_open)
+    return serve(Session(paths, file, reading, suggested, order), port, on_open)
 
 
 def convert(

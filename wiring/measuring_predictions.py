@@ -34,7 +34,7 @@ def evaluate_predictions(
     video_scores: Pathlike | None = None,
     **measure: Unpack[HowToMeasure],
 ) -> Report:
-    """Measure a file of detections in the ActivityNet format.
+    """Measure detections in any form of docs/labels.md that holds scores.
 
     What cannot be read of the file, and videos that the annotations do not have, are left out with
     a note; and a note says so where another scale of all times fits plainly better.

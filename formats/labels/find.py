@@ -19,13 +19,14 @@ from ...errors import InputError
 from ..annotations import (
     Annotations,
     Problem,
-    load_actionness,
-    load_label_order,
-    load_thresholds,
+    actionness_of,
+    detections_of,
+    label_order_of,
     parse_json,
     read_annotations,
-    read_predictions,
     repeated_keys,
+    thresholds_of,
+    without_collector,
 )
 from ..limits import TooLarge, kind_of
 from ..names import nfc
@@ -99,7 +100,8 @@ def read_labels(path: Path, how: HowToRead = AS_IT_IS) -> Labels:
     if remark and text.lstrip()[:1] in ("{", "["):
         raise InputError(f"{path}: not a text file in UTF-8, as JSON has to be")
     try:
-        found = parse_labels(text, path, how)
+        with without_collector():
+            found = parse_labels(text, path, how)
     except UnknownForm as e:
         raise UnknownForm(f"{path}: {e}; {KNOWN}") from None
     except TooLarge:
@@ -167,7 +169,7 @@ def _parse_json_labels(text: str, path: Path, clock: FrameClock) -> Labels:
     if isinstance(raw, dict) and "database" in raw:
         return _activitynet(text, raw, path)
     if isinstance(raw, dict) and "results" in raw:
-        return _detections(path)
+        return _detections(raw, path)
     if boris.looks_like_project(raw):
         return boris.read_project(raw)
     if via.looks_like_via(raw):
@@ -205,18 +207,16 @@ def _dicts(values: Any) -> list[dict[str, Any]]:
     return [v for v in every if isinstance(v, dict)]
 
 
-def _detections(path: Path) -> Labels:
-    found, problems = read_predictions(path)
+def _detections(raw: Any, path: Path) -> Labels:
+    found, problems = detections_of(raw, str(path))
     videos = {k: VideoLabels(k, tuple(actions)) for k, actions in found.items()}
     more: dict[str, Any] = {}
     try:
         more = {
-            "curves": load_actionness(path),
-            "classes": tuple(load_label_order(path)),
-            "thresholds": load_thresholds(path),
+            "curves": actionness_of(raw, str(path)),
+            "classes": tuple(label_order_of(raw)),
+            "thresholds": thresholds_of(raw, str(path)),
         }
-    except TooLarge:
-        raise
     except InputError as e:
         problems.append(Problem("", str(e).removeprefix(f"{path}: ")))
     number = counted(len(videos), "video")

@@ -85,6 +85,18 @@ def test_detections_of_a_file_are_suggested_the_least_sure_first(
     assert by_name.file.path == folder / "videos" / "annotations.json"
 
 
+def test_labels_without_scores_and_of_any_form_are_suggested(
+    folder: Path, sessions: list[Session]
+) -> None:
+    (folder / "p.csv").write_text("video,label,start,end\na,jump,0.5,1\nb,run,1,2\n")
+    pipeline.annotate(folder / "videos", predictions=folder / "p.csv")
+    assert sessions[0].suggestions(0) == [Detection("jump", 0.5, 1.0, 1.0)]
+    assert sessions[0].all_labels() == ["jump", "run"]
+    (folder / "p.csv").write_text("video,label,start,end\na,jump,2,1\n")
+    with pytest.raises(InputError, match="line 2: ends"):
+        pipeline.annotate(folder / "videos", predictions=folder / "p.csv")
+
+
 def test_an_order_needs_something_to_go_by(folder: Path, sessions: list[Session]) -> None:
     with pytest.raises(InputError, match="--order useful needs detections"):
         pipeline.annotate(folder / "videos", order="useful")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tsatal.annotator.session import Session
 from tsatal.cli import main
 from tsatal.commands.demo import write_demo_videos
 
@@ -117,3 +118,20 @@ def test_raw_videos_need_no_training_features(made: Path, of: str) -> None:
     """Though their projection is of the training videos alone."""
     called("detect --min-score 0 --out o --run", made / of, made / "videos")
     assert Path("o/predictions.json").read_bytes() == (made / "found/predictions.json").read_bytes()
+
+
+def test_a_file_suggests_what_its_run_does(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Session] = []
+
+    def serve(session: Session, *_: object) -> str:
+        served.append(session)
+        return "saved"
+
+    monkeypatch.setattr("tsatal.annotator.server.serve", serve)
+    monkeypatch.setattr("tsatal.annotator.suggest.SHOWN", 0.0)  # a short training finds little
+    for of in ("run", "m.tsatal"):
+        called("annotate", made / "videos", "--run", made / of)
+    run, packed = served
+    assert packed.suggested.detections == run.suggested.detections
+    assert any(packed.suggested.detections.values())
+    assert (Path("suggested") / "features.h5").is_file()  # a file has no folder of its own

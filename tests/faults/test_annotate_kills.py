@@ -60,7 +60,11 @@ def started(folder: Path) -> tuple[subprocess.Popen[str], str]:
 
 def edit_until_dead(window: Window, process: subprocess.Popen[str], first: int) -> int:
     """Save one action more each time; return how many the server said were saved."""
-    there = window.ask("/labels/0")
+    try:
+        there = window.ask("/labels/0")
+    except (OSError, http.client.HTTPException):  # it was killed before it could answer
+        assert process.wait(30) == -signal.SIGKILL
+        return first
     labels, revision = there["labels"], there["revision"]
     assert len(labels["actions"]) in (first, first + 1)  # the last edit may be there, unsaid
     saved = len(labels["actions"])
@@ -94,11 +98,34 @@ def test_killed_while_editing_at_most_the_last_edit_is_missing(tmp_path: Path) -
             assert saved == 0
 
 
-@pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_with_one_line(tmp_path: Path, how: signal.Signals, status: int) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_its_end_says_what_is_saved_and_is_no_failure(tmp_path: Path, how: signal.Signals) -> None:
     _write_video(tmp_path / "a.mp4")
-    process, _ = started(tmp_path)
+    process, address = started(tmp_path)
+    window = Window(address)
+    there = window.ask("/labels/0")
+    action = {"label": "jump", "start_sec": 0.5, "end_sec": 1}
+    labels = {**there["labels"], "state": "done", "actions": [action]}
+    window.ask("/labels/0", {"labels": labels, "revision": there["revision"]})
     process.send_signal(how)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == status
-    assert output.splitlines()[-1].startswith("Error: stopped; every change is saved")
+    assert process.returncode == 0
+    saved, train, again = output.splitlines()[-3:]
+    assert saved == f"{tmp_path / 'annotations.json'}: saved, with 1 action; of 1 video, 1 done"
+    assert train.startswith(f"Train on it: tsatal extract {tmp_path} out.h5, then tsatal train")
+    assert again.startswith("Mark more")
+    assert [i.label for i in load_annotations(tmp_path / "annotations.json").videos["a"].instances]
+
+
+def test_nothing_marked_is_said_and_a_closed_terminal_is_no_failure(tmp_path: Path) -> None:
+    _write_video(tmp_path / "a.mp4")
+    process, _ = started(tmp_path)
+    assert process.stdout
+    process.stdout.close()  # so that nothing can be said any more
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 0
+    assert not (tmp_path / "annotations.json").exists()
+    process, _ = started(tmp_path)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert "nothing was marked, so there is no file" in output.splitlines()[-3]
