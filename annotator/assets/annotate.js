@@ -80,7 +80,7 @@ function addAction(span, from = null) {
 
 function begin() {
   if (!current.label) {
-    byId("find").focus();
+    nameLabel();
     return tell("Name the first label, then mark");
   }
   opened.set(current.label, pictureNow());
@@ -128,6 +128,12 @@ function remove() {
 }
 
 /* ---- labels ---- */
+
+/** Go to the field for labels, and scroll no further than it takes: the video stays in view. */
+function nameLabel() {
+  byId("find").focus({ preventScroll: true });
+  byId("find").scrollIntoView({ block: "nearest" });
+}
 
 /** Make a label the current one, and give it to the chosen action. */
 function useLabel(label) {

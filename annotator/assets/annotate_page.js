@@ -13,7 +13,7 @@ const KEYS = {
   "[": ["The chosen action starts at this picture", () => edgeHere("start_sec")],
   "]": ["The chosen action ends with this picture", () => edgeHere("end_sec")],
   "1": ["… 9: the label, for the chosen action and the next ones", () => {}],
-  "/": ["Search a label, or make a new one", () => byId("find").focus()],
+  "/": ["Search a label, or make a new one", nameLabel],
   ArrowUp: ["The action before", () => walk(-1)],
   ArrowDown: ["The action after", () => walk(1)],
   Delete: ["Delete what is chosen", remove],

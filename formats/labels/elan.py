@@ -49,6 +49,21 @@ def looks_like_elan(text: str) -> bool:
     return "<ANNOTATION_DOCUMENT" in text[:5000]
 
 
+OTHERS = {
+    "<annotations>": "CVAT's XML holds boxes in pictures, and no actions from a start to an end",
+    "<annotation ": "Anvil's XML is not read; export its tracks as a table",
+    "<xmeml": "Final Cut's XML is not read; export the markers as CSV",
+    "<fcpxml": "Final Cut's XML is not read; export the markers as CSV",
+}
+
+
+def why_none(text: str) -> str:
+    """Return what is to be done with XML of another program."""
+    begin = text[:5000]
+    known = (words for mark, words in OTHERS.items() if mark in begin)
+    return f"XML, but no ELAN document{''.join(f': {words}' for words in list(known)[:1])}"
+
+
 def read_elan(text: str, name: str, *, tiers: Sequence[str] = ()) -> Labels:
     """Return the annotations of all tiers that have times of their own.
 

@@ -31,7 +31,19 @@ from ..annotations import (
 from ..limits import TooLarge, kind_of
 from ..names import nfc
 from ..split import split
-from . import audacity, boris, boris_export, elan, fiftyone, label_studio, subtitles, tables, via
+from . import (
+    audacity,
+    boris,
+    boris_export,
+    datasets,
+    elan,
+    fiftyone,
+    label_studio,
+    subtitles,
+    tables,
+    textgrid,
+    via,
+)
 from .record import FrameClock, Labels, VideoLabels, counted, listed
 from .text import UnknownForm, read_any_text
 
@@ -39,12 +51,12 @@ logger = logging.getLogger(__name__)
 
 ACTIVITYNET, DETECTIONS = "ActivityNet annotations", "detections"
 KEYS = {"subset", "duration", "annotations", "annotated", "ignore", "group"}  # of a video
-ENDINGS = (".boris", ".csv", ".eaf", ".json", ".srt", ".tsv", ".txt", ".vtt")
+ENDINGS = (".boris", ".csv", ".eaf", ".json", ".srt", ".textgrid", ".tsv", ".txt", ".vtt")
 LOOSE = (".json", ".txt")  # which may be something else in a folder of labels
 MAX_FILES = 20_000  # of a folder
 KNOWN = (
-    "ActivityNet, BORIS, ELAN, VIA 3, Label Studio, FiftyOne, Audacity, WebVTT, SRT and tables are"
-    " known (docs/labels.md)"
+    "ActivityNet, BORIS, ELAN, VIA 3, Label Studio, FiftyOne, Praat, Audacity, WebVTT, SRT, tables"
+    " and more are known (docs/labels.md)"
 )
 
 
@@ -151,13 +163,21 @@ def parse_labels(text: str, path: Path, how: HowToRead = AS_IT_IS) -> Labels:
     if begin == "<":
         if elan.looks_like_elan(text) or path.suffix.lower() == ".eaf":
             return elan.read_elan(text, name, tiers=how.tiers)
-        raise UnknownForm("XML, but no ELAN document")
+        raise UnknownForm(elan.why_none(text))
+    if textgrid.looks_like_textgrid(text):
+        return textgrid.read_textgrid(text, name, tiers=how.tiers)
+    if via.looks_like_via_csv(text):
+        return via.read_via_csv(text)
+    if delimiter := label_studio.looks_like_label_studio_table(text):
+        return label_studio.read_label_studio_table(text, delimiter, how.clock)
     if subtitles.looks_like_subtitles(text):
         return subtitles.read_subtitles(text, name, how.clock)
     if boris_export.looks_like_export(text):
         return boris_export.read_export(text, name)
     if audacity.looks_like_audacity(text):
         return audacity.read_audacity(text, name, how.clock)
+    if found := datasets.read_data_set(text, name, how.clock):
+        return found
     if not tables.looks_like_table(text):
         raise UnknownForm(tables.why_none(text) or "not labels of a known form")
     return tables.read_table(text, name, how.clock)
@@ -243,7 +263,9 @@ def _folder(folder: Path, how: HowToRead) -> Labels:
             left_out.append(str(inside))
             continue
         for video_id, video in found.videos.items():
-            if video_id in videos:
+            if video_id in videos and found.form == datasets.BY_CLASS:
+                video = replace(video, actions=(*videos[video_id].actions, *video.actions))
+            elif video_id in videos:
                 raise InputError(
                     f"{folder}: the video {video_id!r} is in {of[video_id].name} and in "
                     f"{path.name}; keep one of them"

@@ -1,4 +1,4 @@
-"""Label Studio's JSON exports in, and tasks to import out.
+"""Label Studio's exports in (JSON, JSON-MIN, CSV, TSV), and tasks to import out.
 
 Regions of `TimelineLabels` (https://labelstud.io/tags/timelinelabels) hold frames, the first of
 which is number 1, both ends inside; so do the life spans of `VideoRectangle`
@@ -28,6 +28,7 @@ from .record import (
     members,
     number,
 )
+from .tables import MAX_ROWS, cells
 
 UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before an uploaded file's name
 RESULT_LABELS = ("timelinelabels", "labels", "timeserieslabels", "videolabels")
@@ -55,9 +56,10 @@ def read_label_studio(raw: Any, clock: FrameClock) -> Labels:
     Args:
         clock: turns frames into seconds.
     """
-    tasks = raw if isinstance(raw, list) else [raw]
+    given = raw if isinstance(raw, list) else [raw]
+    tasks = _last_of_each(given)
     gathered = Gathering()
-    several, skipped, other = 0, 0, dict[str, int]()
+    several, skipped, other = len(given) - len(tasks), 0, dict[str, int]()
     for n, task in enumerate(tasks):
         data = task["data"] if isinstance(task.get("data"), dict) else task
         media = _media(data)
@@ -102,6 +104,51 @@ def read_label_studio(raw: Any, clock: FrameClock) -> Labels:
         kinds = ", ".join(f"{count} {kind}" for kind, count in other.items())
         gathered.remarks.append(f"regions without a span of time left out: {kinds}")
     return gathered.labels("Label Studio", counted(len(tasks), "task"))
+
+
+def looks_like_label_studio_table(text: str) -> str:
+    """Return the delimiter of a text that is an export of Label Studio, CSV or TSV; else nothing.
+
+    Such a table has a row per annotation, and JSON in the cell of each tag.
+    """
+    first = text.lstrip().split("\n", 1)[0]
+    for delimiter in ("\t", ","):
+        if {"annotation_id", "annotator"} <= {c.strip().strip('"') for c in first.split(delimiter)}:
+            return delimiter
+    return ""
+
+
+def read_label_studio_table(text: str, delimiter: str, clock: FrameClock) -> Labels:
+    """Return the labelled regions in an export of rows; see `read_label_studio`."""
+    (_, names), *rows = cells(text, delimiter, most=MAX_ROWS)
+    tasks = [
+        {name: _value(cell) for name, cell in zip(names, row, strict=False) if cell.strip()}
+        for _, row in rows
+    ]
+    return read_label_studio(tasks, clock)
+
+
+def _value(cell: str) -> Any:
+    """Return what a cell holds: JSON where it looks like a list, else its text."""
+    if not cell.lstrip().startswith("["):
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        raise InputError(f"a cell that is not JSON: {cell[:40]!r}") from None
+
+
+def _last_of_each(tasks: Sequence[Any]) -> list[Any]:
+    """Return the tasks; of rows that are several annotations of one task, the last."""
+    last = {
+        t["id"]: n for n, t in enumerate(tasks) if isinstance(t, dict) and "annotation_id" in t
+        and isinstance(t.get("id"), str | int)
+    }  # fmt: skip
+    return [
+        t
+        for n, t in enumerate(tasks)
+        if not isinstance(t, dict) or "annotation_id" not in t or last.get(t.get("id"), n) == n
+    ]
 
 
 def write_label_studio(videos: Sequence[VideoLabels], clock: FrameClock) -> str:

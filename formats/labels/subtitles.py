@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from functools import partial
 
 from ..annotations import Detection
 from .record import Action, FrameClock, Gathering, Labels, VideoLabels, counted
@@ -66,8 +67,9 @@ def read_subtitles(text: str, name: str, clock: FrameClock) -> Labels:
 
 def write_webvtt(video: VideoLabels) -> str:
     """Return a video's actions as WebVTT, in the order of time."""
+    escaped = partial(html.escape, quote=False)
     cues = [
-        f"{stamp(a.start_sec, '.')} --> {stamp(a.end_sec, '.')}\n{_said(a, html.escape)}\n"
+        f"{stamp(a.start_sec, '.')} --> {stamp(a.end_sec, '.')}\n{_said(a, escaped)}\n"
         for a in _in_time(video)
     ]
     return "\n".join(["WEBVTT\n", *cues])

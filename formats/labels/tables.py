@@ -24,7 +24,7 @@ from .record import (
     id_of_media,
     looks_like_media,
 )
-from .times import exact, seconds_of
+from .times import TIMECODE, exact, seconds_of
 
 DELIMITERS = "\t;|,"  # in this order: a comma may be a decimal point, or stand in a label
 MAX_ROWS = 500_000
@@ -37,12 +37,12 @@ NAMES = {
     "mediafilepath mediafile media filename file filepath path youtubeid clipid clip recording "
     "vid source observationid datei url videourl link",
     "label": "label labelname labelid labels behavior behaviour class classname action actionlabel "
-    "actionname activity activityname event eventtype category code annotation tag klasse name "
-    "type",
+    "actionname activity activityname event eventtype category code annotation tag klasse "
+    "markername name type verb",
     "start": "start starttime timestart starttimestamp tstart begin begintime beginning from onset "
-    "timestamp anfang beginn von in t0",
-    "end": "end endtime timeend endtimestamp tend stop stoptime finish until to offset ende bis "
-    "out t1",
+    "timestamp anfang beginn von in recordin t0",
+    "end": "end endtime timeend endtimestamp tend stop stoptime stoptimestamp finish until to "
+    "offset ende bis out recordout t1",
     "score": "score confidence conf probability prob",
     "subset": "subset split set partition",
     "fps": "fps framerate framespersecond rate videofps",
@@ -342,6 +342,10 @@ def _instant(
 ) -> float:
     """Return the time in a cell, in seconds."""
     found = seconds_of(words, fps=clock.fps or stated_fps)
+    if found is None and TIMECODE.fullmatch(words):
+        raise InputError(
+            f"{words} counts in frames, whose rate is not known; give it with --label-fps N"
+        )
     if found is None:
         raise InputError(f"the {meaning} is no time: {words[:40]!r}" if words else f"no {meaning}")
     unit = columns.unit.get(meaning, 1.0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import io
+import zipfile
 from pathlib import Path
 
 from ...errors import InputError
@@ -37,6 +39,21 @@ def read_any_text(path: Path) -> tuple[str, str]:
         raise UnknownForm(f"{path}: {e}") from None
 
 
+def _archive(data: bytes) -> str:
+    """Return what an archive is, and how its labels come out."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = set(archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        names = set()
+    if {"db", "project"} <= names:
+        return (
+            "a Datavyu project (.opf); export its cells as CSV with a script of Datavyu's, and "
+            "name the columns label, onset_ms, offset_ms"
+        )
+    return "an Excel workbook, or another archive; save the sheet as CSV"
+
+
 def decoded(data: bytes) -> tuple[str, str]:
     """Return the text of bytes, and a remark where the encoding was guessed.
 
@@ -47,7 +64,7 @@ def decoded(data: bytes) -> tuple[str, str]:
         UnknownForm: they are no text.
     """
     if data.startswith(ARCHIVE):
-        raise UnknownForm("an Excel workbook, or another archive; save the sheet as CSV")
+        raise UnknownForm(_archive(data))
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "")
     head = data[:4096]
     if not encoding and head[1::2].count(0) > len(head) // 4:

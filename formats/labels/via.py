@@ -1,8 +1,9 @@
-"""VIA 3 (VGG Video Annotator) projects in and out: JSON with temporal segments.
+"""VIA 3 (VGG Video Annotator): projects in and out, JSON with temporal segments; its CSV in.
 
 The form is data format 3.1.1 of https://www.robots.ox.ac.uk/~vgg/software/via/: an entry of
 `metadata` with two times in `z` and no shape in `xy` is a segment, in seconds; `av` holds its
-attributes' values, of which options are named by number.
+attributes' values, of which options are named by number. The CSV has the same in cells, with the
+names of its columns and its attributes in comments (`project_export_csv` of VIA 3).
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...errors import InputError
 from .record import Gathering, Labels, VideoLabels, counted, id_of_media, listed, pair
+from .tables import MAX_ROWS, cells
 
 SEGMENT = "FILE1_Z2_XY0"  # the anchor of attributes of temporal segments
 TEXT, CHECKBOX, SELECT = 1, 2, 4  # types of attributes
 VIDEO, LOCAL = 4, 1
+HEADER = "# CSV_HEADER = metadata_id"
+TIMES = {"temporal_coordinates", "temporal_segment_start"}
 
 
 def looks_like_via(raw: Any) -> bool:
@@ -66,6 +71,61 @@ def read_via(raw: Mapping[str, Any]) -> Labels:
     if shapes := len(entries) - len(segments):
         gathered.remarks.append(f"{counted(shapes, 'shape or point')} in pictures left out")
     return gathered.labels("VIA 3 project", counted(len(segments), "segment"))
+
+
+def looks_like_via_csv(text: str) -> bool:
+    """Return whether a text is a table that VIA 3 has exported."""
+    return HEADER in text[:20_000] and text.lstrip()[:2] in ("# ", '"#')
+
+
+def read_via_csv(text: str) -> Labels:
+    """Return the temporal segments of an exported table as labels.
+
+    Raises:
+        InputError: it has no column for files, times or values.
+    """
+    said = dict(
+        line.strip().strip('"').lstrip("# ").split(" = ", 1)
+        for line in text.split("\n")
+        if line.lstrip('"').startswith("# ") and " = " in line
+    )
+    names = [name.strip(' "') for name in said.get("CSV_HEADER", "").split(",")]
+    rows = [dict(zip(names, row, strict=False)) for _, row in cells(text, ",", most=MAX_ROWS)]
+    if not {"file_list", "metadata"} <= set(names) or not TIMES & set(names):
+        raise InputError(f"VIA's table without file_list, metadata or times {listed(names)}")
+    known = _json(said.get("ATTRIBUTE") or said.get("ATTRIBUTES") or "{}")
+    attributes = {k: v if isinstance(v, dict) else {"aname": str(v)} for k, v in known.items()}
+    files = {name: str(n) for n, name in enumerate(dict.fromkeys(map(_file, rows)))}
+    metadata = {}
+    for n, row in enumerate(rows):
+        times = row.get("temporal_coordinates") or "[{},{}]".format(
+            row.get("temporal_segment_start", ""), row.get("temporal_segment_end", "")
+        )
+        metadata[row.get("metadata_id") or f"row {n}"] = {
+            "vid": files[_file(row)], "z": _json(times), "av": _json(row.get("metadata", "{}")),
+            "xy": _json(row.get("spatial_coordinates") or "[]"),
+        }  # fmt: skip
+    project = {
+        "file": {n: {"fname": name} for name, n in files.items()},
+        "view": {n: {"fid_list": [n]} for n in files.values()},
+        "attribute": attributes,
+        "metadata": metadata,
+    }
+    return replace(read_via(project), form="VIA 3 table")
+
+
+def _file(row: Mapping[str, str]) -> str:
+    """Return the name of a row's first file: a JSON list of names, or one name."""
+    cell = row.get("file_list", "").strip()
+    listed_files = _json(cell) if cell.startswith("[") else [cell]
+    return str(listed_files[0]) if listed_files else ""
+
+
+def _json(cell: str) -> Any:
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        raise InputError(f"a cell that is not JSON: {cell[:40]!r}") from None
 
 
 def write_via(videos: Sequence[VideoLabels]) -> str:

@@ -17,13 +17,12 @@ from tsatal.formats.annotation_file import AnnotationFile
 from tsatal.formats.annotations import AnnotatedVideo
 from tsatal.formats.labels.find import load_annotations
 
-from ..reports.conftest import _write_video, chromium
+from ..browser import chromium, empty_tab, wait_until, write_video
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["chromium"]
-PATIENT_SEC = 60  # beside other programs a page takes its time
+__all__ = ["chromium", "write_video"]
 SAVED = "document.querySelector('#saved').innerText === 'Saved'"
 
 
@@ -65,45 +64,12 @@ def serve() -> Iterator[Callable[..., Served]]:
 
 @pytest.fixture
 def tab(chromium: Browser) -> Iterator[Page]:
-    """An empty tab of 1200 x 900; errors in its console and requests to others fail the test."""
-    complaints: list[str] = []
-    context = chromium.new_context(viewport={"width": 1200, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(1000 * PATIENT_SEC)
-    allowed = ("http://127.0.0.1:", "blob:", "data:")
-
-    def complain(text: str) -> None:
-        # A conflict and a full disk are answers, and the page says them.
-        if "409" not in text and "status of 500" not in text:
-            complaints.append(text)
-
-    page.on("console", lambda m: complain(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "request",
-        lambda r: None if r.url.startswith(allowed) else complaints.append(f"asked for {r.url}"),
-    )
-    yield page
-    context.close()
-    assert not complaints, complaints
-
-
-@pytest.fixture(scope="session")
-def write_video() -> Callable[..., Path]:
-    """Return a function that writes a small video whose brightness tells the time."""
-    return _write_video
-
-
-def wait_until(page: Page, condition: str) -> None:
-    """Return when a condition of the page's own scripts holds; "eval" is forbidden there."""
-    page.evaluate(
-        f"""async () => {{
-          for (const began = performance.now(); !({condition}); ) {{
-            if (performance.now() - began > {1000 * PATIENT_SEC}) throw new Error("it never came");
-            await new Promise((done) => setTimeout(done, 10));
-          }}
-        }}"""
-    )
+    """An empty tab that may ask this machine alone."""
+    local = ("http://127.0.0.1:", "blob:", "data:")
+    # A conflict and a full disk are answers, and the page says them.
+    answers = ("409", "status of 500")
+    with empty_tab(chromium, 900, local=local, answers=answers) as page:
+        yield page
 
 
 def open_video(page: Page, served: Served, number: int = 0) -> None:

@@ -16,7 +16,8 @@ from tsatal.annotator.suggest import Suggested
 from tsatal.extract.picture_times import picture_times
 from tsatal.formats.annotations import Detection, Instance
 
-from .conftest import Served, open_video, seek, wait_saved, wait_until
+from ..browser import wait_until
+from .conftest import Served, open_video, seek, wait_saved
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -444,4 +445,40 @@ def test_a_finger_marks_and_drags(
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     wait_saved(page)
     assert spans(served) == [(0.55, 2.0)]
+    context.close()
+
+
+@pytest.mark.parametrize("keyboard", [0, 336])  # px that one on the screen takes
+def test_naming_a_label_on_a_phone_leaves_the_video_in_view(
+    serve: Serve, chromium: Any, write_video: WriteVideo, tmp_path: Path, keyboard: int
+) -> None:
+    write_video(tmp_path / "a.mp4")
+    served = serve(tmp_path)
+    size = {"width": 390, "height": 844 - keyboard}
+    context = chromium.new_context(viewport=size, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    open_video(page, served)
+    page.locator("#start").tap()  # there is no label yet, so it asks for one
+    assert page.evaluate("document.activeElement.id") == "find"
+    assert page.evaluate("visualViewport.scale") == 1
+    assert page.evaluate("parseFloat(getComputedStyle(document.activeElement).fontSize)") >= 16
+
+    def in_view(name: str) -> float:
+        """The share of a thing's height that is on the screen."""
+        box = page.locator(name).bounding_box()
+        assert box
+        top, bottom = max(box["y"], 0), min(box["y"] + box["height"], size["height"])
+        return max(0.0, bottom - top) / float(box["height"])
+
+    assert in_view("#find") > 0.98 and in_view("#start") > 0.98
+    assert in_view("#video") >= (0.5 if keyboard else 1)
+    before = page.evaluate("scrollY")
+    page.keyboard.type("jump")
+    assert page.evaluate("scrollY") == before
+    page.locator("#labels button").tap()
+    page.locator("#start").tap()
+    page.locator("#end").tap()
+    wait_saved(page)
+    assert [i.label for i in served.video().instances] == ["jump"]
+    assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
     context.close()

@@ -20,7 +20,7 @@ import pytest
 
 from tsatal.formats.labels.find import load_annotations
 
-from ..reports.conftest import _write_video
+from ..browser import write_small_video
 from .conftest import LONG, SEED
 
 KILLS = 50 if LONG else 3
@@ -81,7 +81,7 @@ def edit_until_dead(window: Window, process: subprocess.Popen[str], first: int) 
 
 
 def test_killed_while_editing_at_most_the_last_edit_is_missing(tmp_path: Path) -> None:
-    _write_video(tmp_path / "a.mp4")
+    write_small_video(tmp_path / "a.mp4")
     dice, saved, path = random.Random(SEED), 0, tmp_path / "annotations.json"
     for _ in range(KILLS):
         process, address = started(tmp_path)
@@ -100,7 +100,7 @@ def test_killed_while_editing_at_most_the_last_edit_is_missing(tmp_path: Path) -
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_its_end_says_what_is_saved_and_is_no_failure(tmp_path: Path, how: signal.Signals) -> None:
-    _write_video(tmp_path / "a.mp4")
+    write_small_video(tmp_path / "a.mp4")
     process, address = started(tmp_path)
     window = Window(address)
     there = window.ask("/labels/0")
@@ -118,7 +118,7 @@ def test_its_end_says_what_is_saved_and_is_no_failure(tmp_path: Path, how: signa
 
 
 def test_nothing_marked_is_said_and_a_closed_terminal_is_no_failure(tmp_path: Path) -> None:
-    _write_video(tmp_path / "a.mp4")
+    write_small_video(tmp_path / "a.mp4")
     process, _ = started(tmp_path)
     assert process.stdout
     process.stdout.close()  # so that nothing can be said any more

@@ -20,7 +20,7 @@ from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
 from tsatal.reports.report_page import report_data, report_page
 from tsatal.reports.report_words import definitions, findings
 
-from .conftest import wait_until
+from ..browser import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -14,7 +14,7 @@ from tsatal.formats.annotations import ActionnessCurve, Detection, Instance
 from tsatal.reports import viewer
 from tsatal.reports.viewer import write_viewer
 
-from .conftest import wait_until
+from ..browser import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
