@@ -91,6 +91,11 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> 
     help="Train K heads, each without its share of the videos, and measure each on these.",
 )
 @click.option(
+    "--final",
+    is_flag=True,
+    help="After --folds, train a head on all of these videos, to use and to give away.",
+)
+@click.option(
     "--learning-curve",
     "curve",
     is_flag=True,
@@ -137,6 +142,8 @@ def command(
     """
     if precision is not None:
         overrides = (*overrides, f"eval.precision={precision}")
+    if more["final"] and not more["folds"]:
+        raise click.UsageError("--final goes with --folds: without, every head is the final one")
     labels = {name: more.pop(name) for name in ("split", "split_seed", "label_fps")}
     if more["folds"] or more["curve"]:
         if resume:
@@ -189,6 +196,7 @@ def _train_several(
     out: Path | None,
     *,
     folds: int | None,
+    final: bool,
     curve: bool,
     seeds: tuple[int, ...],
     labels: dict[str, Any],
@@ -212,11 +220,24 @@ def _train_several(
     report: Any
     if folds:
         common |= {"deal": labels["split_seed"], "label_fps": labels["label_fps"]}
-        report = pipeline.train_folds(features, config_name, folds=folds, seeds=seeds, **common)
+        common |= {"folds": folds, "final": final}
+        report = pipeline.train_folds(features, config_name, seeds=seeds, **common)
     else:
         common |= labels
         report = pipeline.learning_curve(features, config_name, seeds=seeds or (0, 1, 2), **common)
     say(report, *report.written)
+    if folds:
+        say(_what_next(report.final))
+
+
+def _what_next(final: Path | None) -> str:
+    """Return the commands that folds are for."""
+    if final is None:
+        return "a head that learns from all of these videos: the same command with --final"
+    return (
+        f"{final}\nuse it with: tsatal detect VIDEO --run {final}\n"
+        f"give it away with: tsatal pack {final} model.tsatal"
+    )
 
 
 def _given(parameter: str) -> bool:

@@ -42,7 +42,7 @@ from ..formats.labels.find import load_annotations
 from ..formats.limits import read_bytes, read_text
 from ..formats.names import nfc
 from ..formats.split import GroupBy
-from ..formats.subsets import videos_in_subset
+from ..formats.subsets import NO_VALIDATION, videos_in_subset
 from .jobs import Outcome, work_through
 from .run import (
     ANNOTATIONS_FILE,
@@ -69,6 +69,8 @@ _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 @dataclass(frozen=True)
 class Training:
     """One training: its folder's name, its seed, and the ids of the videos on both sides.
+
+    One that holds out none is measured on nothing.
 
     part: the number of the fold, or of the share of a learning curve.
     """
@@ -245,7 +247,10 @@ def _each_once(seeds: Sequence[int], config: Config) -> tuple[int, ...]:
 def config_of(plan: Study, training: Training) -> Config:
     """Return the settings of one training."""
     config = Config.model_validate(plan.settings)
-    subsets = {"train_subset": TRAIN, "validation_subset": MEASURED, "test_subset": MEASURED}
+    measured = {"validation_subset": MEASURED, "test_subset": MEASURED}
+    if not training.held_out:
+        measured = {"validation_subset": NO_VALIDATION, "test_subset": TRAIN}
+    subsets = {"train_subset": TRAIN, **measured}
     return config.model_copy(
         update={
             "data": config.data.model_copy(update=subsets),
@@ -493,9 +498,12 @@ def found_in(folder: Path, trainings: Sequence[Training]) -> dict[str, list[Dete
     found: dict[str, list[Detection]] = {}
     for training in trainings:
         others = Counter(power for name, power in chosen.items() if name != training.name)
-        path = folder / training.name / HELD_OUT
-        if others and (most := others.most_common(1)[0][0]) != AUTO:
-            beside = path.with_name(_beside(float(most)))
-            path = beside if beside.is_file() else path
-        found |= load_predictions(path)
+        most = others.most_common(1)[0][0] if others else AUTO
+        found |= load_predictions(held_out_file(folder / training.name, most))
     return found
+
+
+def held_out_file(run: Path, power: float | str) -> Path:
+    """Return the file of a training's held-out detections with this `decode.class_agreement`."""
+    beside = run / (HELD_OUT if power == AUTO else _beside(float(power)))
+    return beside if beside.is_file() else run / HELD_OUT

@@ -26,9 +26,13 @@ from .tables import text_table
 
 @dataclass(frozen=True, repr=False)
 class FoldsReport(Report):
-    """The pooled evaluation of folds (of the first seed), with the figures of all."""
+    """The pooled evaluation of folds (of the first seed), with the figures of all.
+
+    final: the run of a head that has learned from all of their videos; None without one.
+    """
 
     figures: FoldFigures | None = None
+    final: Path | None = None
 
     @property
     def seeds(self) -> tuple[Evaluation, ...]:
