@@ -43,8 +43,8 @@ logger = logging.getLogger(__name__)
 
 def final_training(plan: Folds) -> Training:
     """Return the training on all videos of folds; it holds out none."""
-    every = (v for ids in plan.folds for v in ids)
-    return Training(FINAL, len(plan.folds), plan.seeds[0], tuple(every), ())
+    held_out = (v for ids in plan.folds for v in ids)
+    return Training(FINAL, len(plan.folds), plan.seeds[0], (*held_out, *plan.always), ())
 
 
 def begin_final(folder: Path) -> Training | None:

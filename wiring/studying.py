@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Config, load_config
+from ..formats.dealing import Asked, name_of
 from ..formats.features import FeatureFile
 from ..formats.labels.find import HowToRead
 from ..formats.labels.record import FrameClock
@@ -31,7 +32,7 @@ def train_folds(
     features: Pathlike,
     config: str | Config = "strong",
     *,
-    folds: int = 5,
+    folds: Asked = 5,
     seeds: Sequence[int] = (),
     group_by: str | None = None,
     deal: int = 0,
@@ -49,10 +50,12 @@ def train_folds(
     The same call goes on where it was stopped. `docs/folds.md` says what is in the folder.
 
     Args:
-        folds: how many; each holds out its share of the videos, of all but the test subset.
+        folds: how many; each holds out its share of the videos, of all but the test subset. Or
+            `groups`, one for each. Or those that are dealt already: a JSON file, or lists of ids
+            (docs/folds.md).
         seeds: of the trainings; each trains all folds. The settings' own where none is given.
-        group_by: "video", or "group": videos of one `group` of the annotations stay together; where
-            not given, groups if there are some.
+        group_by: "video", or "group": videos of one `group` of the annotations stay together; or
+            other members of theirs, "person,camera"; where not given, groups if there are some.
         deal: another number, other folds.
         final: then train a head on all of these videos, the run `final` in the folder; its
             thresholds and calibration are chosen on what the folds found in held-out videos.
@@ -69,7 +72,7 @@ def train_folds(
     from ..head.studies import plan_folds
 
     name, chosen = _named(config, overrides)
-    out = Path(out or RUNS / f"{name}-{Path(features).stem}-{folds}folds")
+    out = Path(out or RUNS / f"{name}-{Path(features).stem}-{name_of(folds)}")
     how = HowToRead(FrameClock(label_fps))
     with _open(features, annotations, how) as (file, truth):
         plan, videos = plan_folds(
