@@ -45,7 +45,8 @@ def choose_subsets(
     Args:
         annotated: the number of videos with actions and features, by subset.
         train, validation, test: names given by the user, in any capitals; empty to find them.
-            A validation of `NO_VALIDATION`, where no subset has that name, is none.
+            A validation of `NO_VALIDATION`, where no subset has that name, is none; where that
+            leaves nothing to test on, it is what is trained on.
     Raises:
         InputError: a named subset has no such video, or a role cannot be told by name; the
             message lists what there is.
@@ -74,7 +75,7 @@ def choose_subsets(
     train = train or first("training", "train") or (first("validation", "val") if held_out else "")
     watched = first("validation", "val")
     watched = "" if watched == train else watched
-    test = test or held_out or watched or validation
+    test = test or held_out or watched or validation or (train if unwatched else "")
     validation = "" if unwatched else validation or watched or test
     if len(annotated) == 1 and not (train and test):
         (only,) = annotated

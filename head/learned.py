@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..evaluation.matching import quantity
 from ..formats.labels.find import load_annotations
+from .packed import is_packed
 from .run import ANNOTATIONS_FILE, FINAL, FOLDS_FILE, load_run_description
 
 
@@ -18,6 +19,11 @@ def note_on_learned(run: Path, subset: str, videos: Collection[str]) -> str:
     """
     _, data = load_run_description(run)
     learned = set(videos) if subset == data.subsets.train else set()
+    if learned and is_packed(run):
+        return (
+            f"{subset!r} is also what the subset is called that this head has learned from; if "
+            "these are the same videos, the figures say nothing of others, and flatter"
+        )
     if (own := run / ANNOTATIONS_FILE).is_file():
         train = data.subsets.train
         known = {v.video_id for v in load_annotations(own).videos.values() if v.subset == train}
@@ -31,5 +37,5 @@ def note_on_learned(run: Path, subset: str, videos: Collection[str]) -> str:
     )
     folds = run.resolve().parent
     if run.name == FINAL and (folds / FOLDS_FILE).is_file():
-        note += f"; what it is worth on others say its folds: tsatal evaluate {folds}"
+        note += f"; its folds say what it is worth on others: tsatal evaluate {folds}"
     return note
