@@ -24,6 +24,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, write_toy: Callable[..., Path]
 def test_a_subset_that_was_learned_from_is_noted(run: Path) -> None:
     report = pipeline.evaluate(run, subset="training", timelines=0, device="cpu")
     assert any("has learned from these 4 videos" in n for n in report.evaluation.notes)
+    report = pipeline.report(run)
+    assert any("has learned from these 4 videos" in n for n in report.evaluation.notes)
     report = pipeline.evaluate(run, timelines=0, device="cpu")
     assert not any("learned" in n for n in report.evaluation.notes)
 
