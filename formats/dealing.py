@@ -74,6 +74,8 @@ def deal_out(
         return _as_told(file, truth, asked, group_by, subsets)
     videos, by = group_videos(videos_to_deal(file, truth, **subsets), truth, group_by)
     if isinstance(asked, int):
+        if asked < 2:
+            raise InputError(f"--folds {asked}: at least two are needed")
         folds = deal_folds(videos, asked, group_by=unit_of(by), seed=seed)
         return Dealt(videos, tuple(map(tuple, folds)), by)
     return _each_group(videos, by, group_by)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, listed, shown
-from .annotations import JSON, parse_json
+from .annotations import JSON, parse_json, repeated_keys
 from .limits import read_text
 from .names import nfc
 
@@ -45,7 +45,14 @@ def read_folds(path: str | Path) -> list[ReadyFold]:
     Raises:
         InputError: not JSON, or of another form.
     """
-    return folds_of(parse_json(read_text(path, needs=JSON), str(path)), source=str(path))
+    text = read_text(path, needs=JSON)
+    raw = parse_json(text, str(path))
+    if twice := repeated_keys(text):
+        raise InputError(
+            f"{path}: {shown(twice[0])} stands more than once in one object, so a fold would be "
+            "lost; give each its own name"
+        )
+    return folds_of(raw, source=str(path))
 
 
 def folds_of(raw: Any, *, source: str) -> list[ReadyFold]:

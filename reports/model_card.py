@@ -58,7 +58,10 @@ def _labels(facts: Mapping[str, Any]) -> Iterator[str]:
     if point:
         columns["counts from score"] = {k: f"{v:.3f}" for k, v in point["of"].items()}
     if average:
-        columns["average precision"] = {k: f"{100 * v:.1f} %" for k, v in average.items()}
+        of_folds = ", out of fold" if facts["figures"].get("folds") else ""
+        columns[f"average precision{of_folds}"] = {
+            k: f"{100 * v:.1f} %" for k, v in average.items()
+        }
     yield from ("", "## Labels", "")
     yield from _table(
         ["label", *columns],

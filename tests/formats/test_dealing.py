@@ -53,6 +53,11 @@ def test_a_number_deals_all_of_them(file: FeatureFile) -> None:
                for f in together.folds)  # fmt: skip
 
 
+def test_one_fold_is_none(file: FeatureFile) -> None:
+    with pytest.raises(InputError, match="--folds 1: at least two are needed"):
+        deal(file, of_people(file), 1)
+
+
 def test_groups_give_a_fold_each(file: FeatureFile, caplog: pytest.LogCaptureFixture) -> None:
     dealt = deal(file, of_people(file), "groups", group_by="person")
     assert dict(zip(dealt.names, dealt.folds, strict=True)) == {

@@ -99,6 +99,9 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "g.json").write_text("[[")
     with pytest.raises(InputError, match=r"g\.json: not JSON"):
         read_folds(tmp_path / "g.json")
+    (tmp_path / "h.json").write_text('{"anna": ["a1"], "bert": ["b1"], "anna": ["c1"]}')
+    with pytest.raises(InputError, match=r"h\.json: 'anna' stands more than once .* a fold would"):
+        read_folds(tmp_path / "h.json")
 
 
 @pytest.mark.skipif(not (SHARED / "data" / "sbhar" / "folds.json").is_file(), reason="no data")

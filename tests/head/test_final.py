@@ -102,6 +102,7 @@ def test_the_card_has_the_figures_of_the_folds(folder: Path, tmp_path: Path) -> 
     pipeline.evaluate(folder / "final", timelines=0, device="cpu")  # which must not get there
     card = pipeline.pack(folder / "final", tmp_path / "m.tsatal").card
     assert "Out of fold: this head has learned from all of its videos" in card
+    assert "| counts from score | average precision, out of fold |" in card
     assert "Each of 2 learned from the other folds" in card
     assert "On 6 videos of all folds with 18 actions" in card
     assert f"| average mAP | {100 * figures['average_mAP']:.1f} % |" in card
