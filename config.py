@@ -85,7 +85,9 @@ class DataConfig(_Section):
         (), "Feature streams, used side by side; empty for all that the file has."
     )
     train_subset: str = setting("", "Subset to train on; empty to find it by name.")
-    validation_subset: str = setting("", "Subset to validate on; empty to find it by name.")
+    validation_subset: str = setting(
+        "", "Subset to validate on; empty to find it by name, none for no validation."
+    )
     test_subset: str = setting("", "Subset to evaluate on; empty to find it by name.")
     window_steps: int = setting(100, "Rows of features in a training window.", ge=2, le=1_000_000)
     windows_per_video: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = setting(

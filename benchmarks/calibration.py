@@ -7,6 +7,12 @@ fourth is validation, on which thresholds and calibration are chosen, and a head
 `--set`) is trained on the rest. The heads' own detections stay in FOLDER: a second call trains
 nothing.
 
+With `--inner K`, a second line: thresholds and calibration as `tsatal train --folds K --final`
+gives them. The videos of a fold that are not tested are dealt into K inner folds; what the inner
+heads find in the videos that they held out is chosen on, and the head is trained on all of them.
+Where it is stopped, it goes on. `--only N` does one of the folds, so that several can be done at
+once; the call without it prints the table of all.
+
 Calibration error: of ten bins, see `calibration_error`; of the detections of all folds together,
 before and after. That of *all* is small in any case, since most detections are faint and wrong, so
 it stands beside that of the *best*, so many of a class as three times its instances.
@@ -21,7 +27,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,19 +39,21 @@ from tsatal.config import load_config
 from tsatal.evaluation.calibration import calibration_error
 from tsatal.evaluation.events import outcome
 from tsatal.evaluation.matching import ANET, Matches, Measure, Predictions, match
-from tsatal.evaluation.operating_point import learn_operating_point
+from tsatal.evaluation.operating_point import OperatingPoint, learn_operating_point
 from tsatal.formats.annotations import Annotations, load_predictions, predictions_json
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.labels.find import load_annotations
 from tsatal.formats.subsets import find_annotations, videos_in_subset
 from tsatal.head.detector import load_detector
+from tsatal.head.final import learn_final
+from tsatal.head.run import FINAL
 
 if TYPE_CHECKING:  # the name by which mypy knows it
     from benchmarks.head_results import Fold, deal_folds
 else:
     from head_results import Fold, deal_folds
 
-VALIDATION, TEST = "validation", "testing"
+TRAIN, VALIDATION, TEST = "training", "validation", "testing"
 MEASURE = Measure(ANET, (0.5,))
 BEST = 3  # times the instances of a class
 WISHED = 0.9  # precision
@@ -75,11 +83,8 @@ def detections(
     annotations, files = kept / "annotations.json", {s: kept / f"{s}.json" for s in SUBSETS}
     if not all(path.exists() for path in files.values()):
         kept.mkdir(parents=True, exist_ok=True)
-        database = json.loads(truth.text)["database"]
-        roles = {v: VALIDATION if n % 4 == 0 else "training" for n, v in enumerate(fold.train)}
-        roles |= dict.fromkeys(fold.test, TEST)
-        dealt = {k: {**database[k], "subset": subset} for k, subset in roles.items()}
-        annotations.write_text(json.dumps({"database": dealt}), encoding="utf-8")
+        roles = {v: VALIDATION if n % 4 == 0 else TRAIN for n, v in enumerate(fold.train)}
+        _write_annotations(truth, {**roles, **dict.fromkeys(fold.test, TEST)}, annotations)
         settings = load_config(config, [*changes, "optim.validate_every=1000000"])
         with tempfile.TemporaryDirectory() as run, FeatureFile(features) as file:
             pipeline.train(features, settings, run=run, annotations=annotations)
@@ -95,14 +100,58 @@ def detections(
 SUBSETS = (VALIDATION, TEST)
 
 
-def judge(truth: Annotations, found: dict[str, Predictions]) -> Judged:
-    """Choose on the validation videos of a fold, and measure on the tested ones."""
-    validation, tested = truth.subset(VALIDATION), truth.subset(TEST)
-    point = learn_operating_point(validation, found[VALIDATION], subset=VALIDATION)
-    sure = learn_operating_point(validation, found[VALIDATION], subset=VALIDATION, precision=WISHED)
+def by_a_quarter(
+    features: Path, truth: Annotations, fold: Fold, config: str, changes: Sequence[str], kept: Path
+) -> Judged:
+    """Choose on every fourth video of those that are not tested, and measure on the tested ones."""
+    truth, found = detections(features, truth, fold, config, changes, kept)
+    videos, own = truth.subset(VALIDATION), found[VALIDATION]
+    point = learn_operating_point(videos, own, subset=VALIDATION)
+    sure = learn_operating_point(videos, own, subset=VALIDATION, precision=WISHED)
+    return judge(truth, found[TEST], point, sure)
+
+
+def by_inner_folds(
+    features: Path, truth: Annotations, fold: Fold, config: str, changes: Sequence[str], kept: Path,
+    *, inner: int,
+) -> Judged:  # fmt: skip
+    """Choose on inner folds, measure the head of all of their videos on the tested ones."""
+    folder = kept / f"inner{inner}"
+    annotations, tested = kept / "all_of_it.json", folder / f"{TEST}.json"
+    if not tested.exists():
+        kept.mkdir(parents=True, exist_ok=True)
+        roles = {**dict.fromkeys(fold.train, TRAIN), **dict.fromkeys(fold.test, TEST)}
+        _write_annotations(truth, roles, annotations)
+        settings = load_config(config, [*changes, "optim.validate_every=1000000"])
+        pipeline.train_folds(
+            features, settings, folds=inner, out=folder, annotations=annotations, final=True
+        )
+        detector = load_detector(folder / FINAL, own_scores=True)
+        with FeatureFile(features) as file:
+            videos = videos_in_subset(file, load_annotations(annotations), TEST)
+            found = {v: detector.in_file(file, v).detections for v in videos}
+        tested.write_text(predictions_json(found), encoding="utf-8")
+        for weights in folder.glob("*/*.pt"):  # what they have found is enough
+            weights.unlink()
+    points = (learn_final(folder, None), learn_final(folder, WISHED))
+    return judge(load_annotations(annotations), load_predictions(tested), *points)
+
+
+def _write_annotations(truth: Annotations, roles: Mapping[str, str], path: Path) -> None:
+    """Write the annotations of videos with these subsets."""
+    database = json.loads(truth.text)["database"]
+    dealt = {k: {**database[k], "subset": subset} for k, subset in roles.items()}
+    path.write_text(json.dumps({"database": dealt}), encoding="utf-8")
+
+
+def judge(
+    truth: Annotations, found: Predictions, point: OperatingPoint, sure: OperatingPoint
+) -> Judged:
+    """Measure an operating point on the tested videos of a fold, and one for a precision."""
+    tested = truth.subset(TEST)
     assert point.calibration
-    calibrated = point.calibration.apply_to_all(found[TEST])
-    before = match(tested, found[TEST], MEASURE, subset=TEST)
+    calibrated = point.calibration.apply_to_all(found)
+    before = match(tested, found, MEASURE, subset=TEST)
     after = match(tested, calibrated, MEASURE, subset=TEST)
     probability = np.empty(len(before.score))
     for number, (label, ranked) in enumerate(zip(before.labels, before.rankings, strict=True)):
@@ -168,6 +217,8 @@ def main() -> None:
     parser.add_argument("features", type=Path, nargs="+")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--first", type=int, default=1000, help="test so many of the folds alone")
+    parser.add_argument("--only", type=int, help="test this fold alone, counted from 0")
+    parser.add_argument("--inner", type=int, metavar="K", help="choose on K inner folds, too")
     parser.add_argument("--keep", type=Path, required=True, help="for detections of every fold")
     parser.add_argument("--config", default="strong")
     parser.add_argument("--set", dest="changes", action="append", default=[])
@@ -178,12 +229,17 @@ def main() -> None:
         with FeatureFile(features) as file:
             truth = find_annotations(file, None)
             folds = deal_folds(truth, file, given.folds)[: given.first]
-        judged = []
+        quarter, inner = list[Judged](), list[Judged]()
         for n, fold in enumerate(folds):
-            kept = given.keep / name.replace("/", "-") / f"fold{n}"
-            options = (truth, fold, given.config, given.changes, kept)
-            judged.append(judge(*detections(features, *options)))
-        print(line(name, judged), flush=True)
+            if given.only in (None, n):
+                kept = given.keep / name.replace("/", "-") / f"fold{n}"
+                options = (features, truth, fold, given.config, given.changes, kept)
+                quarter.append(by_a_quarter(*options))
+                if given.inner:
+                    inner.append(by_inner_folds(*options, inner=given.inner))
+        print(line(name, quarter), flush=True)
+        if inner:
+            print(line(f"  chosen on {given.inner} inner folds", inner), flush=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from .options import (
     when_stopped,
 )
 
+FEWEST_FOLDS, MOST_FOLDS = 2, 1000
+
 
 class _Train(click.Command):
     """A command whose `--seeds` takes several numbers."""
@@ -45,6 +47,23 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> 
     if not all(part.isdigit() and len(part) < 19 for part in parts):
         raise click.BadParameter(f"{value!r} is no list of whole numbers, such as 0 1 2")
     return tuple(map(int, parts))
+
+
+def _folds(
+    ctx: click.Context, option: click.Parameter, value: str | None
+) -> int | str | Path | None:
+    """Return a number of folds, `groups`, or the path of a file that has them."""
+    if value is None or value == "groups":
+        return value
+    if value.isdecimal() and len(value) < 19:
+        if not FEWEST_FOLDS <= int(value) <= MOST_FOLDS:
+            raise click.BadParameter(f"{value} is not in the range {FEWEST_FOLDS} to {MOST_FOLDS}")
+        return int(value)
+    if not Path(value).is_file():
+        raise click.BadParameter(
+            f"{value!r} is neither a number of folds, nor `groups`, nor a file that is there"
+        )
+    return Path(value)
 
 
 @click.command("train", cls=_Train)
@@ -85,10 +104,16 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> 
 @click.option("--out", type=FOLDER, help="Folder of the run.  [default: runs/CONFIG-DATE-TIME]")
 @click.option(
     "--folds",
-    type=click.IntRange(2, 1000),
+    callback=_folds,
     is_eager=True,
-    metavar="K",
-    help="Train K heads, each without its share of the videos, and measure each on these.",
+    metavar="K|groups|FILE.json",
+    help="Train K heads, each without its share of the videos, and measure each on these; or one "
+    "without each group; or one without each list of video ids in a file.",
+)
+@click.option(
+    "--final",
+    is_flag=True,
+    help="After --folds, train a head on all of these videos, to use and to give away.",
 )
 @click.option(
     "--learning-curve",
@@ -105,8 +130,9 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> 
 )
 @click.option(
     "--group-by",
-    type=click.Choice(["video", "group"]),
-    help="What stays together: a video, or the videos of one group of the annotations.  "
+    metavar="video|KEY[,KEY]",
+    help="What stays together: a video, or all videos with the same value of a member of the "
+    "annotations, such as person or day; of several members, with any of them the same.  "
     "[default: group, if they have some]",
 )
 @click.option(
@@ -137,6 +163,8 @@ def command(
     """
     if precision is not None:
         overrides = (*overrides, f"eval.precision={precision}")
+    if more["final"] and not more["folds"]:
+        raise click.UsageError("--final goes with --folds: without, every head is the final one")
     labels = {name: more.pop(name) for name in ("split", "split_seed", "label_fps")}
     if more["folds"] or more["curve"]:
         if resume:
@@ -188,7 +216,8 @@ def _train_several(
     overrides: tuple[str, ...],
     out: Path | None,
     *,
-    folds: int | None,
+    folds: int | str | Path | None,
+    final: bool,
     curve: bool,
     seeds: tuple[int, ...],
     labels: dict[str, Any],
@@ -199,6 +228,8 @@ def _train_several(
         raise click.UsageError("--folds or --learning-curve, not both")
     if folds and labels.pop("split"):
         raise click.UsageError("--folds divides the videos by itself; leave out --split")
+    if folds and not isinstance(folds, int) and _given("split_seed"):
+        raise click.UsageError("--seed deals a number of folds; others are as they are")
     if features is None:
         raise click.UsageError("give --features FILE.h5")
     if "WORLD_SIZE" in os.environ:
@@ -212,11 +243,24 @@ def _train_several(
     report: Any
     if folds:
         common |= {"deal": labels["split_seed"], "label_fps": labels["label_fps"]}
-        report = pipeline.train_folds(features, config_name, folds=folds, seeds=seeds, **common)
+        common |= {"folds": folds, "final": final}
+        report = pipeline.train_folds(features, config_name, seeds=seeds, **common)
     else:
         common |= labels
         report = pipeline.learning_curve(features, config_name, seeds=seeds or (0, 1, 2), **common)
     say(report, *report.written)
+    if folds:
+        say(_what_next(report.final))
+
+
+def _what_next(final: Path | None) -> str:
+    """Return the commands that folds are for."""
+    if final is None:
+        return "a head that learns from all of these videos: the same command with --final"
+    return (
+        f"{final}\nuse it with: tsatal detect VIDEO --run {final}\n"
+        f"give it away with: tsatal pack {final} model.tsatal"
+    )
 
 
 def _given(parameter: str) -> bool:

@@ -84,7 +84,7 @@ class Calibration:
         return {video_id: self.apply(found) for video_id, found in predictions.items()}
 
 
-def learn_calibration(matches: Matches, k: int = 0) -> Calibration:
+def learn_calibration(matches: Matches, k: int = 0, *, copies: int = 1) -> Calibration:
     """Return how sure a head is to be believed, class by class.
 
     A detection is right if it hits an instance at threshold number `k`; a second one of the same
@@ -92,14 +92,16 @@ def learn_calibration(matches: Matches, k: int = 0) -> Calibration:
 
     Args:
         matches: of videos that the head did not learn from, made by the `anet` protocol.
+        copies: see `operating_point.choose_operating_point`.
     """
+    to_scores, to_all = (tuple(copies * w for w in held) for held in (HELD_TO_SCORES, HELD_TO_ALL))
     counted = ~matches.neutral[k]
     terms, right = _terms(matches.score), matches.hit[k].astype(float)
-    all_classes = _fit(terms[counted], right[counted], Curve(), HELD_TO_SCORES)
+    all_classes = _fit(terms[counted], right[counted], Curve(), to_scores)
     classes = {}
     for label, ranked in zip(matches.labels, matches.rankings, strict=True):
         own = ranked[counted[ranked]]
-        classes[label] = _fit(terms[own], right[own], all_classes, HELD_TO_ALL)
+        classes[label] = _fit(terms[own], right[own], all_classes, to_all)
     return Calibration(classes, all_classes)
 
 

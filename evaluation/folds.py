@@ -34,6 +34,7 @@ class FoldFigures:
     interval: of the mean of the pooled average mAPs; None of too few videos.
     outcome: what the first seed's detections are worth above thresholds that were chosen on the
         other folds.
+    names: of the folds; none where they are numbered.
     """
 
     seeds: tuple[int, ...]
@@ -42,6 +43,7 @@ class FoldFigures:
     pooled: tuple[Evaluation, ...]
     interval: Interval | None
     outcome: Outcome
+    names: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -69,8 +71,12 @@ class FoldFigures:
         return {
             "seeds": list(self.seeds),
             "folds": [
-                {"held_out": list(ids), "average_mAP": [_known(v) for v in row]}
-                for ids, row in zip(self.folds, self.by_fold.tolist(), strict=True)
+                {
+                    **({"name": self.names[n]} if self.names else {}),
+                    "held_out": list(ids),
+                    "average_mAP": [_known(v) for v in row],
+                }
+                for n, (ids, row) in enumerate(zip(self.folds, self.by_fold.tolist(), strict=True))
             ],
             "mean": self.mean,
             "standard_deviation": {name: _known(value) for name, value in spread.items()},
@@ -106,6 +112,7 @@ def measure_folds(
     measure: Measure,
     *,
     subset: str = ALL_FOLDS,
+    names: Sequence[str] = (),
 ) -> FoldFigures:
     """Return the figures of folds.
 
@@ -114,6 +121,7 @@ def measure_folds(
         found: detections in them, by seed; each video's are of the head that held it out.
         folds: the ids of the videos that each fold holds out.
         subset: the name of the videos together.
+        names: of the folds; none where they are numbered.
     Raises:
         InputError: see `matching.match`.
     """
@@ -127,6 +135,7 @@ def measure_folds(
         pooled,
         map_interval(*(e.matches for e in pooled)) if enough else None,
         held_out_outcome(videos, next(iter(found.values())), folds, subset=subset),
+        tuple(names),
     )
 
 

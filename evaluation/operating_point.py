@@ -39,6 +39,8 @@ class OperatingPoint:
     rule: `f1`, the best F1; or the least precision asked for, in (0, 1).
     subset, tiou: what it was chosen on, and the tIoU from which on a detection was right.
     calibration: None in runs of older versions, whose scores stay as they are.
+    folds: how many heads it was chosen with, each on the videos that it held out, which `subset`
+        says in words; 0 where it was this head, on one subset.
     """
 
     thresholds: Mapping[str, float]
@@ -47,6 +49,7 @@ class OperatingPoint:
     subset: str
     tiou: float
     calibration: Calibration | None = None
+    folds: int = 0
 
     def of(self, label: str) -> float:
         """Return the least score of detections of a class."""
@@ -60,7 +63,8 @@ class OperatingPoint:
     def in_words(self) -> str:
         """What they were chosen for, and on what."""
         wish = "best F1" if self.rule == F1 else f"precision {float(self.rule):.0%}"
-        return f"{wish} at tIoU {self.tiou:g} on {self.subset!r}"
+        where = self.subset if self.folds else repr(self.subset)
+        return f"{wish} at tIoU {self.tiou:g} on {where}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON's own types."""
@@ -74,6 +78,7 @@ def learn_operating_point(
     subset: str,
     tiou: float = 0.5,
     precision: float | None = None,
+    copies: int = 1,
 ) -> OperatingPoint:
     """Return the thresholds of a head, and the calibration of its scores.
 
@@ -81,13 +86,13 @@ def learn_operating_point(
         videos: that the head did not learn from.
         found: its detections in them, with its own scores.
         subset: the name of these videos.
-        tiou, precision: see `choose_operating_point`.
+        tiou, precision, copies: see `choose_operating_point`.
     """
     measure, videos = Measure(ANET, (tiou,)), looking_away(videos)
-    calibration = learn_calibration(match(videos, found, measure, subset=subset))
+    calibration = learn_calibration(match(videos, found, measure, subset=subset), copies=copies)
     calibrated = match(videos, calibration.apply_to_all(found), measure, subset=subset)
     return choose_operating_point(
-        calibrated, tiou=tiou, precision=precision, calibration=calibration
+        calibrated, tiou=tiou, precision=precision, calibration=calibration, copies=copies
     )
 
 
@@ -97,6 +102,7 @@ def choose_operating_point(
     tiou: float = 0.5,
     precision: float | None = None,
     calibration: Calibration | None = None,
+    copies: int = 1,
 ) -> OperatingPoint:
     """Return each class's threshold of the best F1, or of the best recall at a precision.
 
@@ -110,20 +116,22 @@ def choose_operating_point(
         tiou: one of the thresholds of the matches.
         precision: the least precision wanted; None for the best F1.
         calibration: what gave the detections their scores, which are probabilities then.
+        copies: how often each video stands among them, with the detections of another head each
+            time; an instance that stands there twice says no more than one.
     """
     k = threshold_number(matches, tiou)
     right, counted = matches.hit[k].astype(float), ~matches.neutral[k]
     every = np.flatnonzero(counted)
     instances = matches.instances_per_class
     if calibration:
-        seen = instances.sum() / (instances.sum() + SURE_INSTANCES)
+        seen = instances.sum() / (instances.sum() + copies * SURE_INSTANCES)
         right = seen * right + (1 - seen) * matches.score
-    share = PRIOR_INSTANCES / max(instances.sum(), 1)
+    share = copies * PRIOR_INSTANCES / max(instances.sum(), 1)
     thresholds, short = {}, []
     pooled, _ = _best(matches.score, right, [(every, 1.0)], float(instances.sum()), precision)
     for label, ranked, count in zip(matches.labels, matches.rankings, instances, strict=True):
         groups = [(ranked[counted[ranked]], 1.0), (every, share)]
-        total = count + PRIOR_INSTANCES
+        total = count + copies * PRIOR_INSTANCES
         thresholds[label], reached = _best(matches.score, right, groups, total, precision)
         short += [] if reached else [label]
     if short:

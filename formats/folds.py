@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ..errors import InputError, listed
+from ..errors import InputError
 from .annotations import AMBIGUOUS, AnnotatedVideo, Annotations, class_labels
 from .features import FeatureFile
 from .names import as_spelled, nfc
@@ -25,7 +25,13 @@ TESTING = ("testing", "test")  # subsets that folds leave alone
 
 
 def videos_to_deal(
-    file: FeatureFile, truth: Annotations, *, train: str = "", validation: str = "", test: str = ""
+    file: FeatureFile,
+    truth: Annotations,
+    *,
+    train: str = "",
+    validation: str = "",
+    test: str = "",
+    named: Collection[str] = (),
 ) -> dict[str, AnnotatedVideo]:
     """Return the annotated videos with features that folds are made of, and log the others.
 
@@ -34,6 +40,7 @@ def videos_to_deal(
 
     Args:
         train, validation, test: names of subsets given by the user; empty to find them.
+        named: ids that are in, whatever their subset.
     Raises:
         InputError: a named subset has no such video, or no video is left.
     """
@@ -51,39 +58,19 @@ def videos_to_deal(
     wanted = {name for name in (train, validation) if name}
     if not train:
         wanted = set(counts) - left_out
-    chosen = {k: v for k, v in there.items() if v.subset in wanted}
-    absent = sum(v.subset in wanted for v in truth.videos.values()) - len(chosen)
+    chosen = {k: v for k, v in there.items() if v.subset in wanted or k in named}
+    absent = sum(v.subset in wanted for k, v in truth.videos.items() if k not in there)
     if absent:
         logger.warning("%d annotated videos have no features and are in no fold", absent)
-    for name in sorted(set(counts) - wanted):
-        logger.info("the %d videos of subset %r are in no fold", counts[name], name)
+    left = Counter(v.subset for k, v in there.items() if k not in chosen)
+    for name in sorted(left):
+        logger.info("the %d videos of subset %r are in no fold", left[name], name)
     if not chosen:
         raise InputError(
             f"{truth.source}: no video with features is left for folds, which leave the test "
             "subset alone; name one to deal from with --set data.train_subset=NAME"
         )
     return chosen
-
-
-def choose_group_by(videos: Mapping[str, AnnotatedVideo], asked: str | None) -> GroupBy:
-    """Return what is dealt as one: as asked, else groups where the annotations name some.
-
-    Raises:
-        InputError: groups are asked for, and no video has one.
-    """
-    named = [k for k, v in videos.items() if v.group]
-    if asked == "group" and not named:
-        raise InputError(
-            '--group-by group: no video of the annotations has a "group"'
-            "; write one per video, such as the person or the day"
-        )
-    if asked == "video" or not named:
-        return "video"
-    if alone := [k for k in videos if not videos[k].group]:
-        logger.warning(
-            "%d videos have no group and are dealt one by one: %s", len(alone), listed(alone)
-        )
-    return "group"
 
 
 def deal(
@@ -134,16 +121,23 @@ def deal_folds(
 
 
 def unlearnt(
-    videos: Mapping[str, AnnotatedVideo], folds: Sequence[Iterable[str]]
+    videos: Mapping[str, AnnotatedVideo],
+    folds: Sequence[Iterable[str]],
+    always: Iterable[str] = (),
 ) -> dict[str, int]:
-    """Return the classes that are all in one fold, so that no training without it has them."""
+    """Return the classes that are all in one fold, so that no training without it has them.
+
+    Args:
+        always: ids that all train on.
+    """
+    known = set(class_labels(videos[v] for v in always))
     of_fold = [set(class_labels(videos[v] for v in fold)) for fold in folds]
     number = Counter(label for labels in of_fold for label in labels)
     return {
         label: n
         for n, labels in enumerate(of_fold)
         for label in sorted(labels)
-        if number[label] == 1
+        if number[label] == 1 and label not in known
     }
 
 

@@ -21,11 +21,12 @@ logger = logging.getLogger(__name__)
 
 MAX_NAMED = 5  # names in a message; the rest are counted
 ALL = "all videos"  # the name of the subset where annotations have none
+NO_VALIDATION = "none"  # in place of a subset's name: nothing is validated on
 
 
 @dataclass(frozen=True)
 class Subsets:
-    """The names of the subsets to train on, to watch during training, and to test on."""
+    """The names of the subsets to train on, to watch during training (or empty), and to test on."""
 
     train: str
     validation: str
@@ -44,11 +45,15 @@ def choose_subsets(
     Args:
         annotated: the number of videos with actions and features, by subset.
         train, validation, test: names given by the user, in any capitals; empty to find them.
+            A validation of `NO_VALIDATION`, where no subset has that name, is none; where that
+            leaves nothing to test on, it is what is trained on.
     Raises:
         InputError: a named subset has no such video, or a role cannot be told by name; the
             message lists what there is.
     """
     train, validation, test = (as_spelled(nfc(n), annotated) for n in (train, validation, test))
+    unwatched = validation == NO_VALIDATION and not annotated.get(validation)
+    validation = "" if unwatched else validation
     if set(annotated) == {""} and not (train or validation or test):
         raise InputError(
             "the annotations name no subsets; divide the videos into those to train on and those "
@@ -70,8 +75,8 @@ def choose_subsets(
     train = train or first("training", "train") or (first("validation", "val") if held_out else "")
     watched = first("validation", "val")
     watched = "" if watched == train else watched
-    test = test or held_out or watched or validation
-    validation = validation or watched or test
+    test = test or held_out or watched or validation or (train if unwatched else "")
+    validation = "" if unwatched else validation or watched or test
     if len(annotated) == 1 and not (train and test):
         (only,) = annotated
         other = "training" if only in ("validation", "val", "testing", "test") else "validation"

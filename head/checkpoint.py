@@ -118,6 +118,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         InputError: there is none, or it is not one of ours.
     """
     if not os.path.lexists(path):
+        if path.name == BEST and path.with_name(LAST).is_file():
+            raise InputError(
+                f"{path}: no such checkpoint; nothing was validated on in this training, so none "
+                "of its weights are the best: leave out --checkpoint best"
+            )
         raise InputError(f"{path}: no such checkpoint; has an epoch ended?")
     check_archive(path)
     try:

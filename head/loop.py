@@ -36,7 +36,7 @@ def fit(
     batches_of: Callable[[int], Iterable[Batch]],
     steps_per_epoch: int,
     criterion: nn.Module,
-    validate: Callable[[nn.Module, bool], Validation],
+    validate: Callable[[nn.Module, bool], Validation] | None,
     run_dir: Path,
     optim: OptimConfig,
     resume: bool,
@@ -49,6 +49,7 @@ def fit(
             alone, so that a resumed training sees what the uninterrupted one would have seen.
         criterion: from output, ground truth and T to loss and named parts; its buffers are saved.
         validate: measures a model, with pictures if so asked: once in each quarter of a training.
+            Without it, no weights are the best.
         run_dir: for `last.pt`, `best.pt`, `log.csv` and TensorBoard files.
         optim: with `half`, the model computes in bfloat16 where that is safe; weights and loss
             stay single. Dropout of an epoch is a function of `seed`, the epoch, and the process.
@@ -102,7 +103,7 @@ def fit(
         # The average is what detects, so it is what is checked, validated and saved.
         check_weights(average.module, epoch=epoch)
         progress.epoch = done = epoch + 1
-        if done % optim.validate_every == 0 or done == optim.epochs:
+        if validate and (done % optim.validate_every == 0 or done == optim.epochs):
             # Pictures come with the first validation in each quarter; the last epoch ends one.
             drawn = 4 * done // optim.epochs > 4 * (done - optim.validate_every) // optim.epochs
             result = validate(average.module, drawn)

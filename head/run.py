@@ -68,6 +68,7 @@ CONFIG_FILE, DATA_FILE, POINT_FILE = "config.yaml", "data.json", "operating_poin
 ANNOTATIONS_FILE = "annotations.json"  # of a run whose annotations were divided, or of another form
 LAST, BEST = "last.pt", "best.pt"  # checkpoints
 FOLDS_FILE, CURVE_FILE = "folds.json", "curve.json"  # of several trainings, see `studies`
+FINAL, OUT_OF_FOLD_FILE = "final", "out_of_fold.json"  # in a folder of folds, see `final`
 PROJECTION_FILE = "projection.safetensors"
 HEAD_FILE = "head.safetensors"  # of a packed model, in the place of checkpoints
 
@@ -298,9 +299,10 @@ def load_run_description(run_dir: Path, changes: Sequence[str] = ()) -> tuple[Co
         if not change.strip().startswith("decode."):
             raise InputError(f"--set {change}: only decode.* can be changed after the training")
     if name := _study_file(run_dir):
+        final = run_dir / FINAL
+        one = final if final.is_dir() else next(iter(sorted(run_dir.glob("*-seed*"))), final)
         raise InputError(
-            f"{run_dir}: holds several runs ({name}), and one is needed, such as "
-            f"{next(iter(sorted(run_dir.glob('*-seed*'))), run_dir / 'fold0-seed0')}; to go on "
+            f"{run_dir}: holds several runs ({name}), and one is needed, such as {one}; to go on "
             "with all, give the command again that began them"
         )
     if not (run_dir / CONFIG_FILE).is_file() or not (run_dir / DATA_FILE).is_file():

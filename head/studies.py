@@ -24,7 +24,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..config import Config, parse_config
-from ..errors import InputError, listed, shown
+from ..errors import InputError, listed, printable, shown
 from ..evaluation.average_precision import evaluate
 from ..evaluation.matching import Measure
 from ..formats.annotations import (
@@ -36,13 +36,15 @@ from ..formats.annotations import (
     predictions_json,
 )
 from ..formats.atomic import check_place, write_text
+from ..formats.dealing import Asked, deal_out
 from ..formats.features import FeatureFile
-from ..formats.folds import choose_group_by, deal, deal_folds, unlearnt, videos_to_deal
+from ..formats.folds import deal, unlearnt
+from ..formats.grouping import group_videos, unit_of
 from ..formats.labels.find import load_annotations
 from ..formats.limits import read_bytes, read_text
 from ..formats.names import nfc
-from ..formats.split import GroupBy
-from ..formats.subsets import videos_in_subset
+from ..formats.split import units_of
+from ..formats.subsets import NO_VALIDATION, videos_in_subset
 from .jobs import Outcome, work_through
 from .run import (
     ANNOTATIONS_FILE,
@@ -70,6 +72,8 @@ _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 class Training:
     """One training: its folder's name, its seed, and the ids of the videos on both sides.
 
+    One that holds out none is measured on nothing.
+
     part: the number of the fold, or of the share of a learning curve.
     """
 
@@ -86,16 +90,21 @@ class Folds:
 
     features: absolute path of the feature file.
     settings: of all trainings; each takes its own `optim.seed`.
+    group_by: what stayed together, see `formats.dealing.Dealt`.
     deal: the seed by which videos were dealt.
     folds: the ids of the videos that each holds out; it trains on those of all others.
+    names: of the folds; none where they are numbered.
+    always: ids that no fold holds out, and all train on.
     """
 
     features: str
     settings: Mapping[str, Any]
-    group_by: GroupBy
+    group_by: str
     deal: int
     seeds: Annotated[tuple[_Seed, ...], Field(min_length=1)]
     folds: Annotated[tuple[_Ids, ...], Field(min_length=2)]
+    names: tuple[str, ...] = ()
+    always: _Ids = ()
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -109,7 +118,8 @@ class Folds:
         ]
 
     def _others(self, fold: int) -> _Ids:
-        return tuple(v for n, ids in enumerate(self.folds) if n != fold for v in ids)
+        others = (v for n, ids in enumerate(self.folds) if n != fold for v in ids)
+        return (*others, *self.always)
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,7 @@ class Curve:
 
     features: str
     settings: Mapping[str, Any]
-    group_by: GroupBy
+    group_by: str
     seeds: Annotated[tuple[_Seed, ...], Field(min_length=1)]
     added: tuple[tuple[_Ids, ...], ...]
     held_out: _Ids
@@ -153,7 +163,7 @@ def plan_folds(
     truth: Annotations,
     config: Config,
     *,
-    folds: int,
+    folds: Asked,
     seeds: Sequence[int],
     group_by: str | None,
     deal_seed: int,
@@ -161,31 +171,31 @@ def plan_folds(
     """Return the folds of the annotated videos, and these videos.
 
     Raises:
-        InputError: too few videos, or no groups where they are asked for.
+        InputError: see `formats.dealing.deal_out`.
     """
     data = config.data
-    videos = videos_to_deal(
-        file, truth,
+    dealt = deal_out(
+        file, truth, folds, group_by=group_by, seed=deal_seed,
         train=data.train_subset, validation=data.validation_subset, test=data.test_subset,
     )  # fmt: skip
-    by = choose_group_by(videos, group_by)
-    dealt = deal_folds(videos, folds, group_by=by, seed=deal_seed)
-    for label, n in unlearnt(videos, dealt).items():
+    videos = dealt.videos
+    for label, n in unlearnt(videos, dealt.folds, dealt.always).items():
         logger.warning(
             "%s: all of its actions are in one %s of fold %d, so the head that is measured there "
             "has never seen any, and finds none",
-            shown(label), by, n,
+            shown(label), unit_of(dealt.group_by), n,
         )  # fmt: skip
     plan = Folds(
-        str(file.path.resolve()), _settings(config), by, deal_seed, _each_once(seeds, config),
-        tuple(map(tuple, dealt)),
+        str(file.path.resolve()), _settings(config), dealt.group_by, deal_seed,
+        _each_once(seeds, config), dealt.folds, dealt.names, dealt.always,
     )  # fmt: skip
-    of_fold = {v: f"fold{n}" for n, ids in enumerate(dealt) for v in ids}
-    for n, ids in enumerate(dealt):
+    of_fold = {v: f"fold{n}" for n, ids in enumerate(dealt.folds) for v in ids}
+    for n, ids in enumerate(dealt.folds):
+        name = f" ({printable(dealt.names[n])})" if dealt.names else ""
         actions = sum(len(videos[v].instances) for v in ids)
-        logger.info("fold %d holds out %d videos with %d actions: %s", n, len(ids), actions,
+        logger.info("fold %d%s holds out %d videos with %d actions: %s", n, name, len(ids), actions,
                     listed(ids, most=20))  # fmt: skip
-    return plan, [replace(v, subset=of_fold[k]) for k, v in videos.items()]
+    return plan, [replace(v, subset=of_fold.get(k, TRAIN)) for k, v in videos.items()]
 
 
 def plan_curve(
@@ -211,16 +221,17 @@ def plan_curve(
         raise InputError(
             f"{truth.source}: --learning-curve needs validation videos that it does not train on"
         )
-    by = choose_group_by(train, group_by)
-    units = {(v.group if by == "group" and v.group else k) for k, v in train.items() if v.instances}
+    train, by = group_videos(train, truth, group_by)
+    unit = unit_of(by)
+    units = units_of({k: v for k, v in train.items() if v.instances}, unit)
     if len(units) < FEWEST_TO_SHARE:
         raise InputError(
-            f"--learning-curve trains on a quarter of the training {by}s with actions, and "
+            f"--learning-curve trains on a quarter of the training {unit}s with actions, and "
             f"{truth.source} has {len(units)}; it needs {FEWEST_TO_SHARE}"
         )
     seeds = _each_once(seeds, config)
     steps = [b - a for a, b in zip((0.0, *SHARES), SHARES, strict=False)]
-    added = [deal(train, steps, group_by=by, seed=seed) for seed in seeds]
+    added = [deal(train, steps, group_by=unit, seed=seed) for seed in seeds]
     plan = Curve(
         str(file.path.resolve()), _settings(config), by, tuple(seeds),
         tuple(tuple(map(tuple, parts)) for parts in added), tuple(watched),
@@ -245,7 +256,10 @@ def _each_once(seeds: Sequence[int], config: Config) -> tuple[int, ...]:
 def config_of(plan: Study, training: Training) -> Config:
     """Return the settings of one training."""
     config = Config.model_validate(plan.settings)
-    subsets = {"train_subset": TRAIN, "validation_subset": MEASURED, "test_subset": MEASURED}
+    measured = {"validation_subset": MEASURED, "test_subset": MEASURED}
+    if not training.held_out:
+        measured = {"validation_subset": NO_VALIDATION, "test_subset": TRAIN}
+    subsets = {"train_subset": TRAIN, **measured}
     return config.model_copy(
         update={
             "data": config.data.model_copy(update=subsets),
@@ -335,7 +349,7 @@ def _difference(there: Study, here: Study) -> str:
             return f"--folds {len(there.folds)}, not {len(here.folds)}"
         if there.deal != here.deal:
             return f"--seed {there.deal}, not {here.deal}"
-        if there.folds != here.folds:
+        if (there.folds, there.always) != (here.folds, here.always):
             return "other videos in its folds"
     if isinstance(there, Curve) and isinstance(here, Curve) and there.held_out != here.held_out:
         return "other validation videos"
@@ -493,9 +507,12 @@ def found_in(folder: Path, trainings: Sequence[Training]) -> dict[str, list[Dete
     found: dict[str, list[Detection]] = {}
     for training in trainings:
         others = Counter(power for name, power in chosen.items() if name != training.name)
-        path = folder / training.name / HELD_OUT
-        if others and (most := others.most_common(1)[0][0]) != AUTO:
-            beside = path.with_name(_beside(float(most)))
-            path = beside if beside.is_file() else path
-        found |= load_predictions(path)
+        most = others.most_common(1)[0][0] if others else AUTO
+        found |= load_predictions(held_out_file(folder / training.name, most))
     return found
+
+
+def held_out_file(run: Path, power: float | str) -> Path:
+    """Return the file of a training's held-out detections with this `decode.class_agreement`."""
+    beside = run / (HELD_OUT if power == AUTO else _beside(float(power)))
+    return beside if beside.is_file() else run / HELD_OUT

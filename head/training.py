@@ -72,7 +72,8 @@ def train_head(
     labelled = videos.labelled
     plan = plan_windows(labelled, config.data, epochs=optim.epochs, batch_size=optim.batch_size)
     steps = -(-len(plan) // optim.batch_size)
-    validation = videos_in_subset(file, truth, data.subsets.validation)
+    watched = data.subsets.validation
+    validation = videos_in_subset(file, truth, watched) if watched else {}
     if rank() == 0:
         _say_what_is_trained(labelled, validation, data, plan, optim, steps, run_dir)
     seed_everything(optim.seed)
@@ -99,7 +100,9 @@ def train_head(
                 device=device,
                 labels=all_labels(data.labels, truth),
                 found=found,
-            ),
+            )
+            if validation
+            else None,
             run_dir=run_dir,
             optim=optim,
             resume=resume,

@@ -41,6 +41,12 @@ def what_was_found(
         f"{background_share(labelled):.0%} of the time nothing goes on: background, where "
         "whatever is found is a false alarm"
     )
+    if not validation:
+        yield (
+            "no validation: all that is here is learned from, so no mAP shows how the training "
+            "goes, and nothing is chosen on these videos"
+        )
+        return
     number = sum(i.label != AMBIGUOUS for v in validation.values() for i in v.instances)
     same = data.subsets.validation == data.subsets.test
     yield (

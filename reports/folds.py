@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config, EvalConfig
-from ..errors import InputError
+from ..errors import InputError, printable
 from ..evaluation.average_precision import Evaluation
 from ..evaluation.folds import ALL_FOLDS, FoldFigures, measure_folds
 from ..evaluation.matching import Measure
@@ -26,9 +26,13 @@ from .tables import text_table
 
 @dataclass(frozen=True, repr=False)
 class FoldsReport(Report):
-    """The pooled evaluation of folds (of the first seed), with the figures of all."""
+    """The pooled evaluation of folds (of the first seed), with the figures of all.
+
+    final: the run of a head that has learned from all of their videos; None without one.
+    """
 
     figures: FoldFigures | None = None
+    final: Path | None = None
 
     @property
     def seeds(self) -> tuple[Evaluation, ...]:
@@ -87,10 +91,12 @@ def evaluate_folds(
     defaults = defaults or config.eval
     configured = tuple(v for v in map(nfc, defaults.exclude) if v in videos)
     how = Measure(defaults.protocol, defaults.tious, configured).changed(**measure)
-    folds = [[v for v in ids if v in videos] for ids in plan.folds]
+    folds = {n: [v for v in ids if v in videos] for n, ids in enumerate(plan.folds)}
+    folds = {n: ids for n, ids in folds.items() if ids}
     figures = measure_folds(
-        videos, found, [ids for ids in folds if ids], how, subset=named or ALL_FOLDS
-    )
+        videos, found, list(folds.values()), how, subset=named or ALL_FOLDS,
+        names=[plan.names[n] for n in folds] if plan.names else (),
+    )  # fmt: skip
     first = figures.pooled[0]
     evaluation = replace(first, notes=(*first.notes, *figures.notes))
     written = write_report(
@@ -107,7 +113,8 @@ def folds_table(figures: FoldFigures) -> str:
     seeds = [f"seed {s}" for s in figures.seeds] if len(figures.seeds) > 1 else ["mAP"]
     rows: list[Sequence[str]] = [["fold", "videos", *seeds]]
     for n, (ids, row) in enumerate(zip(figures.folds, figures.by_fold, strict=True)):
-        rows.append([str(n), str(len(ids)), *(_percent(v) for v in row)])
+        name = printable(figures.names[n]) if figures.names else str(n)
+        rows.append([name, str(len(ids)), *(_percent(v) for v in row)])
     rows.append(["pooled", "", *(_percent(e.average_map) for e in figures.pooled)])
     return "\n".join(["mAP in % of each fold's held-out videos", *text_table(rows)])
 

@@ -58,7 +58,10 @@ def _labels(facts: Mapping[str, Any]) -> Iterator[str]:
     if point:
         columns["counts from score"] = {k: f"{v:.3f}" for k, v in point["of"].items()}
     if average:
-        columns["average precision"] = {k: f"{100 * v:.1f} %" for k, v in average.items()}
+        of_folds = ", out of fold" if facts["figures"].get("folds") else ""
+        columns[f"average precision{of_folds}"] = {
+            k: f"{100 * v:.1f} %" for k, v in average.items()
+        }
     yield from ("", "## Labels", "")
     yield from _table(
         ["label", *columns],
@@ -105,8 +108,16 @@ def _figures(facts: Mapping[str, Any]) -> Iterator[str]:
     if not (found := facts["figures"]):
         yield "Nothing: the run was packed without an evaluation."
         return
+    of = f"the subset {plain(found['subset'])}"
+    if folds := found.get("folds"):
+        yield (
+            f"Out of fold: this head has learned from all of its videos, so heads like it were "
+            f"measured. Each of {folds} learned from the other folds and was measured on its own."
+        )
+        yield ""
+        of = plain(found["subset"])
     yield (
-        f"On {quantity(found['num_videos'], 'video')} of the subset {plain(found['subset'])} with "
+        f"On {quantity(found['num_videos'], 'video')} of {of} with "
         f"{quantity(found['num_instances'], 'action')}, by the protocol {plain(found['protocol'])}:"
     )
     yield ""

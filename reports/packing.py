@@ -29,6 +29,7 @@ from ..head.run import (
     CONFIG_FILE,
     DATA_FILE,
     HEAD_FILE,
+    OUT_OF_FOLD_FILE,
     POINT_FILE,
     PROJECTION_FILE,
     RunData,
@@ -147,7 +148,7 @@ def _facts_of_run(
         "made_by": list(made_by),
         "seed": config.optim.seed,
         "thresholds": thresholds,
-        "figures": _figures(run / METRICS),
+        "figures": _figures_of_folds(run / OUT_OF_FOLD_FILE) or _figures(run / METRICS),
     }
 
 
@@ -169,6 +170,15 @@ def _figures(metrics: Path) -> dict[str, Any] | None:
         raise InputError(
             f"{metrics}: damaged; write it anew with: tsatal evaluate {metrics.parent}"
         ) from None
+
+
+def _figures_of_folds(metrics: Path) -> dict[str, Any] | None:
+    """Return the figures of the folds that a final head comes from, with how many there were."""
+    if not metrics.is_file():
+        return None
+    figures = _figures(metrics)
+    folds = parse_json(read_text(metrics), str(metrics)).get("folds") or {}
+    return {**(figures or {}), "folds": len(folds.get("folds") or ())}
 
 
 def _projection(run: Path, data: RunData, features: Path | None) -> bytes | Path | None:

@@ -1,7 +1,7 @@
 """Backbone, projection, head and scores as one ONNX file: frames in, scored segments out.
 
-What is left to whoever uses it is to decode a video and to suppress what overlaps;
-`examples/run_onnx.py` does both in a page.
+What is left to whoever uses it is to decode a video, and to take the best segment again and again;
+`examples/run_onnx.py` does both in 30 lines.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from ..config import DecodeConfig
 from ..errors import InputError
+from ..evaluation.calibration import Curve
 from ..extract.backbones.table import whole_clip
 from ..extract.engine import Recipe, prepare
 from ..extract.settings import ExtractSettings
@@ -25,13 +27,14 @@ from ..head.decode import agreement
 from ..head.detector import Detector
 from ..head.export import Exportable, onnx_bytes
 
-INPUTS = ("frames",)
-OUTPUTS = ("scores", "segments", "actionness")
+INPUTS = ("frames", "seconds")
+OUTPUTS = ("scores", "segments", "kept", "actionness")
 DEFAULT_ROWS = 128  # that a file takes; a head's window may be far longer than memory allows
 FEWEST_FRAMES = 4
 EXAMPLE_ROWS = 9  # of the clip that the export is traced with
 # Of memory for each pixel of a frame: the largest layers' input, output and shortcut, in float32.
 BYTES_PER_PIXEL = 200
+ALMOST_ONE = 1 - 2.0**-53  # the logarithm of what is missing to 1 stays finite
 
 
 class WholeModel(nn.Module):
@@ -41,11 +44,20 @@ class WholeModel(nn.Module):
         backbone: see `table.whole_clip`.
         recipe: of the run's features.
         head: what the run has learned.
+        decode: of the run.
         rows: the most that a clip may have.
     """
 
-    def __init__(self, backbone: nn.Module, recipe: Recipe, head: Exportable, rows: int) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        recipe: Recipe,
+        head: Exportable,
+        decode: DecodeConfig,
+        rows: int,
+    ) -> None:
         super().__init__()
+        self.decode = decode
         settings = recipe.settings
         self.backbone, self.head, self.rows = backbone, head, rows
         self.start_sec, self.step_sec = settings.start_sec, settings.step_sec
@@ -54,14 +66,14 @@ class WholeModel(nn.Module):
         factor = None if matrix is None else torch.from_numpy(matrix).double()
         self.register_buffer("projection", factor)
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the predictions for one clip, at P points.
+    def forward(self, frames: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the predictions for one clip, at P points, ready for suppression.
 
         Args:
             frames: (N, crop, crop, 3) uint8, RGB.
+            seconds: how long the video is, a double.
         Returns:
-            scores: of every class, (P, C) in [0, 1]; 0 at points after the clip.
-            segments: (P, 2) in seconds after the first frame.
+            scores, segments, kept: see `ready_for_suppression`; 0 at points after the clip.
             actionness: of every row, (rows,) in [0, 1]; 0 after the clip.
         """
         rows = self.backbone(frames)  # (t, D)
@@ -73,8 +85,52 @@ class WholeModel(nn.Module):
         features = pad(rows, (0, 0, 0, self.rows - count))[None]
         valid = (torch.arange(self.rows) < count)[None]
         scores, intervals, point_valid, actionness = self.head(features, valid)
-        segments = self.start_sec + intervals[0] * self.step_sec
-        return scores[0] * point_valid[0][:, None], segments.clamp(min=0), actionness[0] * valid[0]
+        segments = (self.start_sec + intervals[0] * self.step_sec).double().clamp(min=0)
+        ready = ready_for_suppression(
+            (scores[0] * point_valid[0][:, None]).double().T,
+            torch.minimum(segments, seconds),
+            min_score=self.decode.min_score,
+            sigma=self.decode.nms_sigma,
+            voting_tiou=self.decode.voting_tiou,
+        )
+        return (*ready, actionness[0] * valid[0])
+
+
+def ready_for_suppression(
+    scores: Tensor,
+    segments: Tensor,
+    *,
+    min_score: float,
+    sigma: float,
+    voting_tiou: float | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all that `nms.soft_nms` and `nms.vote` make of points, but for the order.
+
+    Soft-NMS is then: while the best score of a class is `min_score` or more, take its segment, and
+    multiply all scores of the class by its row of `kept`.
+
+    Args:
+        scores: (C, P) double; segments: (P, 2) double, in seconds.
+        min_score, sigma, voting_tiou: see `config.DecodeConfig`.
+    Returns:
+        scores: (C, P), 0 where they are below `min_score`, or the segment has no length.
+        segments: each averaged with those of its class that are much like it, (C, P, 2).
+        kept: the share of its score that each point keeps when another is taken, (P, P), 0 of that
+            one itself.
+    """
+    start, end = segments.unbind(1)
+    length = end - start
+    inside = torch.minimum(end[:, None], end) - torch.maximum(start[:, None], start)
+    inside = inside.clamp(min=0)
+    tiou = inside / (length[:, None] + length - inside).clamp(min=1e-9)
+    live = torch.where((scores >= min_score) & (length > 0), scores, 0).clamp(max=ALMOST_ONE)
+    votes = torch.eye(len(segments), dtype=tiou.dtype)
+    if voting_tiou is not None:
+        votes = torch.where(tiou >= voting_tiou, tiou, 0)
+    total = (votes @ live[..., None]).clamp(min=1e-30)
+    averaged = votes @ (live[..., None] * segments) / total
+    others = 1 - torch.eye(len(segments), dtype=tiou.dtype)
+    return live, averaged, torch.exp(-(tiou**2) / sigma) * others
 
 
 def export_whole(
@@ -113,7 +169,7 @@ def export_whole(
         instead="a smaller --steps",
     )
     head = Exportable(detector.head, class_agreement=agreement(detector.config.decode))
-    whole = WholeModel(backbone, recipe, head, rows).eval()
+    whole = WholeModel(backbone, recipe, head, detector.config.decode, rows).eval()
     example = torch.zeros(
         min(EXAMPLE_ROWS, rows) * settings.stride, settings.crop, settings.crop, 3,
         dtype=torch.uint8,
@@ -122,8 +178,8 @@ def export_whole(
     with torch.no_grad():
         program = torch.export.export(
             whole,
-            (example,),
-            dynamic_shapes=({0: length},),
+            (example, torch.tensor(1.0, dtype=torch.float64)),
+            dynamic_shapes=({0: length}, None),
             # Strides of a batch of one are guarded by what holds for every length.
             prefer_deferred_runtime_asserts_over_guards=True,
         )
@@ -137,6 +193,8 @@ def export_whole(
 def facts_of(detector: Detector, settings: ExtractSettings, most: int) -> dict[str, str]:
     """Return what a user of the file needs to know, as JSON by name."""
     labels, decode, point = detector.data.labels, detector.config.decode, detector.point
+    calibration = point.calibration if point else None
+    of = calibration.of if calibration else lambda label: Curve()
     facts: Mapping[str, Any] = {
         "labels": labels,
         "fps": settings.fps,
@@ -145,11 +203,7 @@ def facts_of(detector: Detector, settings: ExtractSettings, most: int) -> dict[s
         "frames": {"least": FEWEST_FRAMES, "most": most},
         "decode": decode.model_dump(mode="json"),
         "thresholds": point.of_all(labels) if point else {},
-        "calibration": {
-            label: list(map(float, point.calibration.of(label).numbers())) for label in labels
-        }
-        if point and point.calibration
-        else {},
+        "calibration": {label: list(map(float, of(label).numbers())) for label in labels},
         "extraction": detector.data.extraction,
     }
     return {name: json.dumps(value) for name, value in facts.items()}

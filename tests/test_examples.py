@@ -169,6 +169,13 @@ def test_the_papers_table_needs_the_published_files(tmp_path: Path) -> None:
     assert told.returncode == 2 and "must hold i3d_features/" in told.stderr
 
 
+def test_the_onnx_consumer_has_thirty_lines() -> None:
+    """Of code: without blank lines and docstrings."""
+    text = (EXAMPLES / "run_onnx.py").read_text("utf-8")
+    body = re.sub(r'""".*?"""', "", text, flags=re.DOTALL)
+    assert len([line for line in body.splitlines() if line.strip()]) <= 30
+
+
 def test_every_example_is_tested_and_described() -> None:
     files = {p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb", ".sh")}
     page = (EXAMPLES / "README.md").read_text("utf-8")

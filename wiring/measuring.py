@@ -129,6 +129,7 @@ def evaluate(
     from ..evaluation.average_precision import evaluate as measure_detections
     from ..extract.backbones.device import choose_device
     from ..head.detector import choose_anew, load_detector
+    from ..head.final import choose_final_anew
     from ..reports.report import Epochs
 
     detector = load_detector(
@@ -142,7 +143,9 @@ def evaluate(
     with FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
         truth = find_annotations(file, data.annotations_for(features, annotations))
-        if precision is not None:
+        if precision is not None and not data.subsets.validation:
+            detector = choose_final_anew(run, detector, precision=precision)
+        elif precision is not None:
             detector = choose_anew(run, detector, file, truth, precision=precision)
         subset = subset_to_measure(truth, subset, data.subsets.test)
         videos = videos_in_subset(file, truth, subset)
@@ -322,15 +325,16 @@ def _report_of_run(
 ) -> Report:
     """Return the report of a run, written into `out`, with what only a run has.
 
-    That is a note on a training that is not finished, and what the detections above the run's
-    thresholds are worth.
+    That are notes on videos that it has learned from and on a training that is not finished, and
+    what the detections above the run's thresholds are worth.
     """
     from ..evaluation.events import outcome
+    from ..head.learned import note_on_learned
     from ..reports.report import Report, write_report
 
-    if epochs and (unfinished := epochs.words(run)):
-        evaluation = replace(evaluation, notes=(*evaluation.notes, unfinished))
     matches, subset = evaluation.matches, evaluation.subset
+    notes = (note_on_learned(run, subset, matches.videos), epochs.words(run) if epochs else "")
+    evaluation = replace(evaluation, notes=(*evaluation.notes, *filter(None, notes)))
     seen = outcome(matches.videos, matches.predictions, point, subset=subset) if point else None
     written = write_report(
         evaluation, out, timelines=timelines, name=name, labels=labels, epochs=epochs, outcome=seen

@@ -4,35 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Config, load_config
+from ..formats.dealing import Asked, name_of
 from ..formats.features import FeatureFile
 from ..formats.labels.find import HowToRead
 from ..formats.labels.record import FrameClock
 from ..formats.subsets import find_annotations
-from ..head.run import ANNOTATIONS_FILE, LAST, RUNS
+from ..head.run import ANNOTATIONS_FILE, FINAL, LAST, RUNS
 from .files import Pathlike
-from .measuring import evaluate
 from .training_runs import resume, train
 
 if TYPE_CHECKING:
     from ..formats.annotations import AnnotatedVideo, Annotations
     from ..head.studies import Study
+    from ..reports.folds import FoldsReport
     from ..reports.learning_curve import CurveReport
-    from ..reports.report import Report
+
+TIMELINES = 8  # videos that are drawn
 
 
 def train_folds(
     features: Pathlike,
     config: str | Config = "strong",
     *,
-    folds: int = 5,
+    folds: Asked = 5,
     seeds: Sequence[int] = (),
     group_by: str | None = None,
     deal: int = 0,
+    final: bool = False,
     overrides: Sequence[str] = (),
     out: Pathlike | None = None,
     annotations: Pathlike | None = None,
@@ -40,17 +44,21 @@ def train_folds(
     jobs: int = 1,
     device: str = "auto",
     command: Sequence[str] | None = None,
-) -> Report:
+) -> FoldsReport:
     """Train a head for every fold, and measure all in the videos that they have not seen.
 
     The same call goes on where it was stopped. `docs/folds.md` says what is in the folder.
 
     Args:
-        folds: how many; each holds out its share of the videos, of all but the test subset.
+        folds: how many; each holds out its share of the videos, of all but the test subset. Or
+            `groups`, one for each. Or those that are dealt already: a JSON file, or lists of ids
+            (docs/folds.md).
         seeds: of the trainings; each trains all folds. The settings' own where none is given.
-        group_by: "video", or "group": videos of one `group` of the annotations stay together; where
-            not given, groups if there are some.
+        group_by: "video", or "group": videos of one `group` of the annotations stay together; or
+            other members of theirs, "person,camera"; where not given, groups if there are some.
         deal: another number, other folds.
+        final: then train a head on all of these videos, the run `final` in the folder; its
+            thresholds and calibration are chosen on what the folds found in held-out videos.
         out: the folder; where not given, one in `runs` named after all these.
         jobs: trainings at once, each in a process with its share of the threads. A program that
             calls this with more than one must guard its main module (`if __name__ == "__main__"`).
@@ -64,14 +72,39 @@ def train_folds(
     from ..head.studies import plan_folds
 
     name, chosen = _named(config, overrides)
-    out = Path(out or RUNS / f"{name}-{Path(features).stem}-{folds}folds")
+    out = Path(out or RUNS / f"{name}-{Path(features).stem}-{name_of(folds)}")
     how = HowToRead(FrameClock(label_fps))
     with _open(features, annotations, how) as (file, truth):
         plan, videos = plan_folds(
             file, truth, chosen, folds=folds, seeds=seeds, group_by=group_by, deal_seed=deal
         )
     _carry_out(out, plan, videos, jobs, device, command)
-    return evaluate(out)
+    return _finish_folds(out, final, device, command)
+
+
+def _finish_folds(
+    out: Path, final: bool, device: str, command: Sequence[str] | None
+) -> FoldsReport:
+    """Measure folds that are trained, and train the final head where it is asked for.
+
+    One that is there takes over what more seeds say.
+    """
+    from ..head.final import begin_final, is_settled, settle
+    from ..head.studies import alone_in, config_of, load_folds
+    from ..reports.folds import evaluate_folds
+
+    report = evaluate_folds(out, out, None, None, TIMELINES, None, None, {})
+    if not final and not is_settled(out):
+        return report
+    with alone_in(out):
+        if training := begin_final(out):
+            plan = load_folds(out)
+            config = config_of(plan, training)
+            _train_or_resume(
+                out / FINAL, config, features=plan.features, device=device, command=command
+            )
+        settle(out, report.to_json())
+    return replace(report, final=out / FINAL)
 
 
 def learning_curve(
@@ -151,12 +184,19 @@ def _train_one(
     """Train one head of several, or go on with it, and keep what it finds in held-out videos."""
     from ..head.studies import keep_held_out
 
+    _train_or_resume(run, config, features=features, device=device, command=command)
+    from ..extract.backbones.device import choose_device
+
+    mean = keep_held_out(run, features, config, device=choose_device(device))
+    return f"mAP {100 * mean:.2f} % in the videos that it has not seen"
+
+
+def _train_or_resume(
+    run: Path, config: Config, *, features: str, device: str, command: Sequence[str] | None
+) -> None:
+    """Train a head on the annotations in its folder, or go on with it."""
     truth = run / ANNOTATIONS_FILE
     if (run / LAST).exists():
         resume(run, features=features, annotations=truth, device=device, command=command)
     else:
         train(features, config, run=run, annotations=truth, device=device, command=command)
-    from ..extract.backbones.device import choose_device
-
-    mean = keep_held_out(run, features, config, device=choose_device(device))
-    return f"mAP {100 * mean:.2f} % in the videos that it has not seen"

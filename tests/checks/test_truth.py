@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tsatal.checks.findings import ERROR
-from tsatal.checks.truth import read_leniently
+from tsatal.checks.truth import check_subsets, read_leniently
+from tsatal.formats.annotations import parse_annotations
 from tsatal.formats.subsets import Subsets
 
 from .planted import (
@@ -50,6 +52,10 @@ def test_a_group_on_both_sides_is_named() -> None:
     (found,) = of_annotations(database)
     assert found.kind.name == "divided-group"
     assert found.cases[0].says == "'ann': in 'training', 'validation'"
+    # A head of all videos has no other side.
+    truth = parse_annotations(json.dumps({"database": database}), source="a.json")
+    alone = [replace(v, subset="training") for v in truth.videos.values()]
+    assert not list(check_subsets(alone, Subsets("training", "", "training")))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tsatal.formats.annotations import (
     parse_annotations,
 )
 from tsatal.formats.features import FeatureFile
-from tsatal.formats.folds import choose_group_by, deal, deal_folds, unlearnt, videos_to_deal
+from tsatal.formats.folds import deal, deal_folds, unlearnt, videos_to_deal
 from tsatal.formats.split import split
 
 
@@ -107,15 +107,6 @@ def test_shares_of_a_learning_curve_are_balanced() -> None:
     every = videos(*["ab"] * 16)
     quarter, another, half = deal(every, [0.25, 0.25, 0.5])
     assert [len(quarter), len(another), len(half)] == [4, 4, 8]
-
-
-def test_groups_are_taken_where_there_are_some(caplog: pytest.LogCaptureFixture) -> None:
-    some = videos("a", "a", "a", groups=["x", "x", ""])
-    assert choose_group_by(some, None) == "group"
-    assert "1 videos have no group and are dealt one by one: v02" in caplog.text
-    assert choose_group_by(some, "video") == "video" == choose_group_by(videos("a"), None)
-    with pytest.raises(InputError, match="no video of the annotations has a"):
-        choose_group_by(videos("a"), "group")
 
 
 def test_groups_are_read_written_and_refused() -> None:

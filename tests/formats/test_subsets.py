@@ -39,6 +39,15 @@ def test_given_names_count_and_fill_the_rest() -> None:
     assert only == Subsets("training", "training", "training")
 
 
+def test_nothing_may_be_validated_on() -> None:
+    two = {"training": 5, "validation": 3}
+    assert choose_subsets(two, validation="none") == Subsets("training", "", "validation")
+    alone = choose_subsets({"training": 5}, validation="none")
+    assert alone == Subsets("training", "", "training")
+    named = choose_subsets({"training": 5, "none": 3}, validation="none", test="none")
+    assert named == Subsets("training", "none", "none")
+
+
 def test_given_names_may_have_other_capitals_where_that_is_plain() -> None:
     annotated = {"Validation": 3, "Test": 2}
     asked = choose_subsets(annotated, train="validation", test="test")

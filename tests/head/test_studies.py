@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -194,7 +195,11 @@ def test_other_annotations_are_refused_and_more_seeds_are_welcome(
         ("--folds 2 --group-by group", "no video of the annotations has a"),
         ("--folds 2 --resume", "the same command, no --resume"),
         ("--folds 2 --learning-curve", "not both"),
-        ("--folds 1", "1 is not in the range"),
+        ("--folds nothing.json", "neither a number of folds, nor `groups`, nor a file"),
+        ("--folds groups", '--folds groups: no video of the annotations has a "group"'),
+        ("--folds groups --seed 1", "--seed deals a number of folds"),
+        ("--folds 2 --group-by who", '--group-by who: no video of the annotations has a "who"'),
+        ("--folds 1", "1 is not in the range 2 to 1000"),
         ("--folds 2 --split 0.7", "--folds divides the videos by itself; leave out --split"),
         ("--jobs 2", "--jobs goes with --folds or --learning-curve"),
         ("--seeds 1 2", "--seeds goes with --folds or --learning-curve"),
@@ -241,6 +246,24 @@ def test_a_learning_curve(features: Path, tmp_path: Path, caplog: pytest.LogCapt
     line = said("train", "--features", features, "--learning-curve", "--annotations",
                 tmp_path / "few.json", "--out", tmp_path / "b")  # fmt: skip
     assert "trains on a quarter of the training videos with actions" in line
+
+
+def test_folds_from_a_file_have_its_names_and_train_on_what_it_leaves_out(
+    features: Path, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "people.json", tmp_path / "a"
+    path.write_text(json.dumps({"anna": ["video_0", "video_3"], "bert": ["video_1"]}))
+    words = ["train", "--features", features, "--folds", path, "--device", "cpu", "--out", out]
+    result = CliRunner().invoke(main, [*map(str, words), *WORDS])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^anna +2 ", result.output, re.M) and "pooled" in result.output
+    plan = studies.load_folds(out)
+    assert plan.trainings[1].train == ("video_0", "video_3", "video_2", "video_4", "video_5")
+    figures = json.loads((out / "metrics.json").read_text())
+    assert figures["num_videos"] == 3 and figures["folds"]["folds"][1]["name"] == "bert"
+    path.write_text(json.dumps({"anna": ["video_0"], "bert": ["video_1"]}))
+    with pytest.raises(InputError, match="begun with other videos in its folds"):
+        train(features, out, folds=path)
 
 
 def test_a_damaged_plan_is_told(folds: Path, tmp_path: Path) -> None:

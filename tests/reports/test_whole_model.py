@@ -6,14 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+import torch
 
 from tsatal import pipeline
 from tsatal.commands.demo import write_demo_videos
 from tsatal.errors import InputError
 from tsatal.extract.settings import ExtractSettings
 from tsatal.head.detector import load_detector
-from tsatal.reports.whole_model import export_whole
+from tsatal.head.nms import soft_nms, vote
+from tsatal.reports.whole_model import export_whole, ready_for_suppression
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("model.width=16", "optim.epochs=1", "data.least_steps=1")
@@ -59,6 +62,37 @@ def test_without_tsatal_it_finds_the_same(
     write_demo_videos(tmp_path / "long", training=1, validation=0, duration_sec=9.0, seed=0)
     assert consumer.main(str(out), str(next((tmp_path / "long").glob("*.mp4"))))
     assert "only the first 8 of 9 s are looked at" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("voting", [None, 0.6])
+def test_what_it_prepares_gives_the_suppression_of_detect(voting: float | None) -> None:
+    """Taking the best again and again leaves what `soft_nms` and `vote` leave."""
+    rng = np.random.default_rng(0)
+    start = rng.uniform(0, 20, 60)
+    segments = np.stack([start, start + rng.uniform(0, 4, 60).round() / 2], 1)
+    scores = rng.uniform(0, 1, (2, 60)) ** 3
+    live, averaged, kept = (
+        t.numpy()
+        for t in ready_for_suppression(
+            torch.from_numpy(scores), torch.from_numpy(segments),
+            min_score=0.05, sigma=0.5, voting_tiou=voting,
+        )
+    )  # fmt: skip
+    found = []
+    for label in range(2):
+        while live[label].max() >= 0.05:
+            best = live[label].argmax()
+            found.append((live[label, best], *averaged[label, best]))
+            live[label] *= kept[best]
+    labels, point = np.nonzero(scores >= 0.05)
+    candidates, sure = segments[point], scores[labels, point]
+    chosen, decayed = soft_nms(candidates, sure, labels, sigma=0.5, min_score=0.05, max_count=1000)
+    where = candidates[chosen]
+    if voting is not None:
+        where = vote(chosen, candidates, sure, labels, tiou_at_least=voting)
+    theirs = [(p, *s) for p, s in zip(decayed, where, strict=True) if s[1] > s[0]]
+    assert len(theirs) > 20
+    assert np.allclose(sorted(found, reverse=True), sorted(theirs, reverse=True))
 
 
 def test_what_cannot_be_exported_whole_is_told(
