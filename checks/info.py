@@ -166,7 +166,7 @@ def _run(run_dir: Path) -> dict[str, Any]:
         "streams": list(data.streams),
         "width": data.width,
         "labels": list(data.labels),
-        "subsets": dict(vars(data.subsets)),
+        "subsets": {role: name or "none" for role, name in vars(data.subsets).items()},
         "epochs": {
             "done": checkpoints.get(LAST, {"epoch": 0}).get("epoch"),
             "of": config.optim.epochs,
