@@ -80,6 +80,11 @@ def read_label_studio(raw: Any, clock: FrameClock) -> Labels:
             guessed = [p for p in members(task.get("predictions"), "predictions") if _kept(p)]
             chosen = (done or guessed)[-1:]
             regions = members(chosen[0].get("result"), "result") if chosen else _minimal(task)
+            if not done and chosen and chosen[0].get("score") is not None:
+                # A model may score its prediction as a whole; each region then has that score.
+                regions = [
+                    {"score": chosen[0]["score"]} | r if isinstance(r, dict) else r for r in regions
+                ]
         except InputError as e:
             gathered.problem(video_id, f"task {task.get('id', n)}: {e}")
             continue

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsatal.errors import InputError
+from tsatal.formats.annotations import Detection
 from tsatal.formats.labels.find import HowToRead, load_annotations, read_labels
 from tsatal.formats.labels.record import FrameClock
 from tsatal.formats.names import nfc
@@ -88,6 +89,19 @@ def test_the_minimal_json_of_label_studio_takes_the_last_annotation_of_a_task() 
 
     there = labels_of(json.dumps([row(1, "walk"), row(2, "run")]), "e.json", at_rate(10))
     assert spans(there, "v") == [("run", 0, 1)]
+
+
+def test_a_prediction_scored_as_a_whole_gives_its_regions_that_score() -> None:
+    def region(label: str, **more: float) -> dict[str, object]:
+        value = {"ranges": [{"start": 1, "end": 10}], "timelinelabels": [label]}
+        return {"type": "timelinelabels", "value": value, **more}
+
+    made = {"score": 0.75, "result": [region("run"), region("walk", score=0.5)]}
+    task = {"id": 1, "data": {"video": "v.mp4"}, "annotations": [], "predictions": [made]}
+    there = labels_of(json.dumps([task]), "e.json", at_rate(10))
+    assert there.videos["v"].actions == (
+        Detection("run", 0, 1, 0.75), Detection("walk", 0, 1, 0.5),
+    )  # fmt: skip
 
 
 LONG = '''File type = "ooTextFile"
