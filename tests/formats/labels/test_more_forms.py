@@ -306,6 +306,8 @@ def test_what_is_not_read_says_what_to_do(tmp_path: Path) -> None:
         archive.writestr("project", "")
     with pytest.raises(InputError, match="a Datavyu project .*label, onset_ms, offset_ms"):
         read_labels(tmp_path / "p.opf")
+    with pytest.raises(InputError, match="clips with a yes or no"):
+        labels_of("classname,youtube_id,subset,start,end,label\nrun,v,training,1,3,-1\n")
     with pytest.raises(InputError, match="CVAT's XML holds boxes in pictures"):
         labels_of('<?xml version="1.0"?>\n<annotations>\n<version>1.1</version>\n</annotations>')
     with pytest.raises(InputError, match="Anvil's XML is not read; export"):
