@@ -23,6 +23,7 @@ from ..formats.annotations import (
     class_labels,
 )
 from ..formats.labels.detections import load_detections
+from ..formats.labels.find import AS_IT_IS, HowToRead
 from .findings import Case
 from .truth import TOLERANCE_SEC
 
@@ -32,18 +33,19 @@ Found = Mapping[str, Sequence[Detection]]
 
 
 def usable_predictions(
-    path: str | Path, truth: Annotations, *, strict: bool
+    path: str | Path, truth: Annotations, *, strict: bool, how: HowToRead = AS_IT_IS
 ) -> tuple[dict[str, list[Detection]], list[str]]:
     """Return the detections that can be measured, and a note on each kind that was left out.
 
     Args:
         truth: all annotations, whose videos are those that detections can be about.
         strict: refuse a file with anything that would be left out.
+        how: what the user says of how it is to be read.
     Raises:
         InputError: nothing can be read, or nothing has a score; with `strict`, an entry that
             cannot be read or a video that the annotations do not have.
     """
-    read = load_detections(path)
+    read = load_detections(path, how)
     found, problems = read.videos, read.problems
     unknown = [v for v in found if v not in truth.videos]
     if strict and problems:

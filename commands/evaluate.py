@@ -15,6 +15,7 @@ from .options import (
     DEVICE,
     FOLDER,
     JSON,
+    LABEL_FPS,
     MOST,
     RUN,
     TIOUS,
@@ -58,6 +59,7 @@ from .options import (
     help="Videos to draw; 0 for none.",
 )
 @click.option("--out", type=FOLDER, help="Folder for files and pictures.  [default: the run's]")
+@LABEL_FPS
 @VIDEO_SCORES
 @DECODING
 @DEVICE
@@ -65,6 +67,7 @@ def command(
     runs: tuple[Path, ...],
     predictions: Path | None,
     strict: bool,
+    label_fps: float | None,
     annotations: Path | None,
     json_path: str | None,
     checkpoint: str,
@@ -93,12 +96,13 @@ def command(
                 "--predictions needs --annotations, and no RUN, no --set and no --precision"
             )
         report = pipeline.evaluate_predictions(
-            predictions, annotations, strict=strict, out=out, **common
+            predictions, annotations, strict=strict, out=out, label_fps=label_fps, **common
         )
         reports = {"": report}
     else:
-        if strict:
-            raise click.UsageError("--strict goes with --predictions")
+        if strict or label_fps:
+            flag = "--strict" if strict else "--label-fps"
+            raise click.UsageError(f"{flag} goes with --predictions")
         if len(runs) > 1 and out:
             raise click.UsageError("several runs are written into their own folders: no --out")
         if precision and (changes or checkpoint != "last" or common["video_scores"]):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import ANY, FOLDER, TIOUS, WHOLE, say, when_stopped
+from .options import ANY, FOLDER, LABEL_FPS, TIOUS, WHOLE, say, when_stopped
 
 
 @click.command("report")
@@ -19,6 +19,7 @@ from .options import ANY, FOLDER, TIOUS, WHOLE, say, when_stopped
 @TIOUS
 @click.option("--exclude", multiple=True, metavar="VIDEO", help="Leave a video out; repeatable.")
 @click.option("--features", type=ANY, help="Where the run's ground truth is, if not in its own.")
+@LABEL_FPS
 @click.option("--out", type=FOLDER, help="Folder to write into.  [default: that of the detections]")
 def command(
     run: Path | None,
@@ -26,6 +27,7 @@ def command(
     annotations: Path | None,
     features: Path | None,
     out: Path | None,
+    label_fps: float | None,
     **settings: Any,
 ) -> None:
     """Write a page that says why the mAP is what it is: report.html, and report.json.
@@ -37,12 +39,19 @@ def command(
     when_stopped(WHOLE)
     from .. import pipeline
 
+    if predictions is None and label_fps:
+        raise click.UsageError("--label-fps goes with --predictions")
     if predictions is None:
         made = pipeline.report(run, features=features, annotations=annotations, out=out, **settings)
     elif run is not None or features is not None or annotations is None:
         raise click.UsageError("--predictions needs --annotations, and no RUN or --features")
     else:
         made = pipeline.evaluate_predictions(
-            predictions, annotations, timelines=None, out=out or predictions.parent, **settings
+            predictions,
+            annotations,
+            timelines=None,
+            out=out or predictions.parent,
+            label_fps=label_fps,
+            **settings,
         )
     say(made.evaluation.headline, *made.written)

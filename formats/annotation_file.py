@@ -112,12 +112,17 @@ class AnnotationFile:
         check_place(path)
         self._read_as = (b"", json.loads(EMPTY))
         text = self._text()
+        if text.lstrip()[:1] != "{" or '"database"' not in text:
+            raise InputError(
+                f"{path}: no annotations in ActivityNet's JSON, which is what is edited; labels of "
+                f"another form become such with: tsatal convert {path} NEW.json"
+            )
+        parse_annotations(text, source=str(path))
         if twice := repeated_keys(text):
             raise InputError(
                 f"{path}: {shown(twice[0])} stands more than once in one object, and would be lost "
                 "in writing; `tsatal check` names them"
             )
-        parse_annotations(text, source=str(path))
 
     def _text(self) -> str:
         return read_text(self.path, needs=JSON) if os.path.lexists(self.path) else EMPTY

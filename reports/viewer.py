@@ -21,6 +21,7 @@ from urllib.parse import quote
 from ..errors import InputError, listed, shown
 from ..extract.clock import BY_ITSELF, Reading
 from ..extract.container import VideoError
+from ..extract.label_clock import clock_of
 from ..extract.video import probe_duration
 from ..formats.annotations import (
     AMBIGUOUS,
@@ -32,7 +33,7 @@ from ..formats.annotations import (
 from ..formats.atomic import check_place, write_text
 from ..formats.bundle import looks_like_bundle
 from ..formats.labels.detections import load_detections
-from ..formats.labels.find import load_annotations
+from ..formats.labels.find import HowToRead, load_annotations
 from ..formats.limits import check_size, kind_of, regular_file
 from ..formats.names import nfc
 from .browser_copy import TYPES, obstacle, write_preview
@@ -220,7 +221,8 @@ def view_predictions(
             f"--run {predictions} --view"
         )
     video_id = nfc(video_id or video.stem)
-    read = load_detections(predictions, unscored=1.0)
+    how = HowToRead(clock_of([video], reading))
+    read = load_detections(predictions, how, unscored=1.0)
     found, thresholds = read.videos, dict(read.labels.thresholds)
     for problem in read.problems:
         if not problem.video_id:
@@ -228,7 +230,7 @@ def view_predictions(
         if problem.video_id == video_id:
             logger.warning("%s: %s; left out", predictions, problem)
     _check_known(video_id, found, predictions)
-    truth = load_annotations(annotations) if annotations else None
+    truth = load_annotations(annotations, how) if annotations else None
     if annotations and truth:
         _check_known(video_id, truth.videos, annotations)
     known = truth.videos.get(video_id) if truth else None

@@ -89,7 +89,8 @@ def annotate(
 
     found: Mapping[str, Sequence[Detection]] = {}
     if predictions:
-        given = load_detections(predictions, unscored=1.0)
+        clock = HowToRead(clock_of(list(paths.values()), reading))
+        given = load_detections(predictions, clock, unscored=1.0)
         refuse_problems(given.labels, predictions)
         found = given.videos
     elif run:

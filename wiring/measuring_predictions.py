@@ -11,7 +11,8 @@ from ..evaluation.time_scale import likely_scale
 from ..evaluation.video_scores import with_video_scores
 from ..formats.annotations import all_labels, class_labels
 from ..formats.atomic import check_place
-from ..formats.labels.find import load_annotations
+from ..formats.labels.find import HowToRead, load_annotations
+from ..formats.labels.record import FrameClock
 from ..formats.subsets import ALL, subset_to_test
 from ..formats.video_scores import load_video_scores
 from .files import Pathlike
@@ -32,6 +33,7 @@ def evaluate_predictions(
     timelines: int | None = 8,
     out: Pathlike | None = None,
     video_scores: Pathlike | None = None,
+    label_fps: float | None = None,
     **measure: Unpack[HowToMeasure],
 ) -> Report:
     """Measure detections in any form of docs/labels.md that holds scores.
@@ -46,6 +48,7 @@ def evaluate_predictions(
         timelines: how many videos to draw; None writes the page alone, without pictures.
         out: the folder for figures, pictures and the page; nothing is written where not given.
         video_scores: see `evaluate`.
+        label_fps: frames per second of detections and annotations that count frames.
         measure: see `HowToMeasure`.
     Raises:
         InputError: a file is not of its format, or there is no such subset.
@@ -57,9 +60,10 @@ def evaluate_predictions(
     from ..evaluation.matching import Measure
     from ..reports.report import Report, write_report
 
-    truth = load_annotations(annotations)
+    frames = HowToRead(FrameClock(label_fps))
+    truth = load_annotations(annotations, frames)
     subset = subset or subset_to_test(truth)
-    found, notes = usable_predictions(predictions, truth, strict=strict)
+    found, notes = usable_predictions(predictions, truth, strict=strict, how=frames)
     how = Measure().changed(**measure)
     videos = truth.subset(subset)
     if video_scores:

@@ -80,6 +80,11 @@ def read_label_studio(raw: Any, clock: FrameClock) -> Labels:
             guessed = [p for p in members(task.get("predictions"), "predictions") if _kept(p)]
             chosen = (done or guessed)[-1:]
             regions = members(chosen[0].get("result"), "result") if chosen else _minimal(task)
+            if not done and chosen and chosen[0].get("score") is not None:
+                # A model may score its prediction as a whole; each region then has that score.
+                regions = [
+                    {"score": chosen[0]["score"]} | r if isinstance(r, dict) else r for r in regions
+                ]
         except InputError as e:
             gathered.problem(video_id, f"task {task.get('id', n)}: {e}")
             continue
@@ -140,15 +145,12 @@ def _value(cell: str) -> Any:
 
 def _last_of_each(tasks: Sequence[Any]) -> list[Any]:
     """Return the tasks; of rows that are several annotations of one task, the last."""
-    last = {
-        t["id"]: n for n, t in enumerate(tasks) if isinstance(t, dict) and "annotation_id" in t
-        and isinstance(t.get("id"), str | int)
-    }  # fmt: skip
-    return [
-        t
-        for n, t in enumerate(tasks)
-        if not isinstance(t, dict) or "annotation_id" not in t or last.get(t.get("id"), n) == n
-    ]
+    kept: dict[Any, Any] = {}
+    for n, task in enumerate(tasks):
+        minimal = isinstance(task, dict) and "annotation_id" in task
+        task_id = task.get("id") if minimal else None
+        kept[task_id if isinstance(task_id, str | int) else (n,)] = task
+    return list(kept.values())
 
 
 def write_label_studio(videos: Sequence[VideoLabels], clock: FrameClock) -> str:

@@ -121,6 +121,10 @@ def read_table(text: str, name: str, clock: FrameClock) -> Labels:
     delimiter, named, columns = found
     rows = cells(text, delimiter, most=MAX_ROWS + named)
     header, body = (rows[0][1], rows[1:]) if named else ([], rows)
+    if _answers(header, body, columns):
+        raise InputError(
+            "a table of clips with a yes or no for a class (HACS Clips), and not of actions"
+        )
     gathered = Gathering()
     trace = {cell.strip() for cell in header} >= TRACE
     for line, row in body:
@@ -138,6 +142,20 @@ def read_table(text: str, name: str, clock: FrameClock) -> Labels:
             gathered.remarks.append(f"no column of videos; all of it is about {name}")
     form = "TRACE labels" if trace else "table of labels"
     return gathered.labels(form, counted(len(body), "row"))
+
+
+def _answers(
+    header: Sequence[str], body: Sequence[tuple[int, list[str]]], columns: _Columns
+) -> bool:
+    """Return whether the labels are a 1 or -1 for the class that another column names."""
+    names, place = [plain(cell) for cell in header], columns.place["label"]
+    if "classname" not in names or names[place] != "label":
+        return False
+    return {row[place].strip() for _, row in body if place < len(row)} in (
+        {"1"},
+        {"-1"},
+        {"1", "-1"},
+    )
 
 
 def write_table(videos: Sequence[VideoLabels], *, delimiter: str = ",") -> str:

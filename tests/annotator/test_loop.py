@@ -111,4 +111,24 @@ def test_labels_that_cannot_be_read_are_refused_before_anything_is_served(
 ) -> None:
     (folder / "videos" / "annotations.json").write_text(json.dumps({"labels": []}))
     result = CliRunner().invoke(main, ["annotate", str(folder / "videos")])
-    assert result.exit_code == 1 and "has no 'database'" in result.output and not sessions
+    assert result.exit_code == 1 and "which is what is edited" in result.output
+    assert not sessions
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("video,label,start,end\na,jump,1,2\n", "tsatal convert"),
+        ("", "tsatal convert"),
+        ("[]", "tsatal convert"),
+        ('{"database": ', "not JSON"),
+        ('{"database": {"a": {"annotations": [{}]}}}', "entry 0: has no 'label'"),
+    ],
+)
+def test_what_is_no_annotation_file_says_how_it_becomes_one(
+    folder: Path, sessions: list[Session], text: str, says: str
+) -> None:
+    (folder / "labels").write_text(text)
+    command = ["annotate", str(folder / "videos"), "--annotations", str(folder / "labels")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1 and says in result.output and not sessions

@@ -116,7 +116,7 @@ def test_a_file_that_was_broken_meanwhile_is_not_written_over(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[]", "has no 'database'"),
+        ("[]", "which is what is edited"),
         (
             '{"database": {"a": {"subset": "t", "subset": "u", "annotations": []}}}',
             "more than once",

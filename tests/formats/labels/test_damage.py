@@ -43,6 +43,11 @@ JSONS: dict[str, Any] = {
     ),
     "via": json.loads(via({"1_a": segment(1, 2, **{"1": "0"})}, {"1": SELECT})),
     "label-studio": [task([timeline("run", 1, 5), RECTANGLE])],
+    "label-studio, minimal": [
+        {"id": n, "video": "v.mp4", "annotator": 1, "annotation_id": n,
+         "actions": [{"ranges": [{"start": 1, "end": 5}], "timelinelabels": ["run"]}]}
+        for n in (1, 2)
+    ],
     "samples": {"samples": [SAMPLE]},
     "labels": {"classes": ["a"], "labels": {"v": [{"label": 0, "timestamps": [1, 2]}]}},
     "activitynet": {"database": {"v": {"subset": "a", "duration": 5, "annotations": [

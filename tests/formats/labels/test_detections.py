@@ -13,6 +13,7 @@ from tsatal.cli import main
 from tsatal.errors import InputError
 from tsatal.formats.annotations import Detection
 from tsatal.formats.labels.detections import load_detections
+from tsatal.formats.labels.find import HowToRead
 from tsatal.formats.labels.record import FrameClock, Labels, VideoLabels
 from tsatal.formats.labels.write import FORMS, write_labels
 
@@ -38,22 +39,21 @@ def test_every_form_with_scores_is_measured_checked_and_described(
 ) -> None:
     caplog.set_level(logging.INFO)
     found, truth = written(name, tmp_path), tmp_path / "truth.csv"
-    if name == "label-studio":  # counts in frames, whose rate the file does not say
-        table = tmp_path / "found.csv"
-        done = CliRunner().invoke(main, ["convert", str(found), str(table), "--label-fps", "10"])
-        assert done.exit_code == 0, done.output
-        found = table
+    how = HowToRead(FrameClock(10)) if name == "label-studio" else HowToRead()  # counts in frames
+    rate = ["--label-fps", "10"] if name == "label-studio" else []
     truth.write_text(TRUTH)
-    assert {k: tuple(d) for k, d in load_detections(found).videos.items()} == FOUND
+    assert {k: tuple(d) for k, d in load_detections(found, how).videos.items()} == FOUND
     command = ["evaluate", "--predictions", str(found), "--annotations", str(truth), "--json", "-"]
-    done = CliRunner().invoke(main, command)
+    done = CliRunner().invoke(main, [*command, *rate])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["average_mAP"] == 1
     said = f"{found}: " in caplog.text
     assert said == (name != "activitynet")  # another program's form is said in one line
-    described = describe(found)
+    table = tmp_path / "found.table.csv"
+    assert CliRunner().invoke(main, ["convert", str(found), str(table), *rate]).exit_code == 0
+    described = describe(found if not rate else table)
     assert (described["kind"], described["detections"]) == ("detections", 3)
-    assert "checked" in (checked := check_file(found, annotations=truth)).checked
+    assert "checked" in (checked := check_file(found, annotations=truth, how=how)).checked
     assert "3 detections of 2 labels in 2 videos" in checked.checked
 
 

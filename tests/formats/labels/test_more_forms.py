@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import random
 import zipfile
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsatal.errors import InputError
+from tsatal.formats.annotations import Detection
 from tsatal.formats.labels.find import HowToRead, load_annotations, read_labels
 from tsatal.formats.labels.record import FrameClock
 from tsatal.formats.names import nfc
 
 from .sample import at_rate, labels_of, spans
+from .test_damage import read
 
 VIA_ATTRIBUTES = {
     "1": {"aname": "what", "anchor_id": "FILE1_Z2_XY0", "type": 4, "options": {"0": "run"}},
@@ -88,6 +91,19 @@ def test_the_minimal_json_of_label_studio_takes_the_last_annotation_of_a_task() 
 
     there = labels_of(json.dumps([row(1, "walk"), row(2, "run")]), "e.json", at_rate(10))
     assert spans(there, "v") == [("run", 0, 1)]
+
+
+def test_a_prediction_scored_as_a_whole_gives_its_regions_that_score() -> None:
+    def region(label: str, **more: float) -> dict[str, object]:
+        value = {"ranges": [{"start": 1, "end": 10}], "timelinelabels": [label]}
+        return {"type": "timelinelabels", "value": value, **more}
+
+    made = {"score": 0.75, "result": [region("run"), region("walk", score=0.5)]}
+    task = {"id": 1, "data": {"video": "v.mp4"}, "annotations": [], "predictions": [made]}
+    there = labels_of(json.dumps([task]), "e.json", at_rate(10))
+    assert there.videos["v"].actions == (
+        Detection("run", 0, 1, 0.75), Detection("walk", 0, 1, 0.5),
+    )  # fmt: skip
 
 
 LONG = '''File type = "ooTextFile"
@@ -245,7 +261,7 @@ def test_other_lines_are_no_labels_of_frames(text: str) -> None:
 
 
 def test_chapters_end_where_the_next_begins() -> None:
-    text = "0:00 Warm up\n(1:05) - Squats, first set\n1:02:03 Cool down\n"
+    text = CHAPTERS
     there = labels_of(text)
     assert spans(there, "v") == [("Warm up", 0, 65), ("Squats, first set", 65, 3723)]
     assert "the last one (Cool down, from 3723 s) has no end and is left out" in there.remarks[0]
@@ -290,7 +306,48 @@ def test_what_is_not_read_says_what_to_do(tmp_path: Path) -> None:
         archive.writestr("project", "")
     with pytest.raises(InputError, match="a Datavyu project .*label, onset_ms, offset_ms"):
         read_labels(tmp_path / "p.opf")
+    with pytest.raises(InputError, match="clips with a yes or no"):
+        labels_of("classname,youtube_id,subset,start,end,label\nrun,v,training,1,3,-1\n")
     with pytest.raises(InputError, match="CVAT's XML holds boxes in pictures"):
         labels_of('<?xml version="1.0"?>\n<annotations>\n<version>1.1</version>\n</annotations>')
     with pytest.raises(InputError, match="Anvil's XML is not read; export"):
         labels_of('<?xml version="1.0"?>\n<annotation xmlns:xsi="x"><head/></annotation>')
+
+
+CHAPTERS = "0:00 Warm up\n(1:05) - Squats, first set\n1:02:03 Cool down\n"
+JUNK = (
+    '"',
+    "\n",
+    ",",
+    "9" * 400,
+    "1e999",
+    "nan",
+    "[",
+    "]",
+    "{",
+    "\0",
+    "\ud800",
+    ";",
+    "\t",
+    "-",
+    "e",
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        VIA, VIA_SEGMENTS, label_studio_rows(","), LONG, SHORT, PER_FRAME, CHAPTERS,
+        "id,subject,actions,length\nv,me,c092 11.90 21.20;c147 0.00 12.60,24.83\n",
+        "video_validation_0000266  72.8 76.4\nvideo_test_0000266  1.0 2.0\n",
+    ],
+)  # fmt: skip
+def test_a_damaged_text_is_read_or_refused_in_one_line(text: str) -> None:
+    dice = random.Random(len(text))
+    for _ in range(100):
+        damaged = text
+        for _ in range(dice.randrange(1, 5)):
+            place = dice.randrange(len(damaged) + 1)
+            rest = damaged[place + dice.choice([0, 0, 1, 3, 30]) :]
+            damaged = damaged[:place] + dice.choice(JUNK) + rest
+        read(damaged)
