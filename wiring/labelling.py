@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, listed
 from ..exchange.convert import Converted, convert_labels
 from ..extract.label_clock import clock_of
 from ..extract.settings import ExtractSettings
@@ -93,6 +93,8 @@ def annotate(
         given = load_detections(predictions, clock, unscored=1.0)
         refuse_problems(given.labels, predictions)
         found = given.videos
+        if strange := [video_id for video_id in found if video_id not in paths]:
+            logger.warning("%s: of no video here, and left out: %s", predictions, listed(strange))
     elif run:
         found = found_by_run(paths, run_folder(run), device=device, new_videos=new_videos)
     elif classes is not None:

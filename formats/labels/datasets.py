@@ -23,7 +23,11 @@ OF_A_CLASS = re.compile(
 BY_CLASS = "list of one class"  # several files may be about one video
 BACKGROUND = {"background", "SIL", "action_start", "action_end"}  # as these data sets call it
 LEAST_FRAMES = 10
-CHAPTER = re.compile(r"[(\[]?((?:\d{1,2}:)?\d{1,2}:\d{2})[)\]]?[ \t]*(?:[-–—:|][ \t]*)?(\S.*)")
+# The name begins neither with another time nor with a number in a cell: those are tables.
+CHAPTER = re.compile(
+    r"[(\[]?((?:\d{1,2}:)?\d{1,2}:\d{2})[)\]]?(?:[ \t]*[-–—|:][ \t]+|[ \t]+)"
+    r"(?!\d{1,2}:\d{2}|[\d.]*[,;\t|])(\S.*)"
+)
 SPAN = re.compile(r"(\S+) ([\d.]+) ([\d.]+)")
 
 
@@ -37,6 +41,8 @@ def read_data_set(text: str, name: str, clock: FrameClock) -> Labels | None:
         InputError: its times cannot be told.
     """
     lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if not lines:
+        return None
     if all(OF_A_CLASS.fullmatch(line) for line in lines):
         return _of_a_class(lines, name)
     if _names_actions(lines[0]):

@@ -238,7 +238,7 @@ def _layout(text: str) -> tuple[str, bool, _Columns] | None:
             sample = [row for _, row in cells("\n".join(lines), delimiter, most=MAX_ROWS)]
         except InputError:
             continue
-        if len(sample[0]) > 2 and (columns := _by_content(sample)):
+        if sample and len(sample[0]) > 2 and (columns := _by_content(sample)):
             return delimiter, False, columns
     return None
 

@@ -86,10 +86,11 @@ def test_detections_of_a_file_are_suggested_the_least_sure_first(
 
 
 def test_labels_without_scores_and_of_any_form_are_suggested(
-    folder: Path, sessions: list[Session]
+    folder: Path, sessions: list[Session], caplog: pytest.LogCaptureFixture
 ) -> None:
-    (folder / "p.csv").write_text("video,label,start,end\na,jump,0.5,1\nb,run,1,2\n")
+    (folder / "p.csv").write_text("video,label,start,end\na,jump,0.5,1\nb,run,1,2\nz,run,1,2\n")
     pipeline.annotate(folder / "videos", predictions=folder / "p.csv")
+    assert "of no video here, and left out: z" in caplog.text
     assert sessions[0].suggestions(0) == [Detection("jump", 0.5, 1.0, 1.0)]
     assert sessions[0].all_labels() == ["jump", "run"]
     (folder / "p.csv").write_text("video,label,start,end\na,jump,2,1\n")

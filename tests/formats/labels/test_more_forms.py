@@ -272,6 +272,17 @@ def test_chapters_end_where_the_next_begins() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "0:01,0:05,run\n0:06,0:08,walk\n", "0:01\t0:05\trun\n0:06\t0:08\twalk\n",
+        "0:01.0;0:05.0;run\n0:06.0;0:08.0;walk\n", "0:01, 0:05, run\n0:06, 0:08, walk\n",
+    ],
+)  # fmt: skip
+def test_clocks_in_a_table_are_no_chapters(text: str) -> None:
+    assert spans(labels_of(text), "v") == [("run", 1, 5), ("walk", 6, 8)]
+
+
+@pytest.mark.parametrize(
     ("text", "how"),
     [
         (  # EPIC-KITCHENS

@@ -111,7 +111,15 @@ def test_a_row_that_is_no_action_is_named(row: str, says: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["hello world\n", "a,b\n1,2\n", "video,label\nv,run\n", "v,run,fast,1,2,3,4\n", "1,2,3\n"],
+    [
+        "hello world\n",
+        "# nothing\n",
+        "",
+        "a,b\n1,2\n",
+        "video,label\nv,run\n",
+        "v,run,fast,1,2,3,4\n",
+        "1,2,3\n",
+    ],
 )
 def test_what_is_no_table_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="not labels of a known form|a table with the columns"):
