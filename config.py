@@ -126,6 +126,9 @@ class ModelConfig(_Section):
     fully_connected: Annotated[int, Field(ge=1, le=4096)] | None = setting(
         None, "Values of a row after a learned fully connected layer on entry; null for none."
     )
+    embed_depth: Annotated[int, Field(ge=1, le=4)] | Literal["auto"] = setting(
+        1, "Convolutions before TSA; auto: two where classes have many examples, or one."
+    )
     classes: Literal["softmax", "sigmoid"] = setting(
         "softmax", "One class or background at a time (softmax), or each class by itself."
     )

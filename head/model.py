@@ -145,13 +145,12 @@ class TSATAL(nn.Module):
         self.register_buffer("feature_scale", torch.ones(()))
         self.feature_mean: Tensor | None
         self.feature_gain: Tensor | None
-        # `run.settled` puts a yes or no for auto before a training.
+        # For each auto, `run.settled` puts what it means before a training.
         each = model.standardise is True
         self.register_buffer("feature_mean", torch.zeros(width_in) if each else None)
         self.register_buffer("feature_gain", torch.ones(width_in) if each else None)
         self.width = model.width
         self.dropout = nn.Dropout(model.input_dropout)
-        # `run.settled` puts a number for auto before a training; a head in use drops nothing.
         self.channel_dropout = nn.Dropout(
             0.0 if model.channel_dropout == "auto" else model.channel_dropout
         )
@@ -161,6 +160,10 @@ class TSATAL(nn.Module):
             width_in = model.fully_connected
         self.embed = ConvBNReLU(width_in, model.width - own_norm, 3)
         self.embed_own = ConvINReLU(width_in, own_norm, 3) if own_norm else None
+        more = 0 if model.embed_depth == "auto" else model.embed_depth - 1
+        self.embed_more = nn.ModuleList(
+            ConvBNReLU(model.width, model.width, 3) for _ in range(more)
+        )
         heads = partial(Heads, model, num_classes)
         early = partial(heads, depth=model.early_depth, distance=half_length)
         self.pre_heads = self.tsa = self.tpp = self.final_heads = None
@@ -219,6 +222,8 @@ class TSATAL(nn.Module):
         y = self.embed(x, valid)  # 2: the sequence y, (B, D, T)
         if self.embed_own is not None:  # (not in the paper)
             y = torch.cat([y, self.embed_own(x, valid)], dim=1)
+        for layer in self.embed_more:
+            y = layer(y, valid)
 
         pre = None
         if self.pre_heads is not None and self.tsa is not None:

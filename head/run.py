@@ -208,13 +208,17 @@ def settled(config: Config, data: RunData, videos: TrainingVideos) -> Config:
     examples from hanging on a few channels keeps a class of many from being learned
     (docs/lab/strong_preset.md).
 
+    `embed_depth`: two convolutions from `MANY_EXAMPLES` on, or one.
+
     `standardise`: as `FeatureStats.standardise` says.
     """
     changes: dict[str, Any] = {}
+    examples = sum(v.labels.size for v in videos.labelled) / len(data.labels)
     if config.model.channel_dropout == "auto":
-        examples = sum(v.labels.size for v in videos.labelled) / len(data.labels)
         missing = (MANY_EXAMPLES - examples) / (MANY_EXAMPLES - FEW_EXAMPLES)
         changes["channel_dropout"] = round(MOST_DROPPED * min(max(missing, 0.0), 1.0), 3)
+    if config.model.embed_depth == "auto":
+        changes["embed_depth"] = 2 if examples >= MANY_EXAMPLES else 1
     if config.model.standardise == "auto":
         changes["standardise"] = videos.stats.standardise
         if videos.stats.standardise:

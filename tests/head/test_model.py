@@ -220,6 +220,24 @@ def test_scale_of_the_features_does_not_matter_once_it_is_known(levels: int) -> 
     torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_the_embedding_may_be_deeper_and_sees_no_padding(depth: int) -> None:
+    model = head(levels=3, embed_depth=depth).eval()
+    x = torch.randn(2, 20, 12)
+    a = model(x, mask(20, 13)).final
+    other = x.clone()
+    other[1, 13:] = 1e3
+    b = model(other, mask(20, 13)).final
+    torch.testing.assert_close(a.class_logits[a.valid], b.class_logits[b.valid])
+    moved = x.clone()
+    moved[0, 10] += 1
+    y = [model.embed(v.transpose(1, 2), mask(20, 13)) for v in (x, moved)]
+    for layer in model.embed_more:
+        y = [layer(v, mask(20, 13)) for v in y]
+    reached = (y[0][0] != y[1][0]).any(0).nonzero().flatten()
+    assert reached.min() >= 10 - depth and reached.max() <= 10 + depth
+
+
 def test_units_of_each_channel_do_not_matter_where_channels_are_standardised() -> None:
     x, units, offset = torch.randn(2, 20, 12), torch.logspace(-3, 3, 12), torch.arange(12.0)
     plain, other = (head(levels=3, standardise=True).eval() for _ in range(2))

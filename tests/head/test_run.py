@@ -37,18 +37,22 @@ def test_description_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("examples", "dropped"), [(1, 0.5), (30, 0.5), (45, 0.25), (60, 0.0), (500, 0.0)]
+    ("examples", "dropped", "depth"),
+    [(1, 0.5, 1), (30, 0.5, 1), (45, 0.25, 1), (60, 0.0, 2), (500, 0.0, 2)],
 )
-def test_the_more_examples_a_class_has_the_less_is_dropped(examples: int, dropped: float) -> None:
+def test_the_more_examples_a_class_has_the_less_is_dropped_and_the_deeper_it_embeds(
+    examples: int, dropped: float, depth: int
+) -> None:
     axis = TimeAxis(1000, 0.0, 1.0, 1000.0)
     video = LabelledVideo("v", axis, np.zeros((examples, 2)), np.zeros(examples, dtype=int))
     stats = FeatureStats(1.0, np.zeros(1), np.ones(1), False, 0.0, 0.0)
     videos = runs.TrainingVideos([video, video], stats)  # of two classes
     settled = runs.settled(load_config("strong"), description(), videos)
     assert settled.model.channel_dropout == dropped
-    changes = [f"model.channel_dropout={dropped}", "model.standardise=false"]
-    assert load_config("strong", changes) == settled
-    chosen = load_config("strong", ["model.channel_dropout=0.1", "model.standardise=true"])
+    changes = [f"model.channel_dropout={dropped}", f"model.embed_depth={depth}"]
+    assert load_config("strong", [*changes, "model.standardise=false"]) == settled
+    own = ["model.channel_dropout=0.1", "model.embed_depth=3", "model.standardise=true"]
+    chosen = load_config("strong", own)
     assert runs.settled(chosen, description(), videos) is chosen
 
 
