@@ -133,7 +133,8 @@ def test_a_run(trained: Path, features: Path) -> None:
     assert said["config"] == {
         "nearest": "strong",
         "differences": {
-            "data.least_steps": 1, "model.width": 16, "model.standardise": False, "model.embed_depth": 1,
+            "data.least_steps": 1, "model.width": 16, "model.standardise": False,
+            "model.embed_depth": 1,
             "model.channel_dropout": 0.5,
             "optim.epochs": 1, "decode.class_agreement": 0.8,
         },
