@@ -25,6 +25,7 @@ from ..formats.atomic import write_text
 from ..formats.labels.find import load_annotations
 from .checkpoint import finished_epochs
 from .detector import Detector
+from .held_out import AUTO, held_out_file
 from .run import (
     ANNOTATIONS_FILE,
     FINAL,
@@ -36,7 +37,7 @@ from .run import (
     save_config,
     save_operating_point,
 )
-from .studies import AUTO, TRAIN, Folds, Training, config_of, held_out_file, load_folds
+from .studies import TRAIN, Folds, Training, config_of, load_folds
 
 logger = logging.getLogger(__name__)
 

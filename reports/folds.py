@@ -18,8 +18,9 @@ from ..formats.atomic import write_text
 from ..formats.labels.find import load_annotations
 from ..formats.names import nfc
 from ..formats.video_scores import load_video_scores
+from ..head.held_out import found_in
 from ..head.run import ANNOTATIONS_FILE
-from ..head.studies import found_in, load_folds
+from ..head.studies import load_folds
 from .report import PREDICTIONS, Report, write_report
 from .tables import text_table
 
