@@ -14,11 +14,12 @@ from ..config import DecodeConfig, EvalConfig
 from ..errors import InputError, listed
 from ..evaluation.average_precision import evaluate
 from ..evaluation.matching import Measure
-from ..formats.annotations import Detection, load_predictions, predictions_json
+from ..formats.annotations import Detection
 from ..formats.atomic import write_text
 from ..formats.features import FeatureFile
 from ..formats.labels.find import load_annotations
 from ..formats.names import nfc
+from ..formats.predictions import load_predictions, predictions_json
 from .run import ANNOTATIONS_FILE, load_run_description
 from .studies import MEASURED, Training
 

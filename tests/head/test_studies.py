@@ -15,8 +15,8 @@ from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
-from tsatal.formats.annotations import load_predictions
 from tsatal.formats.labels.find import load_annotations
+from tsatal.formats.predictions import load_predictions
 from tsatal.head import held_out, studies, study_work
 from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.windows import draw_windows
