@@ -39,8 +39,8 @@ from tsatal.formats.annotations import (
     Detection,
     Instance,
     class_labels,
-    predictions_json,
 )
+from tsatal.formats.predictions import predictions_json
 
 TIOUS = {ANET: ACTIVITYNET_TIOUS, THUMOS14: THUMOS14_TIOUS}
 TOLERANCE = 1e-9

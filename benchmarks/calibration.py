@@ -40,9 +40,10 @@ from tsatal.evaluation.calibration import calibration_error
 from tsatal.evaluation.events import outcome
 from tsatal.evaluation.matching import ANET, Matches, Measure, Predictions, match
 from tsatal.evaluation.operating_point import OperatingPoint, learn_operating_point
-from tsatal.formats.annotations import Annotations, load_predictions, predictions_json
+from tsatal.formats.annotations import Annotations
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.labels.find import load_annotations
+from tsatal.formats.predictions import load_predictions, predictions_json
 from tsatal.formats.subsets import find_annotations, videos_in_subset
 from tsatal.head.detector import load_detector
 from tsatal.head.final import learn_final

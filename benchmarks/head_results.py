@@ -22,8 +22,9 @@ import numpy as np
 from tsatal.errors import InputError
 from tsatal.evaluation.average_precision import evaluate
 from tsatal.evaluation.matching import Measure
-from tsatal.formats.annotations import Annotations, Detection, load_predictions
+from tsatal.formats.annotations import Annotations, Detection
 from tsatal.formats.features import FeatureFile
+from tsatal.formats.predictions import load_predictions
 from tsatal.formats.subsets import choose_subsets
 
 TRAIN, TEST = "training", "validation"

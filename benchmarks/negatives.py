@@ -19,8 +19,8 @@ from tsatal import pipeline
 from tsatal.config import load_config
 from tsatal.evaluation.matching import ANET, Measure, match
 from tsatal.evaluation.significance import spread
-from tsatal.formats.annotations import load_predictions
 from tsatal.formats.features import FeatureFile
+from tsatal.formats.predictions import load_predictions
 from tsatal.formats.subsets import find_annotations, videos_in_subset
 from tsatal.head.run import POINT_FILE
 

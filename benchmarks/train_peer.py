@@ -44,9 +44,10 @@ from torch import Tensor, nn
 
 from tsatal.config import load_config
 from tsatal.errors import InputError
-from tsatal.formats.annotations import Detection, predictions_json
+from tsatal.formats.annotations import Detection
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.labels.find import load_annotations
+from tsatal.formats.predictions import predictions_json
 from tsatal.formats.subsets import find_annotations
 from tsatal.head.run import RunData, TrainingVideos, describe
 

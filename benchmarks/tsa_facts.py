@@ -44,13 +44,9 @@ import torch
 from tsatal import pipeline
 from tsatal.config import Config, load_config
 from tsatal.evaluation.significance import spread
-from tsatal.formats.annotations import (
-    ActionnessCurve,
-    Detection,
-    load_actionness,
-    load_predictions,
-)
+from tsatal.formats.annotations import ActionnessCurve, Detection
 from tsatal.formats.features import FeatureFile
+from tsatal.formats.predictions import load_actionness, load_predictions
 from tsatal.formats.subsets import find_annotations, videos_in_subset, videos_with_features
 from tsatal.head.dataset import label_videos
 from tsatal.head.detector import Detector, load_detector

@@ -15,20 +15,16 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..formats.annotations import (
-    JSON,
-    Detection,
-    Instance,
-    json_kind,
-    parse_json,
-)
+from ..formats.annotations import Detection, Instance
 from ..formats.bundle import CARD, looks_like_bundle, open_bundle
 from ..formats.features import FeatureFile, embedded_in, looks_like_features
+from ..formats.json_values import JSON, parse_json
 from ..formats.labels.detections import detections_in, hold_detections
 from ..formats.labels.find import DETECTIONS, holds_labels, read_labels
 from ..formats.labels.record import Labels
 from ..formats.labels.text import UnknownForm
 from ..formats.limits import TooLarge, kind_of, read_text, regular_file
+from ..formats.predictions import json_kind
 from .rows import usable_axes
 from .truth import actions, read_leniently
 

@@ -19,9 +19,9 @@ from ..formats.annotations import (
     AnnotatedVideo,
     Annotations,
     Detection,
-    Problem,
     class_labels,
 )
+from ..formats.json_values import Problem
 from ..formats.labels.detections import load_detections
 from ..formats.labels.find import AS_IT_IS, HowToRead
 from .findings import Case

@@ -18,10 +18,9 @@ from ..formats.annotations import (
     AnnotatedVideo,
     Annotations,
     Instance,
-    Problem,
     read_annotations,
-    repeated_keys,
 )
+from ..formats.json_values import Problem, repeated_keys
 from ..formats.labels.find import ACTIVITYNET, DETECTIONS, keys_that_repeat
 from ..formats.labels.record import Labels
 from ..formats.names import as_spelled

@@ -177,7 +177,7 @@ def command(out: Path, seed: int, device: str) -> None:
     check_place(out, folder=True)
     from .. import pipeline
     from ..extract.backbones.i3d import INSTALL
-    from ..formats.annotations import load_predictions
+    from ..formats.predictions import load_predictions
     from ..head.run import new_run_dir
     from ..reports.viewer import view_predictions
 

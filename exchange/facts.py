@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, shown
-from ..formats.annotations import Annotations, parse_json
+from ..formats.annotations import Annotations
+from ..formats.json_values import parse_json
 from ..formats.limits import TooLarge, read_text, regular_file
 from ..formats.names import nfc
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from ..formats.annotations import parse_json
 from ..formats.features import FeatureFile
+from ..formats.json_values import parse_json
 from ..formats.limits import read_npy, regular_file
 from ..formats.tensors import TENSORS_SUFFIX, read_tensors
 

@@ -24,8 +24,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from ..errors import InputError, one_line, shown
 from .annotations import FOREVER_SEC as FOREVER
-from .annotations import JSON, parse_annotations, parse_json, repeated_keys
+from .annotations import parse_annotations
 from .atomic import check_place, write_text
+from .json_values import JSON, parse_json, repeated_keys
 from .limits import read_text
 from .names import is_text, nfc
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import InputError, shown
-from .annotations import parse_json
 from .atomic import replacing
+from .json_values import parse_json
 from .limits import check_archive, regular_file
 
 MODEL_SUFFIX = ".tsatal"

@@ -28,10 +28,11 @@ import h5py
 import numpy as np
 
 from ..errors import InputError, listed, shown
-from .annotations import Annotations, parse_annotations, parse_json
+from .annotations import Annotations, parse_annotations
 from .atomic import ErrorKeeper, replacing
 from .class_scores import ClassScores
 from .hdf5 import DAMAGE, attribute, number, own_member, scalar, stored_here
+from .json_values import parse_json
 from .limits import check_size, regular_file
 from .names import SPELT, id_problem, nfc
 from .shards import (

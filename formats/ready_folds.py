@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, listed, shown
-from .annotations import JSON, parse_json, repeated_keys
+from .json_values import JSON, parse_json, repeated_keys
 from .limits import read_text
 from .names import nfc
 

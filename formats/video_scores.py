@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, shown
-from .annotations import finite_number, parse_json
+from .json_values import finite_number, parse_json
 from .limits import read_text
 
 

@@ -20,11 +20,13 @@ from pathlib import Path
 from ..errors import InputError
 from ..evaluation.held_out import learn_from_held_out
 from ..evaluation.operating_point import OperatingPoint
-from ..formats.annotations import Detection, annotations_json, load_predictions
+from ..formats.annotations import Detection, annotations_json
 from ..formats.atomic import write_text
 from ..formats.labels.find import load_annotations
+from ..formats.predictions import load_predictions
 from .checkpoint import finished_epochs
 from .detector import Detector
+from .held_out import AUTO, held_out_file
 from .run import (
     ANNOTATIONS_FILE,
     FINAL,
@@ -36,7 +38,7 @@ from .run import (
     save_config,
     save_operating_point,
 )
-from .studies import AUTO, TRAIN, Folds, Training, config_of, held_out_file, load_folds
+from .studies import TRAIN, Folds, Training, config_of, load_folds
 
 logger = logging.getLogger(__name__)
 

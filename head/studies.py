@@ -1,5 +1,8 @@
 """Several trainings that answer one question, in one folder: folds, or a learning curve.
 
+Here is what is trained on what, and how that is kept; `study_work` does the trainings, and
+`held_out` has what their heads find in videos that they have not seen.
+
 runs/<name>/folds.json  or  curve.json   what is trained on what, and how
            /annotations.json             of all its videos
            /<training>/                  a run like any other, with annotations.json of its own
@@ -10,14 +13,10 @@ runs/<name>/folds.json  or  curve.json   what is trained on what, and how
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -25,41 +24,26 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..config import Config, parse_config
 from ..errors import InputError, listed, printable, shown
-from ..evaluation.average_precision import evaluate
-from ..evaluation.matching import Measure
-from ..formats.annotations import (
-    AnnotatedVideo,
-    Annotations,
-    Detection,
-    annotations_json,
-    load_predictions,
-    predictions_json,
-)
+from ..formats.annotations import AnnotatedVideo, Annotations, annotations_json
 from ..formats.atomic import check_place, write_text
 from ..formats.dealing import Asked, deal_out
 from ..formats.features import FeatureFile
 from ..formats.folds import deal, unlearnt
 from ..formats.grouping import group_videos, unit_of
-from ..formats.labels.find import load_annotations
 from ..formats.limits import read_bytes, read_text
-from ..formats.names import nfc
 from ..formats.split import units_of
 from ..formats.subsets import NO_VALIDATION, videos_in_subset
-from .jobs import Outcome, work_through
 from .run import (
     ANNOTATIONS_FILE,
     CURVE_FILE,
     FOLDS_FILE,
     JSON_FACTOR,
     check_new,
-    load_run_description,
     subsets_of,
 )
 
 logger = logging.getLogger(__name__)
 
-AUTO = "auto"  # of decode.class_agreement, see `agreement`
-HELD_OUT, LOCK = "held_out.json", ".lock"
 TRAIN, MEASURED = "training", "validation"  # subsets in the annotations of each training
 SHARES = (0.25, 0.5, 1.0)  # of the training videos, on a learning curve
 FEWEST_TO_SHARE = 4  # videos or groups with actions, so that a quarter is one
@@ -155,6 +139,7 @@ class Curve:
 
 
 Study = Folds | Curve
+Train = Callable[[Path, Config], str]  # trains in a folder, and says what came out
 _Plan = TypeVar("_Plan", Folds, Curve)
 
 
@@ -363,156 +348,3 @@ def _with_seeds_of(there: Study, here: Study) -> Study:
     of_seed = dict(zip(there.seeds, there.added, strict=True))
     of_seed |= {s: a for s, a in zip(here.seeds, here.added, strict=True) if s not in of_seed}
     return replace(here, seeds=tuple(of_seed), added=tuple(of_seed.values()))
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes from training in the same folder, where its file system can.
-
-    Raises:
-        InputError: one is at work there.
-    """
-    try:
-        import fcntl
-    except ImportError:  # a system without them
-        yield
-        return
-    with open(folder / LOCK, "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{folder}: another process is training in it; wait for it, or take another --out"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
-        yield
-
-
-def carry_out(
-    folder: Path,
-    plan: Study,
-    videos: Sequence[AnnotatedVideo],
-    train: Callable[[Path, Config], str],
-    *,
-    jobs: int,
-) -> None:
-    """Do all trainings that are not done yet; go on with those that were stopped.
-
-    Args:
-        train: trains in a folder that has its annotations already, or goes on there, leaves
-            `held_out.json` at its very end, and says in a few words what came out; a function of a
-            module, where `jobs` is above 1.
-        jobs: how many at once.
-    Raises:
-        InputError: some have failed; the message names them. The others are done.
-    """
-    by_id = {v.video_id: v for v in videos}
-    every = plan.trainings
-    todo = [t for t in every if not (folder / t.name / HELD_OUT).is_file()]
-    if len(todo) < len(every):
-        logger.info("%d of %d trainings are done already", len(every) - len(todo), len(every))
-    began, finished = time.monotonic(), 0
-
-    def done(name: str, outcome: Outcome) -> None:
-        nonlocal finished
-        finished += 1
-        left = (time.monotonic() - began) / finished * (len(todo) - finished) / 60
-        more = f", about {left:.0f} min left" if finished < len(todo) else ""
-        level = logging.WARNING if outcome.problem else logging.INFO
-        logger.log(
-            level, "%s: %s (%d of %d trainings%s)", name,
-            outcome.says or f"failed: {outcome.problem}", finished, len(todo), more,
-        )  # fmt: skip
-
-    tasks = {
-        t.name: partial(_one, folder / t.name, config_of(plan, t), _annotations(t, by_id), train)
-        for t in todo
-    }
-    failed = work_through(tasks, jobs=jobs, done=done)
-    if failed:
-        name, problem = next(iter(failed.items()))
-        others = f" (and {listed(list(failed)[1:])})" if len(failed) > 1 else ""
-        raise InputError(
-            f"{folder}: {len(failed)} of {len(every)} trainings failed: {name}: {problem}{others}"
-            "; the others are kept, and the same command tries these again"
-        )
-
-
-def _annotations(training: Training, videos: Mapping[str, AnnotatedVideo]) -> str:
-    """Return the annotations of one training: its own videos, and those it is measured on."""
-    train = [replace(videos[v], subset=TRAIN) for v in training.train]
-    return annotations_json(
-        [*train, *(replace(videos[v], subset=MEASURED) for v in training.held_out)]
-    )
-
-
-def _one(
-    folder: Path, config: Config, annotations: str, train: Callable[[Path, Config], str]
-) -> str:
-    """Do one training, and return what came out."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / ANNOTATIONS_FILE, annotations)
-    return train(folder, config)
-
-
-def keep_held_out(run: Path, features: str, config: Config, *, device: str) -> float:
-    """Keep what a run's head finds in its held-out videos, and return the average mAP there.
-
-    Scores are the head's own, and nothing that was chosen on these videos is used: neither
-    thresholds nor a calibration, nor what `decode.class_agreement: auto` chose. What other choices
-    of that find is kept beside, so that `found_in` can choose on other folds.
-    """
-    from .agreement import OTHERS
-    from .decode import AGREEMENT
-    from .detector import load_detector
-
-    truth, mean = load_annotations(run / ANNOTATIONS_FILE).subset(MEASURED), 0.0
-    auto = config.decode.class_agreement == AUTO
-    names = {_beside(power): power for power in OTHERS} if auto else {}
-    for name, power in {**names, HELD_OUT: AGREEMENT}.items():  # that which says done comes last
-        changes = [f"decode.class_agreement={power}"] if auto else []
-        detector = load_detector(run, device=device, changes=changes, own_scores=True)
-        with FeatureFile(features) as file:
-            found = {v: detector.in_file(file, v).detections for v in truth}
-        write_text(run / name, predictions_json(found))
-        exclude = tuple(v for v in map(nfc, config.eval.exclude) if v in truth)
-        measure = Measure(config.eval.protocol, config.eval.tious, exclude)
-        mean = evaluate(truth, found, measure, subset=MEASURED).average_map
-    return mean
-
-
-def _beside(power: float) -> str:
-    return f"held_out-{power:g}.json"
-
-
-def found_in(folder: Path, trainings: Sequence[Training]) -> dict[str, list[Detection]]:
-    """Return the detections of trainings in the videos that they are measured on.
-
-    Where `decode.class_agreement` is `auto`, each takes what most of the others have chosen, each
-    on its own videos.
-
-    Raises:
-        InputError: one is not done yet.
-    """
-    absent = [t.name for t in trainings if not (folder / t.name / HELD_OUT).is_file()]
-    if absent:
-        raise InputError(
-            f"{folder}: {len(absent)} of {len(trainings)} trainings are not done "
-            f"({listed(absent)}); the `tsatal train` command that began them goes on"
-        )
-    chosen = {
-        t.name: load_run_description(folder / t.name)[0].decode.class_agreement for t in trainings
-    }
-    found: dict[str, list[Detection]] = {}
-    for training in trainings:
-        others = Counter(power for name, power in chosen.items() if name != training.name)
-        most = others.most_common(1)[0][0] if others else AUTO
-        found |= load_predictions(held_out_file(folder / training.name, most))
-    return found
-
-
-def held_out_file(run: Path, power: float | str) -> Path:
-    """Return the file of a training's held-out detections with this `decode.class_agreement`."""
-    beside = run / (HELD_OUT if power == AUTO else _beside(float(power)))
-    return beside if beside.is_file() else run / HELD_OUT

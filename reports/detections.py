@@ -13,9 +13,10 @@ from typing import Any
 
 from ..evaluation.matching import quantity
 from ..extract.clock import BY_ITSELF, Reading
-from ..formats.annotations import ActionnessCurve, AnnotatedVideo, Detection, predictions_json
+from ..formats.annotations import ActionnessCurve, AnnotatedVideo, Detection
 from ..formats.atomic import write_text
 from ..formats.names import file_names
+from ..formats.predictions import predictions_json
 from .pictures import Picture, clock, timeline
 from .tables import Rows
 

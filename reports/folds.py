@@ -13,13 +13,15 @@ from ..evaluation.average_precision import Evaluation
 from ..evaluation.folds import ALL_FOLDS, FoldFigures, measure_folds
 from ..evaluation.matching import Measure
 from ..evaluation.video_scores import with_video_scores
-from ..formats.annotations import all_labels, class_labels, predictions_json
+from ..formats.annotations import all_labels, class_labels
 from ..formats.atomic import write_text
 from ..formats.labels.find import load_annotations
 from ..formats.names import nfc
+from ..formats.predictions import predictions_json
 from ..formats.video_scores import load_video_scores
+from ..head.held_out import found_in
 from ..head.run import ANNOTATIONS_FILE
-from ..head.studies import found_in, load_folds
+from ..head.studies import load_folds
 from .report import PREDICTIONS, Report, write_report
 from .tables import text_table
 

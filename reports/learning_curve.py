@@ -18,8 +18,9 @@ from ..formats.annotations import AMBIGUOUS
 from ..formats.atomic import write_text
 from ..formats.labels.find import load_annotations
 from ..formats.names import nfc
+from ..head.held_out import found_in
 from ..head.run import ANNOTATIONS_FILE
-from ..head.studies import MEASURED, SHARES, found_in, load_curve
+from ..head.studies import MEASURED, SHARES, load_curve
 from .pictures import CHART_WIDTH, GRID, HUES, INK, Picture, new_figure
 from .tables import text_table
 

@@ -17,9 +17,9 @@ from ..errors import InputError
 from ..extract.backbones.family import Family
 from ..extract.backbones.table import LIBRARIES, MODULES, find_family, find_published
 from ..extract.backbones.weights import file_sha256
-from ..formats.annotations import parse_json
 from ..formats.bundle import CARD, MODEL_SUFFIX, write_bundle
 from ..formats.features import FeatureFile
+from ..formats.json_values import parse_json
 from ..formats.limits import read_text, regular_file
 from ..formats.tensors import read_tensors, tensor_bytes
 from ..head.checkpoint import MISFITS, last_line

@@ -19,8 +19,8 @@ from ..evaluation.average_precision import Evaluation
 from ..evaluation.diagnosis import diagnose
 from ..evaluation.events import Outcome
 from ..evaluation.matching import Matches
-from ..formats.annotations import parse_json
 from ..formats.atomic import write_text
+from ..formats.json_values import parse_json
 from ..formats.limits import read_text
 from ..formats.names import file_names
 from ..head.packed import is_packed

@@ -20,8 +20,8 @@ from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.extract.backbones.family import kinetics_400
 from tsatal.extract.backbones.i3d import DenseI3d
-from tsatal.formats.annotations import load_predictions, load_thresholds
 from tsatal.formats.features import FeatureFile
+from tsatal.formats.predictions import load_predictions, load_thresholds
 from tsatal.head import run as runs
 from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.windows import draw_windows

@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from ..config import Config, EvalConfig
 from ..errors import InputError
 from ..evaluation.video_scores import with_video_scores
-from ..formats.annotations import (
-    all_labels,
-    load_predictions,
-    load_thresholds,
-    predictions_json,
-)
+from ..formats.annotations import all_labels
 from ..formats.atomic import check_place, write_text
 from ..formats.features import FeatureFile
 from ..formats.labels.find import load_annotations
 from ..formats.names import nfc
+from ..formats.predictions import load_predictions, load_thresholds, predictions_json
 from ..formats.subsets import (
     ALL,
     find_annotations,

@@ -90,7 +90,8 @@ def _finish_folds(
     One that is there takes over what more seeds say.
     """
     from ..head.final import begin_final, is_settled, settle
-    from ..head.studies import alone_in, config_of, load_folds
+    from ..head.studies import config_of, load_folds
+    from ..head.study_work import alone_in
     from ..reports.folds import evaluate_folds
 
     report = evaluate_folds(out, out, None, None, TIMELINES, None, None, {})
@@ -170,7 +171,8 @@ def _carry_out(
     command: Sequence[str] | None,
 ) -> None:
     """Do what is left to do of several trainings."""
-    from ..head.studies import alone_in, begin, carry_out
+    from ..head.studies import begin
+    from ..head.study_work import alone_in, carry_out
 
     plan = begin(out, plan, videos)
     one = partial(_train_one, features=plan.features, device=device, command=command)
@@ -182,12 +184,12 @@ def _train_one(
     run: Path, config: Config, *, features: str, device: str, command: Sequence[str] | None
 ) -> str:
     """Train one head of several, or go on with it, and keep what it finds in held-out videos."""
-    from ..head.studies import keep_held_out
+    from ..head.held_out import keep_held_out
 
     _train_or_resume(run, config, features=features, device=device, command=command)
     from ..extract.backbones.device import choose_device
 
-    mean = keep_held_out(run, features, config, device=choose_device(device))
+    mean = keep_held_out(run, features, config.decode, config.eval, device=choose_device(device))
     return f"mAP {100 * mean:.2f} % in the videos that it has not seen"
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import InputError
-from ..annotations import Detection, Problem
+from ..annotations import Detection
+from ..json_values import Problem
 from .find import ACTIVITYNET, AS_IT_IS, DETECTIONS, HowToRead, read_labels, tell
 from .record import Action, Labels, VideoLabels, counted
 

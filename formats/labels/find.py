@@ -16,20 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ..annotations import (
-    Annotations,
-    Problem,
+from ..annotations import Annotations, read_annotations
+from ..json_values import Problem, parse_json, repeated_keys
+from ..limits import TooLarge, kind_of
+from ..names import nfc
+from ..predictions import (
     actionness_of,
     detections_of,
     label_order_of,
-    parse_json,
-    read_annotations,
-    repeated_keys,
     thresholds_of,
     without_collector,
 )
-from ..limits import TooLarge, kind_of
-from ..names import nfc
 from ..split import split
 from . import (
     audacity,

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
-from ..annotations import (
-    Detection,
-    annotations_json,
-    predictions_json,
-)
+from ..annotations import Detection, annotations_json
 from ..atomic import write_text
 from ..names import file_names
+from ..predictions import predictions_json
 from . import audacity, boris, elan, fiftyone, label_studio, subtitles, tables, via
 from .record import (
     FrameClock,

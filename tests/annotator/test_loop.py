@@ -15,9 +15,10 @@ from tsatal.annotator.session import Session
 from tsatal.cli import main
 from tsatal.errors import InputError
 from tsatal.formats.annotation_file import Action, AnnotationFile, Labels, Span
-from tsatal.formats.annotations import Detection, predictions_json
+from tsatal.formats.annotations import Detection
 from tsatal.formats.features import FeatureFile
 from tsatal.formats.labels.find import load_annotations
+from tsatal.formats.predictions import predictions_json
 from tsatal.head.dataset import label_videos
 
 WriteVideo = Callable[..., Path]

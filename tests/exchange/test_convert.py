@@ -10,13 +10,9 @@ from click.testing import CliRunner
 from tsatal.cli import main
 from tsatal.errors import InputError
 from tsatal.exchange.convert import convert_labels
-from tsatal.formats.annotations import (
-    ActionnessCurve,
-    Detection,
-    load_predictions,
-    predictions_json,
-)
+from tsatal.formats.annotations import ActionnessCurve, Detection
 from tsatal.formats.labels.find import HowToRead, load_annotations, read_labels
+from tsatal.formats.predictions import load_predictions, predictions_json
 
 from ..reports.test_clips import write_video
 

@@ -1,8 +1,7 @@
-"""Annotation and prediction files: what is accepted, and what each mistake is called."""
+"""Annotation files: what is accepted, and what each mistake is called."""
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,15 @@ import pytest
 
 from tsatal.errors import InputError
 from tsatal.formats.annotations import (
-    ActionnessCurve,
     AnnotatedVideo,
     Annotations,
-    Detection,
     Instance,
-    Problem,
     annotations_json,
     class_labels,
-    json_kind,
-    load_actionness,
-    load_predictions,
     parse_annotations,
-    predictions_json,
     read_annotations,
-    repeated_keys,
 )
+from tsatal.formats.json_values import Problem
 from tsatal.formats.labels.find import load_annotations
 
 from ..conftest import SHARED
@@ -42,12 +34,6 @@ def video(*annotations: Any, **more: Any) -> dict[str, Any]:
 
 def action(start: Any, end: Any, label: Any = "Jump") -> dict[str, Any]:
     return {"label": label, "segment": [start, end]}
-
-
-def results(tmp_path: Path, content: Any) -> Path:
-    path = tmp_path / "p.json"
-    path.write_text(json.dumps({"results": content}))
-    return path
 
 
 def test_videos_keep_the_order_and_the_words_of_the_file() -> None:
@@ -150,26 +136,6 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_kept() -> None:
         parsed(database)
 
 
-def test_keys_that_stand_twice_are_named_once_each() -> None:
-    text = '{"database": {"a": {"subset": "x", "subset": "y"}, "b": {}, "b": {}, "b": {}}}'
-    assert repeated_keys(text) == ["subset", "b"]
-    assert repeated_keys('{"a": {"x": 1}, "b": {"x": 1}}') == []
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ('{"database": {}}', "annotations"),
-        ('{"version": 1, "results": {}}', "detections"),
-        ('{"a": 1}', None),
-        ('["database"]', None),
-    ],
-)
-def test_a_file_is_known_by_its_keys(text: str, kind: str | None, tmp_path: Path) -> None:
-    (tmp_path / "f").write_text(text)
-    assert json_kind(tmp_path / "f") == kind
-
-
 def test_what_is_not_json_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a.json: not JSON \(line 2"):
         parse_annotations('{"database":\n nothing}', source="a.json")
@@ -188,54 +154,6 @@ def test_a_byte_order_mark_is_no_obstacle(tmp_path: Path) -> None:
     text = json.dumps({"database": {"a": video()}})
     (tmp_path / "a.json").write_text(text, encoding="utf-8-sig")
     assert load_annotations(tmp_path / "a.json").text == text
-
-
-def test_predictions_come_back_as_they_were_written(tmp_path: Path) -> None:
-    found = {
-        "b": [Detection("Jump", 0.25, 1.5, 0.9), Detection("Kick", 1.0, 1.0, -2.0)],
-        "a": [],
-        "vidéo 3": [Detection("Präzision", 0.1 + 0.2, 1e3, 0.5)],
-    }
-    path = tmp_path / "p.json"
-    path.write_text(predictions_json(found), encoding="utf-8")
-    back = load_predictions(path)
-    assert back == found
-    assert list(back) == list(found)
-
-
-def test_predictions_are_in_the_submission_format() -> None:
-    content = json.loads(predictions_json({"a": [Detection("Jump", 0.0, 1.0, 0.5)]}))
-    assert content["results"] == {"a": [{"label": "Jump", "segment": [0.0, 1.0], "score": 0.5}]}
-    assert set(content) == {"version", "results", "external_data"}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"v1": [action(0, 1)]}, "v1: entry 0: 'score' must be a finite number, is None"),
-        ({"v1": [{**action(0, 1), "score": float("nan")}]}, "'score' must be a finite number"),
-        ({"v1": [{**action(2, 1), "score": 1}]}, "before it starts"),
-        ({"v1": {"label": "A"}}, "a list of labelled segments"),
-        ([], "'results' must be a dict"),
-    ],
-)
-def test_every_mistake_in_predictions_names_its_place(
-    tmp_path: Path, content: Any, message: str
-) -> None:
-    with pytest.raises(InputError, match=message):
-        load_predictions(results(tmp_path, content))
-
-
-def test_actionness_is_optional_and_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    curve = ActionnessCurve(0.1, 0.2, (0.5, 1e-05))
-    path = tmp_path / "p.json"
-    path.write_text(predictions_json({"a": []}, {"a": curve}))
-    assert load_actionness(path) == {"a": curve}
-    for content in ("null", "{}"):
-        path.write_text(f'{{"results": {{}}, "actionness": {content}}}')
-        assert load_actionness(path) == {}
-    path.write_text(predictions_json({"a": []}))
-    assert load_actionness(path) == {}
 
 
 @pytest.mark.parametrize(
@@ -257,24 +175,6 @@ def test_real_annotations_load(
     assert len(chosen) == videos
     assert sum(len(v.instances) for v in chosen.values()) == instances
     assert len(class_labels(chosen.values())) == classes
-
-
-@pytest.mark.parametrize("on", [True, False])
-def test_reading_detections_leaves_the_garbage_collector_as_it_was(
-    tmp_path: Path, on: bool
-) -> None:
-    (tmp_path / "good.json").write_text('{"results": {}}')
-    (tmp_path / "bad.json").write_text("{")
-    before = gc.isenabled()
-    (gc.enable if on else gc.disable)()
-    try:
-        load_predictions(tmp_path / "good.json")
-        assert gc.isenabled() == on
-        with pytest.raises(InputError):
-            load_predictions(tmp_path / "bad.json")
-        assert gc.isenabled() == on
-    finally:
-        (gc.enable if before else gc.disable)()
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from tsatal.evaluation.matching import Measure
 from tsatal.exchange.arrays import video_id_of
 from tsatal.exchange.layouts import ImportSettings
 from tsatal.extract.sources import assign_ids, find_videos
-from tsatal.formats.annotations import load_predictions, parse_annotations
+from tsatal.formats.annotations import parse_annotations
 from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
 from tsatal.formats.names import MAX_BYTES, file_name, file_names, id_problem, is_text, nfc
+from tsatal.formats.predictions import load_predictions
 
 ANYTHING = st.text(st.characters(), max_size=400)  # halves of surrogate pairs too
 

@@ -14,8 +14,8 @@ from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.evaluation.held_out import learn_from_held_out
-from tsatal.formats.annotations import load_predictions
 from tsatal.formats.labels.find import load_annotations
+from tsatal.formats.predictions import load_predictions
 from tsatal.head import final, studies
 from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.run import load_operating_point, load_run_description

@@ -15,9 +15,9 @@ from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
-from tsatal.formats.annotations import load_predictions
 from tsatal.formats.labels.find import load_annotations
-from tsatal.head import studies
+from tsatal.formats.predictions import load_predictions
+from tsatal.head import held_out, studies, study_work
 from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.windows import draw_windows
 
@@ -145,19 +145,19 @@ def test_what_is_done_is_kept_and_what_was_stopped_goes_on(
 def test_one_that_fails_loses_none_of_the_others(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    real = studies.keep_held_out
+    real = held_out.keep_held_out
 
     def full(run: Path, *arguments: Any, **options: Any) -> float:
         if run.name == "fold0-seed0":
             raise OSError(28, "No space left on device", str(run / "held_out.json"))
         return real(run, *arguments, **options)
 
-    monkeypatch.setattr(studies, "keep_held_out", full)
+    monkeypatch.setattr(held_out, "keep_held_out", full)
     with pytest.raises(InputError, match="1 of 2 trainings failed: fold0-seed0: .* No space left"):
         train(features, tmp_path / "a", folds=2)
     assert "fold0-seed0: failed: [Errno 28] No space left on device" in caplog.text
     assert (tmp_path / "a" / "fold1-seed0" / "held_out.json").is_file()
-    monkeypatch.setattr(studies, "keep_held_out", real)
+    monkeypatch.setattr(held_out, "keep_held_out", real)
     assert train(features, tmp_path / "a", folds=2).figures.by_fold.shape == (2, 1)
 
 
@@ -274,7 +274,7 @@ def test_a_damaged_plan_is_told(folds: Path, tmp_path: Path) -> None:
 
 def test_two_at_once_in_one_folder(features: Path, folds: Path) -> None:
     with (
-        studies.alone_in(folds),
+        study_work.alone_in(folds),
         pytest.raises(InputError, match="another process is training in it"),
     ):
         train(features, folds, seeds=(0, 4))
@@ -294,7 +294,7 @@ def test_each_fold_takes_the_agreement_that_the_others_chose(
             f"class_agreement: {load_config(str(path)).decode.class_agreement}",
             f"class_agreement: {config.decode.class_agreement}",
         ))  # fmt: skip
-    found = studies.found_in(out, trainings)
+    found = held_out.found_in(out, trainings)
     beside = load_predictions(out / "fold0-seed0" / "held_out-0.json")
     plain = load_predictions(out / "fold1-seed0" / "held_out.json")
     assert {k: found[k] for k in beside} == beside

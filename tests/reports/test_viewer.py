@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 
 from tsatal.cli import main
 from tsatal.errors import InputError
-from tsatal.formats.annotations import ActionnessCurve, Detection, Instance, predictions_json
+from tsatal.formats.annotations import ActionnessCurve, Detection, Instance
+from tsatal.formats.predictions import predictions_json
 from tsatal.reports import viewer
 from tsatal.reports.pictures import MUTED, class_colours
 from tsatal.reports.viewer import Media, slider, viewer_data, write_viewer

@@ -10,11 +10,12 @@ import pytest
 from tsatal.errors import InputError
 from tsatal.extract.sources import VIDEO_EXTENSIONS
 from tsatal.formats import limits
-from tsatal.formats.annotations import Detection, predictions_json
+from tsatal.formats.annotations import Detection
 from tsatal.formats.labels import record, tables
 from tsatal.formats.labels.find import HowToRead, load_annotations, read_labels
 from tsatal.formats.labels.record import MEDIA_ENDINGS, FrameClock, Labels, id_of_media
 from tsatal.formats.labels.write import FORMS, write_labels
+from tsatal.formats.predictions import predictions_json
 
 from .sample import at_random, content, spans
 
