@@ -58,7 +58,7 @@ _HOMES = {
     "load_detector": "head.detector",
     "FeatureFile": "formats.features",
     "VideoFeatures": "formats.features",
-    "write_feature_file": "formats.features",
+    "write_feature_file": "formats.feature_writer",
     "load_annotations": "formats.labels.find",
     "load_predictions": "formats.predictions",
     "load_config": "config",
@@ -81,9 +81,9 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from .config import load_config as load_config
     from .errors import InputError as InputError
+    from .formats.feature_writer import write_feature_file as write_feature_file
     from .formats.features import FeatureFile as FeatureFile
     from .formats.features import VideoFeatures as VideoFeatures
-    from .formats.features import write_feature_file as write_feature_file
     from .formats.labels.find import load_annotations as load_annotations
     from .formats.predictions import load_predictions as load_predictions
     from .head.detector import load_detector as load_detector

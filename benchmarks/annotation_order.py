@@ -34,7 +34,8 @@ from tsatal.annotator.suggest import suggest
 from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.formats.annotations import AnnotatedVideo, Instance, annotations_json
-from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures
 from tsatal.formats.subsets import find_annotations
 from tsatal.head.decode import AGREEMENT
 from tsatal.head.detector import load_detector

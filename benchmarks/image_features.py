@@ -28,7 +28,8 @@ from tsatal.errors import InputError
 from tsatal.extract.container import VideoError
 from tsatal.extract.sources import assign_ids, find_videos
 from tsatal.extract.video import probe_duration, read_frames
-from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import VideoFeatures
 from tsatal.formats.labels.find import load_annotations
 
 STEP_SEC, SIDE, BATCH = 0.2, 224, 32

@@ -28,7 +28,8 @@ from tsatal.formats.annotations import (
     class_labels,
     parse_annotations,
 )
-from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures
 from tsatal.formats.subsets import choose_subsets, find_annotations
 
 Sample = tuple[AnnotatedVideo, VideoFeatures]

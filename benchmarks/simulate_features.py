@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from tsatal.errors import InputError
 from tsatal.formats.annotations import AMBIGUOUS, AnnotatedVideo, class_labels
-from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import VideoFeatures
 from tsatal.formats.labels.find import load_annotations
 
 Array = NDArray[np.float64]

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 import tsatal
-from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import VideoFeatures
 
 FPS = 25.0  # of the frames that the network saw
 STRIDE_FRAMES = 8  # from one row to the next

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from ..errors import InputError, listed, shown
-from ..formats.features import FORMAT
+from ..formats.feature_format import FORMAT
 from ..formats.hdf5 import own_member, stored_here
 from ..formats.limits import check_archive, check_size, kind_of, read_npy, read_text, regular_file
 from ..formats.names import id_problem, nfc

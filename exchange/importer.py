@@ -16,7 +16,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.atomic import check_place
-from ..formats.features import VideoFeatures, write_feature_file
+from ..formats.feature_writer import write_feature_file
+from ..formats.features import VideoFeatures
 from ..formats.labels.find import load_annotations
 from ..formats.shards import check_single
 from ..progress import counted

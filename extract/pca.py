@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..formats.features import write_feature_file
+from ..formats.feature_writer import write_feature_file
 from .backbones.family import Network
 from .container import VideoError
 from .engine import prepare

@@ -1,4 +1,4 @@
-"""The border between the two stages: reader and writer of the HDF5 feature file.
+"""The border between the two stages: the HDF5 feature file, and its reader.
 
     /                        attrs: format = "tsatal-features", version = 1, provenance = JSON
     /annotations             optional scalar string: ActivityNet-style JSON
@@ -9,7 +9,8 @@
     /classes                 their names, JSON; there if any scores are
 
 Row `t` describes the instant `start_sec + t * step_sec`; nothing else in the program guesses a
-frame rate or a stride. The format is described for users in docs/feature_file.md.
+frame rate or a stride. The format is described for users in docs/feature_file.md; `feature_writer`
+writes such a file.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import contextlib
 import functools
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +29,11 @@ import numpy as np
 
 from ..errors import InputError, listed, shown
 from .annotations import Annotations, parse_annotations
-from .atomic import ErrorKeeper, replacing
 from .class_scores import ClassScores
-from .hdf5 import DAMAGE, attribute, number, own_member, scalar, stored_here
+from .feature_format import DamagedFile, check_format, open_file
+from .hdf5 import DAMAGE, attribute, number, own_member, plausible_table, scalar
 from .json_values import parse_json
-from .limits import check_size, regular_file
+from .limits import check_size
 from .names import SPELT, id_problem, nfc
 from .shards import (
     LIST_SUFFIX,
@@ -45,17 +45,10 @@ from .shards import (
     shard_paths,
 )
 
-FORMAT = "tsatal-features"
-VERSION = 1
 STREAMS = ("rgb", "flow")
 FEATURE_SUFFIXES = SUFFIXES
 TIMES = ("start_sec", "step_sec", "duration_sec")  # attributes that every video has
-MOST_PACKED = 200  # bytes of rows that come out of a stored one; no compression packs rows so well
 LEAST_STEP_SEC, MOST_SEC = 1e-6, 1e9  # beyond which lies no video, but overflow
-
-
-class DamagedFile(InputError):
-    """A feature file whose content is not what was written: cut short, or with bytes changed."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +103,8 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
         self._files: dict[Path, h5py.File] = {}
         with contextlib.ExitStack() as opened:
             for part in shard_paths(self.path) if is_sharded(self.path) else [self.path]:
-                self._files[part] = opened.enter_context(_open(part))
-                _check_format(self._files[part], part)
+                self._files[part] = opened.enter_context(open_file(part))
+                check_format(self._files[part], part)
             self._file = next(iter(self._files.values()))
             if len(self._files) > 1:
                 check_made_alike({p: self._provenance(p) for p in self._files})
@@ -210,7 +203,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
             matrices = own_member(self._file, "projection", at)
             found = {}
             for name in () if matrices is None else matrices:
-                matrix = _plausible(own_member(matrices, name, at), at)
+                matrix = plausible_table(own_member(matrices, name, at), at)
                 check_size(2 * matrix.nbytes, f"{at}: {name}")
                 found[name] = matrix[()]
             return found
@@ -239,7 +232,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
             path = self._path_of(video_id)
             stored = self._files.get(path, self._file).get("scores", {}).get(video_id)
             at = f"{path}: {video_id}: its class scores"
-            return None if stored is None else _plausible(stored, at)[()]
+            return None if stored is None else plausible_table(stored, at)[()]
 
     def streams(self) -> tuple[str, ...]:
         """Return the streams that every video has, `rgb` before `flow`."""
@@ -358,7 +351,7 @@ class FeatureFile(contextlib.AbstractContextManager["FeatureFile"]):
                     f"{self._path_of(video_id)}: {video_id} has no stream {stream!r}; it has: "
                     f"{listed(group)}; choose with --streams"
                 )
-            return _plausible(table, at)
+            return plausible_table(table, at)
 
     def _check_size(self, tables: Iterable[h5py.Dataset], count: int, video_id: str) -> None:
         """Refuse `count` values of a video's tables, or a chunk of these, that fill the memory."""
@@ -399,132 +392,3 @@ def looks_like_features(path: Path) -> bool:
     if path.is_dir() or path.suffix.lower() == LIST_SUFFIX:
         return holds_shards(path)
     return path.suffix.lower() in FEATURE_SUFFIXES or (path.is_file() and h5py.is_hdf5(path))
-
-
-def write_feature_file(
-    path: str | Path,
-    videos: Iterable[VideoFeatures],
-    *,
-    provenance: Mapping[str, Any],
-    annotations_text: str | None = None,
-    projections: Mapping[str, np.ndarray] | None = None,
-    classes: Sequence[str] | None = None,
-) -> int:
-    """Write a feature file whole or not at all, and return the number of videos in it.
-
-    `classes` are the names of those that videos have scores of.
-    `videos` may read from `path`, where the old file stays until then (see `atomic.replacing`).
-
-    Raises:
-        InputError: the same video id twice, or streams of one video that differ in T.
-        OSError: the disk is full, or the folder cannot be written.
-    """
-    count = 0
-    with replacing(path) as aside, ErrorKeeper(aside) as kept:
-        with h5py.File(kept, "w") as file:
-            file.attrs.update(format=FORMAT, version=VERSION, provenance=json.dumps(provenance))
-            if annotations_text is not None:
-                file["annotations"] = annotations_text
-            for stream, matrix in (projections or {}).items():
-                file[f"projection/{stream}"] = matrix.astype(np.float32)
-            if classes:
-                file["classes"] = json.dumps(list(classes))
-            group = file.create_group("videos")
-            for video in videos:
-                _write_video(group, video)
-                if video.scores is not None:
-                    file[f"scores/{video.video_id}"] = video.scores.astype(np.float16)
-                kept.check()
-                count += 1
-        kept.check()
-    return count
-
-
-def _write_video(videos: h5py.Group, video: VideoFeatures) -> None:
-    if problem := id_problem(video.video_id):
-        raise InputError(f"the video id {video.video_id!a} {problem}; rename the video")
-    video_id = nfc(video.video_id)
-    if video_id in videos:
-        raise InputError(f"two videos have the id {video_id!r}")
-    lengths = {name: len(rows) for name, rows in video.streams.items()}
-    if len(set(lengths.values())) != 1:
-        raise InputError(f"{video.video_id}: streams differ in their number of rows: {lengths}")
-    group = videos.create_group(video_id)
-    for name, rows in video.streams.items():
-        group[name] = rows
-    group.attrs.update(
-        video.details,
-        start_sec=video.start_sec,
-        step_sec=video.step_sec,
-        duration_sec=video.duration_sec,
-    )
-
-
-def _open(path: Path) -> h5py.File:
-    if os.path.lexists(path):
-        regular_file(path, needs="a feature file")
-    elif not path.is_file():
-        raise InputError(
-            f"{path}: no such file; `tsatal extract VIDEOS {path.name}` writes one, and "
-            "--features names one elsewhere"
-        )
-    try:
-        # No lock: our files only ever appear by renaming, and some filesystems have none.
-        return h5py.File(path, "r", locking=False)
-    except (OSError, RuntimeError, ValueError) as e:
-        why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)
-        if "truncated file" in why or not _has_signature(path):
-            raise DamagedFile(f"{path}: not an HDF5 file, or cut short; copy it again") from None
-        raise InputError(f"{path}: cannot be opened ({why})") from None
-
-
-def _has_signature(path: Path) -> bool:
-    """Return whether a file begins as HDF5 does.
-
-    Raises:
-        InputError: the system does not let it be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            stream.read(1)
-    except OSError as e:
-        raise InputError(f"{path}: cannot be opened ({e.strerror or e})") from None
-    return h5py.is_hdf5(path)
-
-
-def _check_format(file: h5py.File, path: Path) -> None:
-    try:
-        form, version = (
-            attribute(file, name) if name in file.attrs else None for name in ("format", "version")
-        )
-        ours = isinstance(form, str) and form == FORMAT
-        ours = ours and isinstance(own_member(file, "videos", f"{path}: videos"), h5py.Group)
-    except InputError:
-        raise
-    except DAMAGE as e:
-        raise DamagedFile(f"{path}: damaged ({e})") from None
-    if not ours:
-        raise InputError(
-            f"{path}: HDF5, but not a {FORMAT} file (see docs/feature_file.md)"
-            "; `tsatal import` takes features of other programs"
-        )
-    if not isinstance(version, (int, np.integer)) or version != VERSION:
-        raise InputError(
-            f"{path}: format version {shown(scalar(version))}; this program reads {VERSION}"
-            "; extract it again"
-        )
-
-
-def _plausible(found: Any, at: object) -> h5py.Dataset:
-    """Return a dataset that can be a table of rows.
-
-    Raises:
-        InputError: it is no table of numbers, or claims far more of them than the file has bytes.
-    """
-    table = isinstance(found, h5py.Dataset) and found.ndim == 2 and found.dtype.kind in "fiu"
-    if not table or found.shape[1] == 0:
-        raise InputError(f"{at}: a table (T, D) of numbers is needed")
-    stored_here(found, at)
-    if found.nbytes > MOST_PACKED * found.id.get_storage_size():
-        raise InputError(f"{at}: damaged (holds fewer rows than the {len(found):,} it speaks of)")
-    return found

@@ -14,6 +14,7 @@ from ..errors import InputError, shown
 
 MAX_ATTRIBUTE = 2**20  # bytes
 MAX_PARTS = 16  # of the path of a link
+MOST_PACKED = 200  # bytes of rows that come out of a stored one; no compression packs rows so well
 # What h5py and NumPy raise on damage, or on a type that is not what it should be.
 DAMAGE = (
     OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError,
@@ -63,6 +64,21 @@ def stored_here(table: h5py.Dataset, at: object) -> h5py.Dataset:
             "; copy them into this one"
         )
     return table
+
+
+def plausible_table(found: Any, at: object) -> h5py.Dataset:
+    """Return a dataset that can be a table of rows.
+
+    Raises:
+        InputError: it is no table of numbers, or claims far more of them than the file has bytes.
+    """
+    table = isinstance(found, h5py.Dataset) and found.ndim == 2 and found.dtype.kind in "fiu"
+    if not table or found.shape[1] == 0:
+        raise InputError(f"{at}: a table (T, D) of numbers is needed")
+    stored_here(found, at)
+    if found.nbytes > MOST_PACKED * found.id.get_storage_size():
+        raise InputError(f"{at}: damaged (holds fewer rows than the {len(found):,} it speaks of)")
+    return found
 
 
 def attribute(place: Any, name: str) -> Any:

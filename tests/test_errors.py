@@ -22,7 +22,8 @@ from click.testing import CliRunner
 from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.errors import InputError, how_to_install
-from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import VideoFeatures
 
 ROOT = Path(__file__).parents[1]
 NO_PACKAGE = {"tests", "benchmarks", "examples", "build", "dist", "demo"}

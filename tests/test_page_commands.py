@@ -23,7 +23,8 @@ from click.testing import CliRunner
 from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.commands.demo import write_demo_videos
-from tsatal.formats.features import FeatureFile, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile
 
 from .test_docs import PAGES, PLACEHOLDERS, ROOT, blocks, name
 

@@ -15,7 +15,8 @@ from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
-from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import VideoFeatures
 from tsatal.head.run import load_operating_point
 
 SETTINGS = [

@@ -21,7 +21,9 @@ import numpy as np
 
 from ...errors import InputError
 from ...formats.atomic import write_text
-from ...formats.features import DamagedFile, FeatureFile, VideoFeatures, write_feature_file
+from ...formats.feature_format import DamagedFile
+from ...formats.feature_writer import write_feature_file
+from ...formats.features import FeatureFile, VideoFeatures
 from ..provenance import differing_setting
 
 log = logging.getLogger(__name__)

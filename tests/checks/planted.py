@@ -13,7 +13,8 @@ import numpy as np
 
 from tsatal.checks.check import check_file
 from tsatal.checks.findings import NOTE, Finding
-from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import VideoFeatures
 from tsatal.formats.subsets import Subsets
 
 STEP = 0.2

@@ -17,7 +17,8 @@ from tsatal.checks.info import as_text, describe
 from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
-from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import VideoFeatures
 from tsatal.head.run import build_head, load_run_description
 
 from ..conftest import SHARED

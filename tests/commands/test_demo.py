@@ -10,7 +10,8 @@ import pytest
 from tsatal.commands import demo
 from tsatal.extract.backbones import i3d
 from tsatal.extract.settings import ExtractSettings
-from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import VideoFeatures
 
 
 @pytest.mark.parametrize(("here", "chosen"), [(True, demo.TRAINED), (False, demo.UNTRAINED)])

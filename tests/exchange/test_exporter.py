@@ -10,7 +10,8 @@ import pytest
 import yaml
 from click.testing import Result
 
-from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures
 
 Run = Callable[..., Result]
 

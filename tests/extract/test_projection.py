@@ -14,7 +14,8 @@ from tsatal.extract.projection import (
     orthogonal_projection,
     projector,
 )
-from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import VideoFeatures
 
 
 def test_columns_are_orthonormal() -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from tsatal.commands.demo import write_demo_videos
-from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures
 
 from .commands import SMALL, TINY
 from .conftest import LONG, SEED

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tsatal.errors import InputError
-from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures
 
 ANNOTATIONS = '{"database": {"v": {"subset": "training", "annotations": []}}}'
 
@@ -88,7 +89,8 @@ def test_a_disk_that_fills_up_is_an_os_error_and_leaves_the_old_file(tmp_path: P
     write_feature_file(path, [video("old")], provenance={})
     code = f"""
 import resource, signal, numpy as np
-from tsatal.formats.features import VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import VideoFeatures
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 rows = np.zeros((1000, 512), np.float32)

@@ -15,7 +15,8 @@ from tsatal.exchange.arrays import video_id_of
 from tsatal.exchange.layouts import ImportSettings
 from tsatal.extract.sources import assign_ids, find_videos
 from tsatal.formats.annotations import parse_annotations
-from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures
 from tsatal.formats.names import MAX_BYTES, file_name, file_names, id_problem, is_text, nfc
 from tsatal.formats.predictions import load_predictions
 

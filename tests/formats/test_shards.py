@@ -15,13 +15,9 @@ from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
-from tsatal.formats.features import (
-    DamagedFile,
-    FeatureFile,
-    VideoFeatures,
-    looks_like_features,
-    write_feature_file,
-)
+from tsatal.formats.feature_format import DamagedFile
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures, looks_like_features
 
 MADE: dict[str, Any] = {"extractor": "toy", "fps": 10.0, "made_with": {"tsatal": "1"}}
 

@@ -9,7 +9,8 @@ import torch
 
 from tsatal.config import DataConfig
 from tsatal.formats.annotations import AnnotatedVideo, Instance
-from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures
 from tsatal.head import dataset
 from tsatal.head.windows import Window
 

@@ -17,7 +17,8 @@ from tsatal.commands import demo
 from tsatal.config import Config, load_config
 from tsatal.errors import InputError
 from tsatal.formats.annotations import ActionnessCurve, Detection
-from tsatal.formats.features import FeatureFile, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile
 from tsatal.head.detector import load_detector
 from tsatal.head.run import RunData, load_run_description
 from tsatal.reports.detections import DetectedVideo, detections_csv

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures
 from tsatal.head import feature_stats
 from tsatal.head.feature_stats import FeatureStats, classes_told, measure_features, time_shares
 from tsatal.head.windows import LabelledVideo

@@ -15,7 +15,8 @@ from tsatal import pipeline
 from tsatal.errors import InputError
 from tsatal.extract.backbones.dense import I3D_R50
 from tsatal.formats.bundle import CARD, open_bundle
-from tsatal.formats.features import FeatureFile, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile
 from tsatal.formats.tensors import read_tensors
 from tsatal.head.run import DATA_FILE, HEAD_FILE, PROJECTION_FILE
 

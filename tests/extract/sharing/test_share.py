@@ -17,7 +17,8 @@ from tsatal.errors import InputError
 from tsatal.extract.sharing.claims import Claims
 from tsatal.extract.sharing.parts import Parts, part_name
 from tsatal.extract.sharing.share import MEMBER, Left, Share, join
-from tsatal.formats.features import FeatureFile, VideoFeatures, write_feature_file
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures
 
 from ..conftest import VideoWriter
 
