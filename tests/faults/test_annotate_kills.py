@@ -49,7 +49,13 @@ def started(folder: Path) -> tuple[subprocess.Popen[str], str]:
     """Start the command, and return it with its address."""
     command = [sys.executable, "-m", "tsatal", "annotate", str(folder)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=dict(os.environ),
+        # Whoever runs the tests may have said nohup, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     assert process.stdout
     for line in process.stdout:
