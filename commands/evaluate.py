@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +26,9 @@ from .options import (
     say,
     when_stopped,
 )
+
+if TYPE_CHECKING:
+    from ..reports.report import Report
 
 
 @click.command("evaluate")
@@ -88,7 +92,6 @@ def command(
         check_place(json_path, device=True)
     from .. import pipeline
     from ..head.run import newest_run
-    from ..reports.tables import comparison_table, outcomes_table
 
     if predictions is not None:
         if runs or changes or precision or annotations is None:
@@ -124,16 +127,7 @@ def command(
     # Where the figures go to standard output, all else goes beside it, so that pipes stay JSON.
     to_stdout = json_path == "-"
     first, *others = reports.values()
-    if others:
-        evaluations = {name: report.evaluation for name, report in reports.items()}
-        configs = {name: report.config for name, report in reports.items() if report.config}
-        trained = {name: report.epochs.short for name, report in reports.items() if report.epochs}
-        seeds = {name: list(getattr(r, "seeds", ())) for name, r in reports.items()}
-        say(comparison_table(evaluations, configs, trained, seeds), err=to_stdout)
-        if outcomes := {name: r.outcome for name, r in reports.items() if r.outcome}:
-            say("", *outcomes_table(outcomes), err=to_stdout)
-    else:
-        say(first, err=to_stdout)
+    say(*(_compared(reports) if others else [first]), err=to_stdout)
     for path in (p for report in reports.values() for p in report.written):
         say(path, err=to_stdout)
     if json_path:
@@ -143,3 +137,17 @@ def command(
             click.echo(text)
         else:
             write_text(json_path, text + "\n")
+
+
+def _compared(reports: Mapping[str, Report]) -> Iterator[object]:
+    """Yield tables that have a line for each of several runs."""
+    from ..reports.tables import comparison_table, outcomes_table
+
+    evaluations = {name: report.evaluation for name, report in reports.items()}
+    configs = {name: report.config for name, report in reports.items() if report.config}
+    trained = {name: report.epochs.short for name, report in reports.items() if report.epochs}
+    seeds = {name: list(getattr(r, "seeds", ())) for name, r in reports.items()}
+    yield comparison_table(evaluations, configs, trained, seeds)
+    if outcomes := {name: r.outcome for name, r in reports.items() if r.outcome}:
+        yield ""
+        yield from outcomes_table(outcomes)

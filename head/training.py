@@ -115,18 +115,7 @@ def train_head(
     if found and config.decode.class_agreement == "auto":
         found = _settle_agreement(file, validation, config, data, run_dir, device, found)
     if found and rank() == 0:
-        point = learn_operating_point(
-            validation, found, subset=data.subsets.validation, precision=config.eval.precision
-        )
-        save_operating_point(run_dir, point)
-        assert point.calibration  # it was just learned
-        calibrated = point.calibration.apply_to_all(found)
-        seen = outcome(validation, calibrated, point, subset=point.subset).all
-        logger.info(
-            "from now on, what scores enough counts (%s): there %.0f %% of it is right, and "
-            "%.0f %% of the actions are found",
-            point.in_words, 100 * seen.precision, 100 * seen.recall,
-        )  # fmt: skip
+        _keep_operating_point(validation, config, data, run_dir, found)
 
 
 def _settle_agreement(
@@ -152,6 +141,28 @@ def _settle_agreement(
         decode = config.decode.model_copy(update={"class_agreement": power})
         save_config(run_dir, config.model_copy(update={"decode": decode}))
     return found
+
+
+def _keep_operating_point(
+    videos: Mapping[str, AnnotatedVideo],
+    config: Config,
+    data: RunData,
+    run_dir: Path,
+    found: dict[str, list[Detection]],
+) -> None:
+    """Write into the run from which score on detections count, and say what that is worth."""
+    point = learn_operating_point(
+        videos, found, subset=data.subsets.validation, precision=config.eval.precision
+    )
+    save_operating_point(run_dir, point)
+    assert point.calibration  # it was just learned
+    calibrated = point.calibration.apply_to_all(found)
+    seen = outcome(videos, calibrated, point, subset=point.subset).all
+    logger.info(
+        "from now on, what scores enough counts (%s): there %.0f %% of it is right, and "
+        "%.0f %% of the actions are found",
+        point.in_words, 100 * seen.precision, 100 * seen.recall,
+    )  # fmt: skip
 
 
 def videos_as_a_whole(data: RunData, head: TSATAL, config: Config) -> str:
