@@ -18,8 +18,8 @@ from typing import Any
 
 from ..errors import InputError, listed, shown
 from ..segments import united
-from .json_values import Problem as Problem  # of what `read_annotations` returns
 from .json_values import (
+    Problem,
     by_video,
     finite_number,
     labelled_segment,

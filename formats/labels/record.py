@@ -22,9 +22,9 @@ from ..annotations import (
     Annotations,
     Detection,
     Instance,
-    Problem,
     annotations_json,
 )
+from ..json_values import Problem
 from ..names import is_text, nfc
 from .times import MAX_SEC
 
