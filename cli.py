@@ -40,6 +40,7 @@ COMMANDS = (
     "convert", "configs", "backbones", "import", "export", "export-onnx", "pack", "docs",
 )  # fmt: skip
 AGAIN_SEC = 0.05  # after which a signal that a library has swallowed is sent again
+_came: list[int] = []  # signals to stop, since `stoppable` began
 
 
 class _Stopped(click.ClickException):
@@ -112,6 +113,18 @@ def _one_screen() -> Iterator[None]:
     except click.UsageError as error:
         error.message = shortened(error.message)  # type: ignore[misc]
         raise
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except Exception:
+        if not _came:
+            raise
+        # A library made another exception of the one that stops, as pybind11's overloads do.
+        raise _Stopped(_stop_of(_came[-1])) from None
+
+
+def _stop_of(number: int) -> KeyboardInterrupt:
+    """Return what a signal raises."""
+    return Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
 
 
 @contextlib.contextmanager
@@ -125,22 +138,22 @@ def stoppable() -> Iterator[None]:
         return
     signals = (signal.SIGINT, signal.SIGTERM)
     had, ignored = [signal.getsignal(n) for n in signals], sys.unraisablehook
-    came: list[int] = []
+    _came.clear()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        if len(came) > 1:
+        _came.append(number)
+        if len(_came) > 1:
             os._exit(128 + number)
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        raise _stop_of(number)
 
     def resend(lost: Any) -> None:
         """Send a signal again whose exception came where Python can only print it."""
-        if not came or not issubclass(lost.exc_type, KeyboardInterrupt):
+        if not _came or not issubclass(lost.exc_type, KeyboardInterrupt):
             # What a library fails at because it is being stopped is not worth a word.
             if not isinstance(getattr(lost.exc_value, "__context__", None), KeyboardInterrupt):
                 ignored(lost)
             return
-        timer = threading.Timer(AGAIN_SEC, os.kill, (os.getpid(), came.pop()))
+        timer = threading.Timer(AGAIN_SEC, os.kill, (os.getpid(), _came.pop()))
         timer.daemon = True
         timer.start()
 
@@ -150,6 +163,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     finally:
+        _came.clear()
         sys.unraisablehook = ignored
         for number, handler in zip(signals, had, strict=True):
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

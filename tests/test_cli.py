@@ -1,5 +1,6 @@
 """The command line: the three lines on encoded video, and what a mistake prints."""
 
+import contextlib
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import h5py
 import pytest
 from click.testing import CliRunner, Result
 
+from tsatal import pipeline
 from tsatal.cli import main, stoppable
 from tsatal.commands import configs, demo
 
@@ -259,6 +261,26 @@ def test_a_look_without_a_run_takes_what_it_can_use(
     (tmp_path / "v.mp4").write_bytes(b"no video")
     result = run("detect", "v.mp4", *words.split())
     assert result.exit_code in (1, 2) and says in result.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_library_that_makes_another_exception_of_a_signal_is_stopped_too(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pybind11 does, which tries an overloaded function's next form."""
+
+    def fails(*args: object, **options: object) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        raise TypeError("incompatible function arguments")
+
+    monkeypatch.setattr(pipeline, "convert", fails)
+    result = run("convert", "a.csv", "b.srt")
+    assert result.exit_code == 128 + number
+    assert result.stderr.startswith("Error: stopped; ") and result.stderr.count("\n") == 1
+    monkeypatch.setattr(pipeline, "convert", lambda *args, **options: [][1])
+    assert isinstance(run("convert", "a.csv", "b.srt").exception, IndexError)  # a fault of ours
 
 
 def test_what_fails_because_it_is_stopped_is_not_printed(
