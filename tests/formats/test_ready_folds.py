@@ -104,7 +104,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         read_folds(tmp_path / "h.json")
 
 
-@pytest.mark.skipif(not (SHARED / "data" / "sbhar" / "folds.json").is_file(), reason="no data")
+@pytest.mark.skipif(not (SHARED / "sbhar" / "folds.json").is_file(), reason="no data")
 def test_a_real_file_is_read() -> None:
-    folds = read_folds(SHARED / "data" / "sbhar" / "folds.json")
+    folds = read_folds(SHARED / "sbhar" / "folds.json")
     assert len(folds) == 5 and all(f.held_out for f in folds)
