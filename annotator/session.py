@@ -114,10 +114,13 @@ class Session:
             return self.file.save(self.ids[number], labels, revision, end)
 
     def saved(self) -> str:
-        """Return what the file holds of these videos, once nothing is being written any more."""
+        """Return what the file holds of these videos, once nothing is being written any more.
+
+        It is empty where nothing was ever marked.
+        """
         with self._saving:
             if not self.file.path.exists():
-                return f"{self.file.path}: nothing was marked, so there is no file"
+                return ""
             labels = self.file.videos(self.ids).values()
         counts = Counter[str](one.state for one in labels)
         states = ", ".join(f"{counts[s]} {STATES[s]}" for s in reversed(STATES) if counts[s])

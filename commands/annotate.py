@@ -65,13 +65,16 @@ def command(
         videos, run, predictions=predictions, classes=names, on_open=on_open, **settings
     )
     with contextlib.suppress(OSError):  # the terminal may be closed
-        say("", saved, *_next(videos, settings["annotations"]))
+        say("", *_next(saved, videos, settings["annotations"]))
 
 
-def _next(videos: Path, annotations: Path | None) -> tuple[str, str]:
-    """Return how to go on: with the labels, or with marking."""
+def _next(saved: str, videos: Path, annotations: Path | None) -> tuple[str, ...]:
+    """Return what is saved, and how to go on: with the labels, or with marking."""
+    if not saved:
+        return "Nothing was marked, so there is no file of labels", "Mark: the same command again"
     given = f" --annotations {quote(str(annotations))}" if annotations else ""
     return (
+        saved,
         f"Train on it: tsatal extract {quote(str(videos))} out.h5{given}, then "
         "tsatal train --features out.h5",
         "Mark more: the same command again",

@@ -46,7 +46,7 @@ def annotate(
 ) -> str:
     """Serve the page to annotate videos in, on this machine alone, until Ctrl-C.
 
-    What comes back says in a line what is saved, and where.
+    What comes back says in a line what is saved, and where; it is empty where nothing was marked.
 
     Args:
         videos: a video, a folder or a list of videos.

@@ -37,7 +37,8 @@ def load_detections(
         unscored: the score of what has none, which the log says; where None, a file without scores
             is refused, and what has none among others is a problem.
     Raises:
-        InputError: nothing is there, its form is not known, or it holds no scores.
+        InputError: nothing is there, its form is not known, no entry can be read, or it holds no
+            scores.
     """
     labels = read_labels(Path(path), how)
     tell(labels, path)
@@ -57,8 +58,10 @@ def detections_in(labels: Labels, path: str | Path) -> Detections:
     """Return the detections that labels hold; what has no score is a problem.
 
     Raises:
-        InputError: none has one.
+        InputError: none has one, or no entry can be read.
     """
+    if labels.problems and not _number(labels):
+        raise InputError(f"{path}: {labels.problems[0]}; no entry can be read")
     if not hold_detections(labels) and (labels.form == ACTIVITYNET or _number(labels)):
         raise InputError(
             f"{path}: {labels.words}: annotations without scores, where detections are needed: "

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from tsatal.formats.labels.find import load_annotations
 from ..browser import write_small_video
 from .conftest import LONG, SEED
 
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KILLS = 50 if LONG else 3
 EDITS = 400  # more than are made before the kill
 
@@ -45,8 +48,15 @@ class Window:
             return json.load(answer)
 
 
-def started(folder: Path) -> tuple[subprocess.Popen[str], str]:
-    """Start the command, and return it with its address."""
+def heed_signals() -> None:
+    """Let signals end a child: who ran the tests by `nohup`, or behind `&`, has it ignore some."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start the command, and yield it with its address; a test that fails leaves nothing behind."""
     command = [sys.executable, "-m", "tsatal", "annotate", str(folder)]
     process = subprocess.Popen(
         command,
@@ -54,14 +64,18 @@ def started(folder: Path) -> tuple[subprocess.Popen[str], str]:
         stderr=subprocess.STDOUT,
         text=True,
         env=dict(os.environ),
-        # Whoever runs the tests may have said nohup, which children inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        preexec_fn=heed_signals,
     )
-    assert process.stdout
-    for line in process.stdout:
-        if found := re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", line):
-            return process, found.group()
-    raise AssertionError("it never said where it is")
+    try:
+        assert process.stdout
+        for line in process.stdout:
+            if found := re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", line):
+                yield process, found.group()
+                return
+        raise AssertionError("it never said where it is")
+    finally:
+        process.kill()
+        process.wait()
 
 
 def edit_until_dead(window: Window, process: subprocess.Popen[str], first: int) -> int:
@@ -90,12 +104,12 @@ def test_killed_while_editing_at_most_the_last_edit_is_missing(tmp_path: Path) -
     write_small_video(tmp_path / "a.mp4")
     dice, saved, path = random.Random(SEED), 0, tmp_path / "annotations.json"
     for _ in range(KILLS):
-        process, address = started(tmp_path)
-        window = Window(address)
-        timer = threading.Timer(dice.uniform(0.05, 0.8), process.kill)
-        timer.start()
-        saved = edit_until_dead(window, process, saved)
-        process.wait()
+        with started(tmp_path) as (process, address):
+            window = Window(address)
+            timer = threading.Timer(dice.uniform(0.05, 0.8), process.kill)
+            timer.start()
+            saved = edit_until_dead(window, process, saved)
+            process.wait()
         if path.exists():
             found = load_annotations(path).videos["a"].instances
             assert [i.label for i in found] == [f"n{n}" for n in range(len(found))]
@@ -104,18 +118,18 @@ def test_killed_while_editing_at_most_the_last_edit_is_missing(tmp_path: Path) -
             assert saved == 0
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", ENDS)
 def test_its_end_says_what_is_saved_and_is_no_failure(tmp_path: Path, how: signal.Signals) -> None:
     write_small_video(tmp_path / "a.mp4")
-    process, address = started(tmp_path)
-    window = Window(address)
-    there = window.ask("/labels/0")
-    action = {"label": "jump", "start_sec": 0.5, "end_sec": 1}
-    labels = {**there["labels"], "state": "done", "actions": [action]}
-    window.ask("/labels/0", {"labels": labels, "revision": there["revision"]})
-    process.send_signal(how)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
+    with started(tmp_path) as (process, address):
+        window = Window(address)
+        there = window.ask("/labels/0")
+        action = {"label": "jump", "start_sec": 0.5, "end_sec": 1}
+        labels = {**there["labels"], "state": "done", "actions": [action]}
+        window.ask("/labels/0", {"labels": labels, "revision": there["revision"]})
+        process.send_signal(how)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
     saved, train, again = output.splitlines()[-3:]
     assert saved == f"{tmp_path / 'annotations.json'}: saved, with 1 action; of 1 video, 1 done"
     assert train.startswith(f"Train on it: tsatal extract {tmp_path} out.h5, then tsatal train")
@@ -125,13 +139,17 @@ def test_its_end_says_what_is_saved_and_is_no_failure(tmp_path: Path, how: signa
 
 def test_nothing_marked_is_said_and_a_closed_terminal_is_no_failure(tmp_path: Path) -> None:
     write_small_video(tmp_path / "a.mp4")
-    process, _ = started(tmp_path)
-    assert process.stdout
-    process.stdout.close()  # so that nothing can be said any more
-    process.send_signal(signal.SIGHUP)
-    assert process.wait(60) == 0
+    with started(tmp_path) as (process, _):
+        assert process.stdout
+        process.stdout.close()  # so that nothing can be said any more
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 0
     assert not (tmp_path / "annotations.json").exists()
-    process, _ = started(tmp_path)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert "nothing was marked, so there is no file" in output.splitlines()[-3]
+    with started(tmp_path) as (process, _):
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert output.splitlines()[-2:] == [
+        "Nothing was marked, so there is no file of labels",
+        "Mark: the same command again",
+    ]

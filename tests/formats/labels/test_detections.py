@@ -71,6 +71,29 @@ def test_what_ranks_refuses_labels_without_scores(text: str, tmp_path: Path) -> 
         assert done.exit_code == 1 and "give a table a column 'score'" in done.output
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("video,label,start,end,score\nv,run,x,2,0.9\n", "v: line 2: the start is no time: 'x'"),
+        ("video,label,start_frame,end_frame,score\nv,run,25,50,0.9\n", "rate is not known"),
+    ],
+    ids=["no time", "frames without a rate"],
+)
+def test_a_file_of_which_nothing_can_be_read_is_no_map_of_0(
+    text: str, says: str, tmp_path: Path
+) -> None:
+    found, truth = tmp_path / "f.csv", tmp_path / "truth.csv"
+    found.write_text(text)
+    truth.write_text(TRUTH)
+    command = ["--predictions", str(found), "--annotations", str(truth)]
+    for name in ("evaluate", "report"):
+        done = CliRunner().invoke(main, [name, *command])
+        assert done.exit_code == 1
+        assert says in done.output and "no entry can be read" in done.output
+    with pytest.raises(InputError, match="no entry can be read"):
+        load_detections(found, unscored=1.0)
+
+
 def test_what_shows_gives_them_one_score_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
