@@ -21,7 +21,8 @@ from .windows import LabelledVideo
 LEAST_DEVIATION, LEAST_OF_MEAN = 1e-6, 1e-4
 FAR_SMALLER, FAR_LARGER = 10.0, 100.0  # times, see `are_uneven`
 CLEARLY = 0.05  # of balanced accuracy, by which standardised channels must tell classes better
-PROBED_ROWS, STRETCHES, PARTS = 3000, 20, 4
+PROBED_ROWS, PROBED_VALUES = 3000, 4_000_000  # at most, of all videos: wide rows are fewer
+STRETCHES, PARTS = 20, 4
 PENALTIES = (1.0, 0.1, 0.01, 0.001)  # of the ridge regression, times the number of rows
 
 
@@ -43,6 +44,11 @@ def probe(rows: np.ndarray, video: LabelledVideo, num_classes: int, *, most: int
     for start, end in video.ignored:
         counts &= (chosen < start) | (chosen > end) | (classes < num_classes)
     return Probe(rows[chosen[counts]], classes[counts])
+
+
+def rows_of_each(videos: int, width: int) -> int:
+    """Return how many rows of each video to probe, so that a wide set takes no gigabytes."""
+    return max(min(PROBED_ROWS, PROBED_VALUES // width) // max(videos, 1), 1)
 
 
 def together(probes: Sequence[Probe]) -> Probe:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..formats.features import FeatureFile
-from .channel_scales import PROBED_ROWS, deviations, probe, should_be_standardised, together
+from .channel_scales import deviations, probe, rows_of_each, should_be_standardised, together
 from .windows import LabelledVideo
 
 ENOUGH_VIDEOS = 200  # that are read for the statistics
@@ -50,7 +50,7 @@ def measure_features(
     measured = {v.video_id for v in evenly_spread(videos)}
     scaled = {v.video_id for v in evenly_spread([v for v in videos if v.labels.size])}
     num_classes = max((int(v.labels.max()) + 1 for v in videos if v.labels.size), default=0)
-    most = max(PROBED_ROWS // max(len(scaled), 1), 1)
+    most = rows_of_each(len(scaled), file.width(streams))
     firsts, squares, probes = [], [], []
     means, variances, shares = [], [], []
     for video in videos:

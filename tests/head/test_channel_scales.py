@@ -11,6 +11,7 @@ from tsatal.head.channel_scales import (
     are_uneven,
     deviations,
     probe,
+    rows_of_each,
     should_be_standardised,
     together,
 )
@@ -100,3 +101,9 @@ def test_rows_that_count_neither_way_are_not_probed() -> None:
     few = probe(np.arange(10.0)[:, None], video, 3, most=3)
     assert few.rows[:, 0].tolist() == [0, 4, 9]
     assert len(together([one, few]).rows) == 11
+
+
+def test_of_wide_rows_fewer_are_probed() -> None:
+    assert [rows_of_each(10, width) for width in (1, 1024, 20_000, 100_000)] == [300, 300, 20, 4]
+    assert rows_of_each(200, 100_000) == rows_of_each(10_000, 1) == 1
+    assert rows_of_each(0, 100) == 3000
