@@ -16,8 +16,8 @@ from ..errors import InputError
 from ..formats.annotations import Detection
 from .average_precision import Evaluation, evaluate
 from .events import Outcome, outcome
-from .matching import ANET, Measure, Predictions, Videos, match
-from .operating_point import F1, OperatingPoint, choose_operating_point, looking_away
+from .matching import Measure, Predictions, Videos
+from .operating_point import F1, OperatingPoint, learn_operating_point
 from .significance import FEWEST_VIDEOS, Interval, map_interval
 
 ALL_FOLDS = "all folds"  # the name of the pooled videos, where a subset is named
@@ -113,6 +113,7 @@ def measure_folds(
     *,
     subset: str = ALL_FOLDS,
     names: Sequence[str] = (),
+    precision: float | None = None,
 ) -> FoldFigures:
     """Return the figures of folds.
 
@@ -122,6 +123,7 @@ def measure_folds(
         folds: the ids of the videos that each fold holds out.
         subset: the name of the videos together.
         names: of the folds; none where they are numbered.
+        precision: the least one that thresholds are chosen for; None for the best F1.
     Raises:
         InputError: see `matching.match`.
     """
@@ -134,34 +136,48 @@ def measure_folds(
         np.array(rows),
         pooled,
         map_interval(*(e.matches for e in pooled)) if enough else None,
-        held_out_outcome(videos, next(iter(found.values())), folds, subset=subset),
+        held_out_outcome(
+            videos, next(iter(found.values())), folds, subset=subset, precision=precision
+        ),
         tuple(names),
     )
 
 
 def held_out_outcome(
-    videos: Videos, found: Predictions, folds: Sequence[Sequence[str]], *, subset: str
+    videos: Videos,
+    found: Predictions,
+    folds: Sequence[Sequence[str]],
+    *,
+    subset: str,
+    precision: float | None = None,
 ) -> Outcome:
     """Return what detections above thresholds are worth that were chosen without their own fold.
 
-    Each fold's thresholds are those of the best F1 on the other folds' held-out videos, so nothing
-    is chosen on what it is measured on. Those that the outcome names are the folds' means.
+    Each fold's thresholds and calibration are those of the other folds' held-out videos, as
+    `tsatal train --folds K --final` chooses them on all folds, so nothing is chosen on what it is
+    measured on. The thresholds that the outcome names are the folds' means.
     """
-    measure, kept = Measure(ANET, (POINT_TIOU,)), dict[str, list[Detection]]()
-    points = []
-    for fold in folds:
-        own = set(fold) & set(videos)
-        others = looking_away({k: v for k, v in videos.items() if k not in own})
+    kept, points = dict[str, list[Detection]](), []
+    rule = F1 if precision is None else precision
+    for n, fold in enumerate(folds):
+        own = {k: list(found.get(k, ())) for k in fold if k in videos}
+        others = {k: v for k, v in videos.items() if k not in own}
         try:
             known = {k: v for k, v in found.items() if k in others}
-            point = choose_operating_point(match(others, known, measure, subset=OTHERS))
+            point = learn_operating_point(
+                others, known, subset=f"all folds but {n}", tiou=POINT_TIOU, precision=precision
+            )
         except InputError:  # no other fold has an instance
-            point = OperatingPoint({}, 1.0, F1, OTHERS, POINT_TIOU)
-        kept |= {k: [d for d in found.get(k, ()) if d.score >= point.of(d.label)] for k in own}
+            point = OperatingPoint({}, 1.0, rule, OTHERS, POINT_TIOU)
+        if point.calibration:
+            own = point.calibration.apply_to_all(own)
+        kept |= {k: [d for d in own[k] if d.score >= point.of(d.label)] for k in own}
         points.append(point)
     labels = sorted({label for point in points for label in point.thresholds})
     means = {label: float(np.mean([p.of(label) for p in points])) for label in labels}
-    every = OperatingPoint(dict.fromkeys(labels, 0.0), 0.0, F1, OTHERS, POINT_TIOU)
+    every = OperatingPoint(
+        dict.fromkeys(labels, 0.0), 0.0, rule, OTHERS, POINT_TIOU, folds=len(folds)
+    )
     per_class = outcome(videos, kept, every, subset=subset).per_class
     return Outcome(replace(every, thresholds=means), subset, per_class)
 

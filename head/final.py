@@ -18,11 +18,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
+from ..evaluation.folds import ALL_FOLDS, held_out_outcome
 from ..evaluation.held_out import learn_from_held_out
 from ..evaluation.operating_point import OperatingPoint
-from ..formats.annotations import Detection, annotations_json
+from ..formats.annotations import AnnotatedVideo, Detection, annotations_json
 from ..formats.atomic import write_text
+from ..formats.json_values import parse_json
 from ..formats.labels.find import load_annotations
+from ..formats.limits import read_text
 from ..formats.predictions import load_predictions
 from .checkpoint import finished_epochs
 from .detector import Detector
@@ -105,7 +108,15 @@ def choose_final_anew(run: Path, detector: Detector, *, precision: float | str) 
             f"{run}: nothing was validated on in its training, so --precision needs the folds "
             f"that its thresholds come from, and {folder} holds none"
         )
-    point = learn_final(folder, None if isinstance(precision, str) else precision)
+    least = None if isinstance(precision, str) else precision
+    plan, (_, found) = load_folds(folder), _agreed(folder)
+    point = _learned(folder, found, least)
+    figures = parse_json(read_text(run / OUT_OF_FOLD_FILE), str(run / OUT_OF_FOLD_FILE))
+    worth = held_out_outcome(
+        _held_out(folder), found[0], plan.folds, subset=ALL_FOLDS, precision=least
+    )
+    text = json.dumps({**figures, "events": worth.to_json()}, indent=1)
+    write_text(run / OUT_OF_FOLD_FILE, text)
     save_operating_point(run, point)
     return replace(detector, point=point)
 
@@ -118,11 +129,15 @@ def learn_final(folder: Path, precision: float | None) -> OperatingPoint:
 def _learned(
     folder: Path, found: list[dict[str, list[Detection]]], precision: float | None
 ) -> OperatingPoint:
-    plan = load_folds(folder)
-    held_out = {v for ids in plan.folds for v in ids}
+    count = len(load_folds(folder).folds)
+    return learn_from_held_out(_held_out(folder), found, folds=count, precision=precision)
+
+
+def _held_out(folder: Path) -> dict[str, AnnotatedVideo]:
+    """Return the ground truth of the videos that folds hold out."""
+    held_out = {v for ids in load_folds(folder).folds for v in ids}
     truth = load_annotations(folder / ANNOTATIONS_FILE).videos
-    videos = {k: v for k, v in truth.items() if k in held_out}
-    return learn_from_held_out(videos, found, folds=len(plan.folds), precision=precision)
+    return {k: v for k, v in truth.items() if k in held_out}
 
 
 def _agreed(folder: Path) -> tuple[float | str, list[dict[str, list[Detection]]]]:

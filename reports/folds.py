@@ -60,8 +60,12 @@ def evaluate_folds(
     defaults: EvalConfig | None,
     video_scores: str | Path | None,
     measure: Mapping[str, Any],
+    precision: float | str | None = None,
 ) -> FoldsReport:
     """Return the figures of folds, and write them; arguments as of `pipeline.evaluate`.
+
+    `precision`, or else that of the settings, is what each fold's thresholds are chosen for, on the
+    other folds.
 
     Pooled detections of the first seed are `predictions.json`, those of others
     `predictions-seedN.json`.
@@ -95,9 +99,11 @@ def evaluate_folds(
     how = Measure(defaults.protocol, defaults.tious, configured).changed(**measure)
     folds = {n: [v for v in ids if v in videos] for n, ids in enumerate(plan.folds)}
     folds = {n: ids for n, ids in folds.items() if ids}
+    least = config.eval.precision if precision is None else precision
     figures = measure_folds(
         videos, found, list(folds.values()), how, subset=named or ALL_FOLDS,
         names=[plan.names[n] for n in folds] if plan.names else (),
+        precision=None if isinstance(least, str) else least,
     )  # fmt: skip
     first = figures.pooled[0]
     evaluation = replace(first, notes=(*first.notes, *figures.notes))

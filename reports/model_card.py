@@ -13,6 +13,7 @@ COMMERCIAL = {
     "no": "not allowed by that licence",
     "ask": "not said by the licence: ask who published them",
 }
+SHARES = {"precision": "precision", "recall": "recall", "F1": "f1"}
 # Settings of an extraction that a reader asks for, in this order.
 SHOWN = ("fps", "resize", "crop", "stride_frames", "window_frames", "segment", "context", "width")
 
@@ -62,6 +63,11 @@ def _labels(facts: Mapping[str, Any]) -> Iterator[str]:
         columns[f"average precision{of_folds}"] = {
             k: f"{100 * v:.1f} %" for k, v in average.items()
         }
+    if events := (facts["figures"] or {}).get("events"):
+        for share in ("precision", "recall"):
+            columns[f"{share} from there on"] = {
+                k: f"{100 * v[share]:.1f} %" for k, v in events["per_class"].items()
+            }
     yield from ("", "## Labels", "")
     yield from _table(
         ["label", *columns],
@@ -123,7 +129,27 @@ def _figures(facts: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     rows = [[f"mAP at tIoU {plain(t)}", f"{100 * v:.1f} %"] for t, v in found["mAP"].items()]
     yield from _table(["", ""], [*rows, ["average mAP", f"{100 * found['average_mAP']:.1f} %"]])
+    if events := found.get("events"):
+        yield from ("", _worth(events, found))
     yield from ("", "On other videos, places and cameras it will differ.")
+
+
+def _worth(events: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    """Return in a paragraph what detections above the thresholds were worth."""
+    seen = events["all"]
+    alarms = seen["false_alarms_per_hour"]
+    said = ", ".join(
+        [
+            *(f"{name} {100 * seen[key]:.1f} %" for name, key in SHARES.items()),
+            *([f"{alarms:.1f} false alarms per hour"] if alarms is not None else []),
+        ]
+    )
+    chosen = ""
+    if figures.get("folds"):
+        chosen = " Each fold's thresholds were chosen on the other folds for this."
+    elif events["chosen_on"] == figures["subset"]:
+        chosen = " The thresholds were chosen on these very videos, which flatters."
+    return f"Of what counts by the thresholds, at a tIoU of {events['tiou']:g}: {said}.{chosen}"
 
 
 def _backbone(facts: Mapping[str, Any]) -> Iterator[str]:

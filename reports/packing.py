@@ -40,6 +40,7 @@ from ..head.run import (
 from .model_card import model_card
 from .report import METRICS
 
+WORTH = ("precision", "recall", "f1", "false_alarms_per_hour")  # of events
 FIGURES = ("protocol", "subset", "num_videos", "num_instances", "average_mAP", "mAP")
 
 
@@ -165,11 +166,23 @@ def _figures(metrics: Path) -> dict[str, Any] | None:
         per_class = {
             str(label): sum(aps.values()) / len(aps) for label, aps in raw["per_class"].items()
         }
-        return {**{key: raw[key] for key in FIGURES}, "average_precision": per_class}
+        events = {"events": _events(raw["events"])} if raw.get("events") else {}
+        return {**{key: raw[key] for key in FIGURES}, "average_precision": per_class, **events}
     except (KeyError, TypeError, AttributeError, ZeroDivisionError):
         raise InputError(
             f"{metrics}: damaged; write it anew with: tsatal evaluate {metrics.parent}"
         ) from None
+
+
+def _events(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what detections above the thresholds are worth, of all classes and by class."""
+    per_class = {str(label): _worth(seen) for label, seen in raw["per_class"].items()}
+    known = {key: raw[key] for key in ("chosen_on", "tiou")}
+    return {**known, "all": _worth(raw["all"]), "per_class": per_class}
+
+
+def _worth(seen: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: seen[key] for key in WORTH}
 
 
 def _figures_of_folds(metrics: Path) -> dict[str, Any] | None:

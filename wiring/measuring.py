@@ -94,7 +94,8 @@ def evaluate(
         video_scores: class scores of whole videos, see `formats.video_scores`; detections are
             multiplied by them.
         precision: first choose the run's thresholds anew on its validation subset: the most recall
-            at this precision, in (0, 1), or the best F1 for "f1".
+            at this precision, in (0, 1), or the best F1 for "f1". Of folds, those of each on the
+            others; nothing is stored.
         measure: see `HowToMeasure`.
     Raises:
         InputError: no such run, subset or video; features of another width or extraction.
@@ -107,16 +108,15 @@ def evaluate(
     check_place(out, folder=True)
     run = run_folder(given)
     if (run / FOLDS_FILE).is_file():
-        if features or changes or precision or checkpoint != "last":
+        if features or changes or checkpoint != "last":
             raise InputError(
                 f"{run}: folds are measured by the detections that are in them, of the last "
-                "weights; leave out --features, --set, --precision and --checkpoint, or name one "
-                "of the runs"
+                "weights; leave out --features, --set and --checkpoint, or name one of the runs"
             )
         from ..reports.folds import evaluate_folds
 
         return evaluate_folds(
-            run, out, annotations, subset, timelines, defaults, video_scores, measure
+            run, out, annotations, subset, timelines, defaults, video_scores, measure, precision
         )
     _, data = load_run_description(run, changes)
     _check_packed(given, run, features, precision)

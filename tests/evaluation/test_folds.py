@@ -8,6 +8,7 @@ import pytest
 from tsatal.evaluation.average_precision import evaluate
 from tsatal.evaluation.folds import FoldFigures, deviation, held_out_outcome, measure_folds
 from tsatal.evaluation.matching import Measure
+from tsatal.evaluation.operating_point import learn_operating_point
 from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
 
 VIDEOS = {
@@ -78,6 +79,22 @@ def test_thresholds_are_those_of_the_other_folds() -> None:
     high = held_out_outcome(VIDEOS, found(0.99), FOLDS, subset="all")
     assert high.all.right == 12 and got.right < 12 - len(FOLDS[0]) + 1
     assert high.point.subset == "the other folds" and set(high.point.thresholds) == {"a", "b"}
+
+
+@pytest.mark.parametrize("precision", [None, 0.9])
+def test_what_counts_is_chosen_as_for_a_head_of_all_videos(precision: float | None) -> None:
+    """By calibrated scores; on the other folds, and for a precision where one is asked for."""
+    expected = 0
+    for fold in FOLDS:
+        others = {k: v for k, v in VIDEOS.items() if k not in fold}
+        known = {k: v for k, v in found().items() if k in others}
+        point = learn_operating_point(others, known, subset="others", precision=precision)
+        assert point.calibration
+        own = point.calibration.apply_to_all({k: found()[k] for k in fold})
+        expected += sum(d.score >= point.of(d.label) for ds in own.values() for d in ds)
+    got = held_out_outcome(VIDEOS, found(), FOLDS, subset="all", precision=precision)
+    assert got.all.detections == expected
+    assert got.to_json()["rule"] == ("f1" if precision is None else precision)
 
 
 def test_the_deviation_is_of_what_is_known() -> None:

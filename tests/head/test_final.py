@@ -102,7 +102,13 @@ def test_the_card_has_the_figures_of_the_folds(folder: Path, tmp_path: Path) -> 
     pipeline.evaluate(folder / "final", timelines=0, device="cpu")  # which must not get there
     card = pipeline.pack(folder / "final", tmp_path / "m.tsatal").card
     assert "Out of fold: this head has learned from all of its videos" in card
-    assert "| counts from score | average precision, out of fold |" in card
+    assert (
+        "| counts from score | average precision, out of fold | precision from there on "
+        "| recall from there on |" in card
+    )
+    worth = figures["events"]["all"]
+    assert f"at a tIoU of 0.5: precision {100 * worth['precision']:.1f} %, recall" in card
+    assert "Each fold's thresholds were chosen on the other folds for this." in card
     assert "Each of 2 learned from the other folds" in card
     assert "On 6 videos of all folds with 18 actions" in card
     assert f"| average mAP | {100 * figures['average_mAP']:.1f} % |" in card
@@ -182,6 +188,10 @@ def test_another_precision_is_chosen_on_the_folds(folder: Path, tmp_path: Path) 
     point = load_operating_point(folder / "final")
     assert point == final.learn_final(folder, 0.7) and report.outcome
     assert report.outcome.point.in_words.startswith("precision 70% at tIoU 0.5 on the held-out")
+    worth = json.loads((folder / "final" / "out_of_fold.json").read_text())
+    assert worth["events"]["rule"] == 0.7 and worth["subset"] == "all folds"
+    of_folds = pipeline.evaluate(folder, precision=0.7).outcome
+    assert of_folds and of_folds.to_json() == worth["events"]
     alone = Path(shutil.copytree(folder / "final", tmp_path / "alone"))
     with pytest.raises(InputError, match="--precision needs the folds"):
         pipeline.evaluate(alone, precision=0.7, device="cpu")

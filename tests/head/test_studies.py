@@ -99,13 +99,16 @@ def test_evaluate_takes_folds_and_compares_them(
     assert "subset 'all folds': 6 videos" in result.output
     assert "note: too few videos (6)" in result.output
     assert json.loads((other / "metrics.json").read_text())["tious"] == [0.5]
+    wished = CliRunner().invoke(main, ["evaluate", str(other), "--precision", "0.8"])
+    assert "precision 80% at tIoU 0.5 on the other folds" in wished.output, wished.output
+    assert json.loads((other / "metrics.json").read_text())["events"]["rule"] == 0.8
     one = CliRunner().invoke(main, ["evaluate", str(folds), "--subset", "fold1", "--json", "-"])
     assert json.loads(one.stdout)["num_videos"] == 2
     run = folds / "fold0-seed0"
     assert CliRunner().invoke(main, ["evaluate", str(run), "--device", "cpu"]).exit_code == 0
     line = said("evaluate", folds, run)
     assert line.endswith("a run on its test subset; compare folds with folds")
-    assert "leave out --features, --set, --precision" in said(
+    assert "leave out --features, --set and --checkpoint" in said(
         "evaluate", folds, "--checkpoint", "best"
     )
     line = said("detect", "v.mp4", "--run", folds)

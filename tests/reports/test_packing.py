@@ -80,6 +80,10 @@ def test_the_card_says_what_was_learned_and_measured(run: Path, tmp_path: Path) 
     assert "4 videos of the subset training, 0.03 hours, 12 actions." in card
     figures = json.loads((run / "metrics.json").read_text())
     assert f"| average mAP | {100 * figures['average_mAP']:.1f} % |" in card
+    worth = figures["events"]["all"]
+    assert f"recall {100 * worth['recall']:.1f} %, F1 {100 * worth['f1']:.1f} %" in card
+    chosen_there = figures["events"]["chosen_on"] == figures["subset"]
+    assert ("chosen on these very videos, which flatters" in card) is chosen_there
     assert "CC-BY-4.0" in card and "Rows of toy" in card
     with open_bundle(packed.path) as bundle:
         assert bundle.read(CARD).decode() == card
