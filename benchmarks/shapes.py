@@ -5,7 +5,8 @@
 What a head learns should hang on how much there is to learn from, not on how it is cut into files.
 Training videos of the file are taken until there are so many minutes, and laid end to end as one;
 taken as they are; or cut in the background between actions into clips of `--clip` seconds or a
-little more. All three are measured on the same test videos, with the classes that were trained.
+little more: `--only one videos clips` names them. All are measured on the same test videos, with
+the classes that were trained.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tsatal.formats.feature_writer import write_feature_file
 from tsatal.formats.features import FeatureFile, VideoFeatures
 from tsatal.formats.subsets import choose_subsets, find_annotations
 
+SHAPES = ["one", "videos", "clips"]
 Sample = tuple[AnnotatedVideo, VideoFeatures]
 
 
@@ -108,6 +110,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--clip", type=float, default=10.0, metavar="SEC")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", default=SHAPES, choices=SHAPES, metavar="SHAPE")
     parser.add_argument("--config", default="strong")
     given = parser.parse_args()
     with FeatureFile(given.features) as file:
@@ -121,12 +124,13 @@ def main() -> None:
                 seconds += train[-1][1].duration_sec
         test = [(v, file.video(k)) for k, v in truth.subset(subsets.test).items() if k in there]
     shapes = {
-        "one recording": end_to_end(train),
-        "as they are": train,
+        "one": end_to_end(train),
+        "videos": train,
         "clips": in_clips(train, given.clip),
     }
     print(f"{seconds / 60:.0f} minutes, {sum(len(v.instances) for v, _ in train)} actions")
-    for name, shape in shapes.items():
+    for name in given.only:
+        shape = shapes[name]
         maps = [measured(shape, test, seed=s, config=given.config) for s in given.seeds]
         mean, error = spread(maps)
         each = ", ".join(f"{m:.1f}" for m in maps)
