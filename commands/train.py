@@ -180,7 +180,8 @@ def command(
             flag = "--" + name.replace("_", "-")
             raise click.UsageError(f"{flag} goes with --folds or --learning-curve")
     from .. import pipeline
-    from ..head.run import DATA_FILE, new_run_dir, newest_run
+    from ..head.run import DATA_FILE, load_operating_point, new_run_dir, newest_run
+    from ..head.training_words import chosen_on_few
 
     if streams:
         overrides = (*overrides, f"data.streams=[{streams}]")
@@ -207,7 +208,9 @@ def command(
     else:
         run = pipeline.train(features, config_name, overrides=overrides, **common, **labels)
     if is_first_process():
-        say(f"{run}\nmeasure it with: tsatal evaluate {run}")
+        point = load_operating_point(run)
+        few = chosen_on_few(point.instances) if point else ""
+        say(f"{run}\nmeasure it with: tsatal evaluate {run}", *([few] if few else []))
 
 
 def _train_several(

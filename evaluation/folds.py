@@ -176,8 +176,9 @@ def held_out_outcome(
     labels = sorted({label for point in points for label in point.thresholds})
     means = {label: float(np.mean([p.of(label) for p in points])) for label in labels}
     every = OperatingPoint(
-        dict.fromkeys(labels, 0.0), 0.0, rule, OTHERS, POINT_TIOU, folds=len(folds)
-    )
+        dict.fromkeys(labels, 0.0), 0.0, rule, OTHERS, POINT_TIOU, folds=len(folds),
+        instances=max(p.instances for p in points),
+    )  # fmt: skip
     per_class = outcome(videos, kept, every, subset=subset).per_class
     return Outcome(replace(every, thresholds=means), subset, per_class)
 

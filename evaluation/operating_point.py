@@ -17,7 +17,7 @@ from ..errors import listed
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo
 from ..segments import united
 from .calibration import Calibration, learn_calibration
-from .matching import ANET, Matches, Measure, Predictions, Videos, match, threshold_name
+from .matching import ANET, Matches, Measure, Predictions, Videos, match, quantity, threshold_name
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class OperatingPoint:
     calibration: None in runs of older versions, whose scores stay as they are.
     folds: how many heads it was chosen with, each on the videos that it held out, which `subset`
         says in words; 0 where it was this head, on one subset.
+    instances: how many it was chosen on; 0 in runs of older versions.
     """
 
     thresholds: Mapping[str, float]
@@ -50,6 +51,7 @@ class OperatingPoint:
     tiou: float
     calibration: Calibration | None = None
     folds: int = 0
+    instances: int = 0
 
     def of(self, label: str) -> float:
         """Return the least score of detections of a class."""
@@ -64,7 +66,8 @@ class OperatingPoint:
         """What they were chosen for, and on what."""
         wish = "best F1" if self.rule == F1 else f"precision {float(self.rule):.0%}"
         where = self.subset if self.folds else repr(self.subset)
-        return f"{wish} at tIoU {self.tiou:g} on {where}"
+        number = f"{quantity(self.instances, 'action')} of " if self.instances else ""
+        return f"{wish} at tIoU {self.tiou:g} on {number}{where}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON's own types."""
@@ -140,7 +143,10 @@ def choose_operating_point(
             listed(short), 100 * (precision or 0), matches.subset,
         )  # fmt: skip
     rule = F1 if precision is None else precision
-    return OperatingPoint(thresholds, pooled, rule, matches.subset, tiou, calibration)
+    return OperatingPoint(
+        thresholds, pooled, rule, matches.subset, tiou, calibration,
+        instances=int(instances.sum()) // copies,
+    )  # fmt: skip
 
 
 def looking_away(videos: Videos) -> dict[str, AnnotatedVideo]:

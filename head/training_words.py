@@ -16,6 +16,7 @@ from .windows import LabelledVideo, WindowPlan
 
 FEW_ACTIONS = 10  # of a class; with fewer, its figures hang on single ones
 FEW_STEPS = 200  # of a training; 100 gave 51 % mAP on a recording where 1,600 gave 89 %
+FEW_TO_CHOOSE_ON = 50  # actions; of 9 to 42, thresholds lost 1 to 9 points of F1 (docs/results.md)
 MOST_NAMED = 8  # classes in a line
 
 
@@ -74,6 +75,16 @@ def too_short(steps: int) -> str:
     return (
         f"{quantity(steps, 'step')}: few to learn from, whatever mAP comes out; more of "
         "data.windows_per_video or optim.epochs give more"
+    )
+
+
+def chosen_on_few(actions: int) -> str:
+    """Return a line on thresholds that were chosen on few actions; empty for none or enough."""
+    if not 0 < actions < FEW_TO_CHOOSE_ON:
+        return ""
+    return (
+        f"from which score on detections count was chosen on {quantity(actions, 'action')}, which "
+        "is rough; to choose on all, and learn from all: the same command with --folds 5 --final"
     )
 
 

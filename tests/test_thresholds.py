@@ -49,7 +49,10 @@ def test_a_run_knows_from_which_score_on_its_detections_count(
     assert set(point["thresholds"]) == {"jump", "run"} and point["subset"] == "validation"
     assert set(point["calibration"]["classes"]) == {"jump", "run"}
     report = pipeline.evaluate(run, device="cpu")
-    assert "above the run's own thresholds (best F1 at tIoU 0.5 on 'validation')" in str(report)
+    assert (
+        "above the run's own thresholds (best F1 at tIoU 0.5 on 6 actions of 'validation')"
+        in str(report)
+    )
     figures = json.loads((run / "metrics.json").read_text())["events"]
     assert figures == report.to_json()["events"]
     assert figures["all"]["f1"] > 0.9 and figures["all"]["false_alarms_per_hour"] is not None
@@ -107,7 +110,7 @@ def test_thresholds_of_a_wished_precision_can_be_chosen_before_and_after_a_train
         point = load_operating_point(run)
         assert point and point.rule == rule
     assert point and point.calibration == asked.calibration and point.thresholds == asked.thresholds
-    assert "precision 97% at tIoU 0.5 on 'validation'" in measured.output
+    assert "precision 97% at tIoU 0.5 on 6 actions of 'validation'" in measured.output
     for others in (["--checkpoint", "best"], ["--set", "decode.nms_sigma=1"]):
         refused = tsatal("evaluate", run, "--precision", 0.9, *others)
         assert (

@@ -29,9 +29,12 @@ def drawn(seed: int) -> tuple[dict[str, AnnotatedVideo], dict[str, list[Detectio
 def test_it_says_what_it_was_chosen_on() -> None:
     videos, found = drawn(0)
     one = learn_from_held_out(videos, [found], folds=5)
-    assert one.in_words == "best F1 at tIoU 0.5 on the held-out videos of 5 folds"
+    assert one.in_words == "best F1 at tIoU 0.5 on 48 actions of the held-out videos of 5 folds"
     two = learn_from_held_out(videos, [found, found], folds=5, precision=0.8)
-    assert two.in_words == "precision 80% at tIoU 0.5 on the held-out videos of 5 folds and 2 seeds"
+    assert (
+        two.in_words
+        == "precision 80% at tIoU 0.5 on 48 actions of the held-out videos of 5 folds and 2 seeds"
+    )
     assert one.folds == 5
 
 

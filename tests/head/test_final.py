@@ -77,7 +77,10 @@ def test_its_thresholds_are_of_the_folds_held_out_detections(printed: tuple[Path
         held_out |= load_predictions(out / f"fold{n}-seed0" / "held_out.json")
     truth = load_annotations(out / "annotations.json").videos
     assert point == learn_from_held_out(truth, [held_out], folds=2)
-    assert point and point.in_words == "best F1 at tIoU 0.5 on the held-out videos of 2 folds"
+    assert (
+        point
+        and point.in_words == "best F1 at tIoU 0.5 on 18 actions of the held-out videos of 2 folds"
+    )
 
 
 def test_nothing_is_measured_in_its_training(printed: tuple[Path, str]) -> None:
@@ -92,7 +95,7 @@ def test_measured_on_its_own_videos_it_says_that_this_flatters(folder: Path) -> 
     report = pipeline.evaluate(folder / "final", timelines=0, device="cpu")
     note = next(n for n in report.evaluation.notes if "has learned from these 6 videos" in n)
     assert note.endswith(f"tsatal evaluate {folder}")
-    assert "on the held-out videos of 2 folds" in str(report)
+    assert "on 18 actions of the held-out videos of 2 folds" in str(report)
     of_folds = pipeline.evaluate(folder)
     assert of_folds.evaluation.subset == "all folds"
 
@@ -112,7 +115,7 @@ def test_the_card_has_the_figures_of_the_folds(folder: Path, tmp_path: Path) -> 
     assert "Each of 2 learned from the other folds" in card
     assert "On 6 videos of all folds with 18 actions" in card
     assert f"| average mAP | {100 * figures['average_mAP']:.1f} % |" in card
-    assert "best F1 at tIoU 0.5 on the held-out videos of 2 folds" in card
+    assert "best F1 at tIoU 0.5 on 18 actions of the held-out videos of 2 folds" in card
 
 
 def test_stopped_in_its_training_it_goes_on(
@@ -160,7 +163,9 @@ def test_more_seeds_move_its_thresholds_alone(features: Path, folder: Path) -> N
     assert report.final == folder / "final"
     assert (folder / "final" / "last.pt").stat().st_mtime_ns == before
     point = load_operating_point(folder / "final")
-    assert point and point.in_words.endswith("on the held-out videos of 2 folds and 2 seeds")
+    assert point and point.in_words.endswith(
+        "on 18 actions of the held-out videos of 2 folds and 2 seeds"
+    )
 
 
 def test_what_most_folds_chose_in_decoding_is_its_own(folder: Path) -> None:
@@ -187,7 +192,7 @@ def test_another_precision_is_chosen_on_the_folds(folder: Path, tmp_path: Path) 
     report = pipeline.evaluate(folder / "final", precision=0.7, timelines=0, device="cpu")
     point = load_operating_point(folder / "final")
     assert point == final.learn_final(folder, 0.7) and report.outcome
-    assert report.outcome.point.in_words.startswith("precision 70% at tIoU 0.5 on the held-out")
+    assert report.outcome.point.in_words.startswith("precision 70% at tIoU 0.5 on 18 actions of")
     worth = json.loads((folder / "final" / "out_of_fold.json").read_text())
     assert worth["events"]["rule"] == 0.7 and worth["subset"] == "all folds"
     of_folds = pipeline.evaluate(folder, precision=0.7).outcome

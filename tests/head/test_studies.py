@@ -100,7 +100,9 @@ def test_evaluate_takes_folds_and_compares_them(
     assert "note: too few videos (6)" in result.output
     assert json.loads((other / "metrics.json").read_text())["tious"] == [0.5]
     wished = CliRunner().invoke(main, ["evaluate", str(other), "--precision", "0.8"])
-    assert "precision 80% at tIoU 0.5 on the other folds" in wished.output, wished.output
+    assert "precision 80% at tIoU 0.5 on 12 actions of the other folds" in wished.output, (
+        wished.output
+    )
     assert json.loads((other / "metrics.json").read_text())["events"]["rule"] == 0.8
     one = CliRunner().invoke(main, ["evaluate", str(folds), "--subset", "fold1", "--json", "-"])
     assert json.loads(one.stdout)["num_videos"] == 2

@@ -10,7 +10,13 @@ from tsatal.formats.annotations import AMBIGUOUS, AnnotatedVideo, Instance
 from tsatal.formats.features import TimeAxis
 from tsatal.formats.subsets import Subsets
 from tsatal.head.run import RunData
-from tsatal.head.training_words import background_share, how_long, too_short, what_was_found
+from tsatal.head.training_words import (
+    background_share,
+    chosen_on_few,
+    how_long,
+    too_short,
+    what_was_found,
+)
 from tsatal.head.windows import LabelledVideo, WindowPlan
 
 AXIS = TimeAxis(num_steps=100, start_sec=0.0, step_sec=0.5, duration_sec=50.0)
@@ -64,4 +70,6 @@ def test_the_length_of_a_training_is_told_and_a_short_one_warned_of() -> None:
         "80 steps in all: 40 epochs of 2 steps, each epoch with 4 windows around actions and 1 of "
         "background"
     )
+    assert chosen_on_few(0) == "" == chosen_on_few(50)
+    assert "chosen on 1 action, which is rough" in chosen_on_few(1)
     assert "few to learn from" in too_short(80) and too_short(200) == ""
