@@ -87,6 +87,11 @@ def listed(names: Iterable[object], *, most: int = 5) -> str:
     return (", ".join(first) or "none") + more
 
 
+def quantity(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: "1 video", "2,000 videos"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 

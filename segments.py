@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
+CUT_SHARE = 0.1  # of a segment without rows, from which on that is worth a word
+
 
 def seconds_to_steps(seconds: Array, *, start_sec: float, step_sec: float) -> Array:
     """Return instants (any shape, seconds) on the axis of feature rows: row `t` is at `t`."""
@@ -77,3 +79,18 @@ def diou(a: Array, b: Array) -> Array:
     distance = (a[..., 0] + a[..., 1] - b[..., 0] - b[..., 1]) / 2
     value: Array = tiou(a, b) - (distance / xp.where(hull > 0, hull, 1.0)) ** 2
     return value
+
+
+def are_cut(segments: np.ndarray, num_steps: int) -> np.ndarray:
+    """Return which segments have rows for a part of them alone, (N,) bool.
+
+    What misses less than a step, or than a tenth of a segment, is let pass: the first and the last
+    row stand for some time around them. A segment without any row is not cut.
+
+    Args:
+        segments: (N, 2), in steps of a video with rows 0 to `num_steps - 1`.
+    """
+    inside = np.clip(segments, -0.5, num_steps - 0.5)
+    length, left = np.diff(segments)[:, 0], np.diff(inside)[:, 0]
+    cut: np.ndarray = (left > 0) & (length - left > np.maximum(1, CUT_SHARE * length))
+    return cut

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, quantity
 from ..formats.annotations import Annotations, class_labels
 from ..formats.features import FeatureFile, TimeAxis, embedded_in, looks_like_features
 from ..formats.labels.detections import Detections, detections_in, hold_detections
@@ -65,7 +65,7 @@ def check_file(
     if looks_like_features(path):
         with FeatureFile(path) as file:
             streams = ", ".join(file.streams()) or "no stream"
-            checked = f"{len(file.video_ids)} videos with rows of {streams}"
+            checked = f"{quantity(len(file.video_ids), 'video')} with rows of {streams}"
             truth, cases, form = None, [Case("not-annotated", "neither inside nor given")], ""
             if annotations:
                 truth, cases, form = truth_of(read_labels(annotations, how), annotations)
@@ -137,7 +137,10 @@ def _check_detections(
     total = sum(map(len, found.values()))
     classes = len({d.label for detections in found.values() for d in detections})
     form = "" if read.labels.form == DETECTIONS else f"{read.labels.words}: "
-    checked = f"checked {form}{total} detections of {classes} labels in {len(found)} videos"
+    checked = (
+        f"checked {form}{quantity(total, 'detection')} of {quantity(classes, 'label')} in "
+        f"{quantity(len(found), 'video')}"
+    )
     if truth:
         checked += f"; annotations of {_summary(truth)}"
     return Report(str(path), checked, tuple(collect(cases, exclude=exclude)))
@@ -191,4 +194,7 @@ def _summary(truth: Annotations) -> str:
     instances = sum(len(actions(v)) for v in videos)
     subsets = ", ".join(f"{name or 'none'} ({n})" for name, n in truth.subset_counts().items())
     labels = len(class_labels(videos))
-    return f"{len(videos)} videos, {instances} instances, {labels} classes; subsets {subsets}"
+    return (
+        f"{quantity(len(videos), 'video')}, {quantity(instances, 'instance')}, "
+        f"{quantity(labels, 'class', 'classes')}; subsets {subsets}"
+    )

@@ -51,7 +51,7 @@ class Finding:
     @property
     def line(self) -> str:
         """Return everything in one line, with one example."""
-        return f"{len(self.cases)} {self.kind.what} ({self.cases[0]}); {self.kind.advice}"
+        return f"{self.kind.what}: {len(self.cases)} ({self.cases[0]}); {self.kind.advice}"
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values, with all cases."""
@@ -142,7 +142,7 @@ KINDS = (
          "nothing can find them; are the times seconds, and of this very file? if so, leave the "
          "video out (--exclude)"),
     Kind("no-rows", ERROR, "instances where their video has no feature rows",
-         "training leaves them out and nothing can find them; extract the whole video"),
+         "training leaves them out and nothing can find them; do the rows cover the whole video?"),
     Kind("label-spelling", ERROR, "labels that are written in more than one way",
          "write each in one way; as it is, they are different classes"),
     Kind("untrained-label", ERROR, "labels of held-out videos that no training video has",
@@ -220,6 +220,8 @@ KINDS = (
          "probably one instance, annotated twice"),
     Kind("short", NOTE, "instances that are shorter than a step of the features",
          "expect these not to be found precisely"),
+    Kind("part-rows", NOTE, "instances of which a part lies where their video has no feature rows",
+         "training takes them for that much shorter; do the rows cover the whole video?"),
     Kind("unused-subset", NOTE, "subsets with actions that have no role",
          "name one to use it: --set data.train_subset=NAME"),
     Kind("no-action", NOTE, "videos without an action",

@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import InputError
-from ..evaluation.matching import quantity
+from ..errors import InputError, quantity
 from ..evaluation.time_scale import likely_scale
 from ..formats.annotations import (
     AMBIGUOUS,
@@ -124,7 +123,9 @@ def _unknown(found: Found, truth: Annotations) -> Iterator[Case]:
     for video_id in found:
         if video_id not in truth.videos:
             near = difflib.get_close_matches(video_id, truth.videos, n=1, cutoff=0.8)
-            says = f"{len(found[video_id])} detections" + (f"; is it {near[0]!r}?" if near else "")
+            says = quantity(len(found[video_id]), "detection") + (
+                f"; is it {near[0]!r}?" if near else ""
+            )
             yield Case("unknown-video", says, video_id)
     counts = Counter(d.label for detections in found.values() for d in detections)
     labels = {label.casefold(): label for label in class_labels(truth.videos.values())}
@@ -132,14 +133,14 @@ def _unknown(found: Found, truth: Annotations) -> Iterator[Case]:
         if label not in labels.values() and label != AMBIGUOUS:
             near = difflib.get_close_matches(label.casefold(), labels, n=1, cutoff=0.75)
             also = f"; is it {labels[near[0]]!r}?" if near else ""
-            yield Case("unknown-label", f"{label!r} ({number} detections){also}")
+            yield Case("unknown-label", f"{label!r} ({quantity(number, 'detection')}){also}")
 
 
 def _silent(found: Found, subset: Mapping[str, AnnotatedVideo]) -> Iterator[Case]:
     """Yield the videos and labels of the subset that no detection is about."""
     for video_id, video in subset.items():
         if video.instances and not found.get(video_id):
-            says = f"{len(video.instances)} instances in subset {video.subset!r}"
+            says = f"{quantity(len(video.instances), 'instance')} in subset {video.subset!r}"
             yield Case("no-detections", says, video_id)
     there = {d.label for v in subset for d in found.get(v, ())}
     for label in class_labels(subset.values()):

@@ -145,7 +145,10 @@ def _mismatch(
 def _instances_on_rows(
     axes: Mapping[str, TimeAxis], truth: Mapping[str, AnnotatedVideo]
 ) -> Iterator[Case]:
-    """Yield the instances that no row describes, and those that are shorter than a step."""
+    """Yield the instances that rows do not describe, or not whole, and those shorter than a step.
+
+    What misses little is let pass, see `segments.are_cut`.
+    """
     short, total = [], 0
     for video_id, axis in axes.items():
         if video_id not in truth:
@@ -162,6 +165,12 @@ def _instances_on_rows(
             if inside and (instance.start_sec >= end or instance.end_sec <= first):
                 says = f"{in_words(instance)}, rows from {first:.6g} to {end:.6g} s"
                 yield Case("no-rows", says, video_id)
+            elif inside:
+                # What is outside of the video is another finding.
+                own = max(instance.start_sec, 0), min(instance.end_sec, said)
+                if axis.cuts(np.array([own]))[0]:
+                    says = f"{in_words(instance)}, rows from {first:.6g} to {end:.6g} s"
+                    yield Case("part-rows", says, video_id)
     kind = "many-short" if len(short) > MANY_SHORT * total else "short"
     yield from (Case(kind, says, video_id) for video_id, says in short)
 

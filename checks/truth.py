@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, quantity
 from ..formats.annotations import (
     AMBIGUOUS,
     AnnotatedVideo,
@@ -108,7 +108,7 @@ def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterato
     """
     annotated = Counter(v.subset for v in videos if v.instances)
     if set(annotated) == {""} and named == Subsets("", "", ""):
-        yield Case("no-subset", f"{annotated.total()} videos with actions")
+        yield Case("no-subset", f"{quantity(annotated.total(), 'video')} with actions")
         return
     given = {named.train, named.validation, named.test}
     misspelt = set()
@@ -117,12 +117,14 @@ def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterato
         plain = name.strip().casefold()
         for near in difflib.get_close_matches(plain, SUBSET_NAMES, n=1, cutoff=0.75):
             misspelt.add(name)
-            says = f"{name!r}: is {near!r} meant? ({annotated[name]} videos)"
+            says = f"{name!r}: is {near!r} meant? ({quantity(annotated[name], 'video')})"
             yield Case("subset-spelling", says)
     roles = _roles(annotated, named)
     if isinstance(roles, str):
         if len(annotated) == 1 and not misspelt:
-            yield Case("one-subset", f"{next(iter(annotated))!r} ({annotated.total()} videos)")
+            yield Case(
+                "one-subset", f"{next(iter(annotated))!r} ({quantity(annotated.total(), 'video')})"
+            )
         else:
             yield Case("subset-roles", roles)
         return
@@ -136,7 +138,9 @@ def check_subsets(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterato
             yield Case("divided-group", f"{group!r}: in {', '.join(map(repr, sorted(subsets)))}")
     for name in annotated:
         if name not in used:
-            yield Case("unused-subset", f"{name!r} ({annotated[name]} videos with actions)")
+            yield Case(
+                "unused-subset", f"{name!r} ({quantity(annotated[name], 'video')} with actions)"
+            )
 
 
 def check_labels(videos: Collection[AnnotatedVideo], named: Subsets) -> Iterator[Case]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..errors import quantity
 from .options import ANY, FOLDER, named, say, when_stopped
 
 
@@ -26,7 +27,7 @@ def command(features: Path, out: Path, annotations: Path | None) -> None:
     if summary.ambiguous:
         lines.append(f"{summary.ambiguous} ambiguous stretches are left out of the annotations")
     lines += named("unlabelled", summary.unlabelled)
-    lines.append(f"{summary.out}: {len(summary.exported)} videos exported")
+    lines.append(f"{summary.out}: {quantity(len(summary.exported), 'video')} exported")
     say(*lines)
     if summary.failed:
         click.get_current_context().exit(1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..errors import quantity
 from ..exchange.layouts import ImportSettings
 from .options import ANY, FILE, WHOLE, named, say, settings_options, when_stopped
 
@@ -72,7 +73,8 @@ def command(
     if summary.others:
         lines.append(f"{summary.others} arrays have other names than --prefix and the suffixes say")
     counts = (
-        f"{summary.out}: {len(summary.matched)} videos matched, {len(summary.missing)} missing, "
+        f"{summary.out}: {quantity(len(summary.matched), 'video')} matched, "
+        f"{len(summary.missing)} missing, "
         f"{len(summary.unlabelled) + len(summary.skipped)} unlabelled, {len(summary.failed)} failed"
     )
     say(*lines, counts)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import quantity
 from .matching import ANET, Matches, Measure, Predictions, Videos, match
-from .matching import quantity as quantity
 from .matching import threshold_name as threshold_name
 
 Curve = tuple[np.ndarray, np.ndarray]  # recall and precision at every hit, (H,) each

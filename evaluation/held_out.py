@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .matching import Predictions, Videos, quantity
+from ..errors import quantity
+from .matching import Predictions, Videos
 from .operating_point import OperatingPoint, learn_operating_point
 
 

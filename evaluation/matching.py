@@ -23,7 +23,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from ..errors import InputError, listed, shown
+from ..errors import InputError, listed, quantity, shown
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo, Detection, Instance, class_labels
 from ..formats.limits import check_size
 from ..formats.names import nfc
@@ -407,8 +407,3 @@ def _notes(
 def threshold_name(threshold: float) -> str:
     """Return a tIoU threshold as people write it: "0.3" also for 0.1 + 0.2."""
     return f"{round(threshold, 10):g}"
-
-
-def quantity(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun: "1 video", "2 videos"."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import listed
+from ..errors import listed, quantity
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo
 from ..segments import united
 from .calibration import Calibration, learn_calibration
-from .matching import ANET, Matches, Measure, Predictions, Videos, match, quantity, threshold_name
+from .matching import ANET, Matches, Measure, Predictions, Videos, match, threshold_name
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, quantity
 from ..formats.annotations import Detection
 from ..formats.labels.find import ACTIVITYNET, HowToRead, read_labels, refuse_problems
-from ..formats.labels.record import Labels, VideoLabels, counted, instance_of
+from ..formats.labels.record import Labels, VideoLabels, instance_of
 from ..formats.labels.write import are_detections, choose_form, losses, write_labels
 from ..formats.split import split
 
@@ -39,7 +39,7 @@ class Converted:
         more = f" and {len(self.written) - 1} more" if len(self.written) > 1 else ""
         lines = [f"read: {self.source}", f"wrote {self.form}, {self.content}: {first}{more}"]
         if self.left_out:
-            lines.append(f"left out: {counted(self.left_out, 'detection')} below --min-score")
+            lines.append(f"left out: {quantity(self.left_out, 'detection')} below --min-score")
         if self.lost:
             lines.append(f"{self.form} cannot hold: {', '.join(self.lost)}")
         return "\n".join(lines)
@@ -87,7 +87,7 @@ def convert_labels(
     written = write_labels(labels, to, form, how.clock)
     number = sum(len(v.actions) for v in labels.videos.values())
     noun = "detection" if are_detections(labels) else "label"
-    content = f"{counted(len(labels.videos), 'video')} with {counted(number, noun)}"
+    content = f"{quantity(len(labels.videos), 'video')} with {quantity(number, noun)}"
     return Converted(said, form.words, content, tuple(lost), before - number, tuple(written))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import InputError, listed, shown
+from ..errors import InputError, listed, quantity, shown
 from ..segments import united
 from .json_values import (
     Problem,
@@ -119,7 +119,7 @@ class Annotations:
         chosen = {k: v for k, v in self.videos.items() if v.subset == wanted}
         if not chosen:
             counts = self.subset_counts().items()
-            there = listed(f"{s or 'no subset'} ({n} videos)" for s, n in counts)
+            there = listed(f"{s or 'no subset'} ({quantity(n, 'video')})" for s, n in counts)
             raise InputError(
                 f"{self.source}: no video is in subset {shown(name)}; there are: {there}"
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, listed, shown
+from ..errors import InputError, listed, quantity, shown
 from .annotations import AMBIGUOUS, AnnotatedVideo, Annotations
 from .features import FeatureFile
 from .folds import deal_folds, videos_to_deal
@@ -99,7 +99,7 @@ def _each_group(videos: Mapping[str, AnnotatedVideo], by: str, asked: str | None
             f"--folds groups: each fold holds out a {unit_of(by)} with actions, and there "
             f"{'is one' if folds else 'are none'}; two are needed"
         )
-    always = _never_held_out(videos, folds.values(), "have no group, or one without actions")
+    always = _never_held_out(videos, folds.values(), "without a group, or of one without actions")
     return Dealt(videos, tuple(folds.values()), by, tuple(folds), always)
 
 
@@ -120,11 +120,12 @@ def _as_told(
     for fold in ready:
         if not _has_action(videos, fold.held_out):
             raise InputError(
-                f"{source}: fold {shown(fold.name)} holds out {len(fold.held_out)} videos without "
-                "any action, so nothing can be measured there; put them into another fold"
+                f"{source}: fold {shown(fold.name)} holds out "
+                f"{quantity(len(fold.held_out), 'video')} without any action, so "
+                "nothing can be measured there; put them into another fold"
             )
     folds = tuple(fold.held_out for fold in ready)
-    always = _never_held_out(videos, folds, f"are in no fold of {source}")
+    always = _never_held_out(videos, folds, f"in no fold of {source}")
     grouped, _ = group_videos(videos, truth, group_by) if group_by else (videos, "")
     _say_divided(grouped, folds)
     names = tuple(fold.name for fold in ready)
@@ -144,8 +145,8 @@ def _never_held_out(
     always = tuple(v for v in videos if v not in held_out)
     if always:
         logger.warning(
-            "%d videos %s: all folds train on them, and none is measured there: %s",
-            len(always), why, listed(always),
+            "%s %s: all folds train there, and none is measured there: %s",
+            quantity(len(always), "video"), why, listed(always),
         )  # fmt: skip
     return always
 

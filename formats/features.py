@@ -28,6 +28,7 @@ import h5py
 import numpy as np
 
 from ..errors import InputError, listed, shown
+from ..segments import are_cut, seconds_to_steps
 from .annotations import Annotations, parse_annotations
 from .class_scores import ClassScores
 from .feature_format import DamagedFile, check_format, open_file
@@ -59,6 +60,11 @@ class TimeAxis:
     start_sec: float
     step_sec: float
     duration_sec: float
+
+    def cuts(self, seconds: np.ndarray) -> np.ndarray:
+        """Return which segments, (N, 2), have rows for a part alone; see `segments.are_cut`."""
+        steps = seconds_to_steps(seconds, start_sec=self.start_sec, step_sec=self.step_sec)
+        return are_cut(steps, self.num_steps)
 
 
 @dataclass(frozen=True)

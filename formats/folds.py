@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ..errors import InputError
+from ..errors import InputError, quantity
 from .annotations import AMBIGUOUS, AnnotatedVideo, Annotations, class_labels
 from .features import FeatureFile
 from .names import as_spelled, nfc
@@ -64,7 +64,7 @@ def videos_to_deal(
         logger.warning("%d annotated videos have no features and are in no fold", absent)
     left = Counter(v.subset for k, v in there.items() if k not in chosen)
     for name in sorted(left):
-        logger.info("the %d videos of subset %r are in no fold", left[name], name)
+        logger.info("in no fold: %s of subset %r", quantity(left[name], "video"), name)
     if not chosen:
         raise InputError(
             f"{truth.source}: no video with features is left for folds, which leave the test "

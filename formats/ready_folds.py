@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, listed, shown
+from ..errors import InputError, listed, quantity, shown
 from .json_values import JSON, parse_json, repeated_keys
 from .limits import read_text
 from .names import nfc
@@ -109,9 +109,9 @@ def check_ids(
         if left_out := sorted(set(learned) - set(stated)):
             raise InputError(
                 f"{source}: fold {shown(fold.name)} neither trains on nor holds out "
-                f"{len(left_out)} videos ({listed(left_out)}), and here each fold learns from all "
-                "that it does not hold out; take its 'train' out of the file, or those videos "
-                "out of the annotations"
+                f"{quantity(len(left_out), 'video')} ({listed(left_out)}), and here each fold "
+                "learns from all that it does not hold out; take its 'train' out of the file, "
+                "or those videos out of the annotations"
             )
 
 

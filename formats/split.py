@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from ..errors import InputError, listed
+from ..errors import InputError, listed, quantity
 from .annotations import AMBIGUOUS, AnnotatedVideo, Annotations
 from .names import nfc
 
@@ -43,7 +43,7 @@ def split(
         raise InputError(f"--split must lie between 0 and 1, is {share:g}")
     if truth.videos and not truth.without_subsets:
         counts = truth.subset_counts().items()
-        there = listed(f"{name or 'none'} ({n} videos)" for name, n in counts)
+        there = listed(f"{name or 'none'} ({quantity(n, 'video')})" for name, n in counts)
         raise InputError(f"{truth.source}: has subsets already: {there}; leave out --split")
     videos = {k: v for k, v in truth.videos.items() if among is None or k in among}
     units = units_of(videos, "group")
@@ -60,8 +60,9 @@ def split(
         ids = [k for k, v in divided.videos.items() if v.subset == name]
         number = sum(len(divided.videos[k].instances) for k in ids)
         logger.info(
-            "%s: %d videos with %d actions: %s", name, len(ids), number, listed(ids, most=NAMED)
-        )
+            "%s: %s with %s: %s", name, quantity(len(ids), "video"),
+            quantity(number, "action"), listed(ids, most=NAMED),
+        )  # fmt: skip
     return divided
 
 

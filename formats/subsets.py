@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import InputError, listed, shown
+from ..errors import InputError, listed, quantity, shown
 from .annotations import AnnotatedVideo, Annotations
 from .features import FeatureFile
 from .labels.find import AS_IT_IS, HowToRead, load_annotations
@@ -59,7 +59,7 @@ def choose_subsets(
             "the annotations name no subsets; divide the videos into those to train on and those "
             "to keep apart with --split 0.7"
         )
-    there = listed(f"{name!r} ({n} videos)" for name, n in annotated.items())
+    there = listed(f"{name!r} ({quantity(n, 'video')})" for name, n in annotated.items())
     for name in filter(None, (train, validation, test)):
         if not annotated.get(name):
             raise InputError(

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..config import DataConfig
+from ..errors import quantity
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo
 from ..formats.features import FeatureFile
 from ..segments import seconds_to_steps
@@ -45,12 +46,13 @@ def label_videos(
 ) -> list[LabelledVideo]:
     """Return the annotated videos in steps, without actions of other labels.
 
-    Actions without length or outside the rows are left out too, and counted in the log. Stretches
-    that nobody has labelled, `Ambiguous` ones among them, count neither way.
+    Actions without length or outside the rows are left out too; these, and those of which rows
+    cover a part alone, are counted in the log. Stretches that nobody has labelled, `Ambiguous` ones
+    among them, count neither way.
     """
     index = {label: n for n, label in enumerate(labels)}
     labelled = []
-    left_out = 0
+    left_out = cut = 0
     for video in videos.values():
         axis = file.time_axis(video.video_id)
         kept = [i for i in video.instances if i.label in index]
@@ -59,6 +61,7 @@ def label_videos(
         steps = steps.clip(-0.5, axis.num_steps - 0.5)  # each row stands for half a step each side
         has_rows = steps[:, 1] > steps[:, 0]
         left_out += int((~has_rows).sum())
+        cut += int(axis.cuts(seconds).sum())
         classes = np.array([index[i.label] for i in kept], dtype=np.int64)
         unclear = [(i.start_sec, i.end_sec) for i in video.instances if i.label == AMBIGUOUS]
         ignored = seconds_to_steps(
@@ -70,7 +73,12 @@ def label_videos(
             LabelledVideo(video.video_id, axis, steps[has_rows], classes[has_rows], ignored)
         )
     if left_out:
-        logger.warning("%d actions without length or without rows are left out", left_out)
+        logger.warning("left out: %s without length or without rows", quantity(left_out, "action"))
+    if cut:
+        logger.warning(
+            "rows cover %s in part alone, and that part is what is learned",
+            quantity(cut, "action"),
+        )
     return labelled
 
 

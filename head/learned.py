@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from ..evaluation.matching import quantity
+from ..errors import quantity
 from ..formats.labels.find import load_annotations
 from .packed import is_packed
 from .run import ANNOTATIONS_FILE, FINAL, FOLDS_FILE, load_run_description

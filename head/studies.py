@@ -23,7 +23,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..config import Config, parse_config
-from ..errors import InputError, listed, printable, shown
+from ..errors import InputError, listed, printable, quantity, shown
 from ..formats.annotations import AnnotatedVideo, Annotations, annotations_json
 from ..formats.atomic import check_place, write_text
 from ..formats.dealing import Asked, deal_out
@@ -178,8 +178,10 @@ def plan_folds(
     for n, ids in enumerate(dealt.folds):
         name = f" ({printable(dealt.names[n])})" if dealt.names else ""
         actions = sum(len(videos[v].instances) for v in ids)
-        logger.info("fold %d%s holds out %d videos with %d actions: %s", n, name, len(ids), actions,
-                    listed(ids, most=20))  # fmt: skip
+        logger.info(
+            "fold %d%s holds out %s with %s: %s", n, name, quantity(len(ids), "video"),
+            quantity(actions, "action"), listed(ids, most=20),
+        )  # fmt: skip
     return plan, [replace(v, subset=of_fold.get(k, TRAIN)) for k, v in videos.items()]
 
 

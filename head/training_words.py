@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ..config import OptimConfig
-from ..errors import listed
-from ..evaluation.matching import quantity
+from ..errors import listed, quantity
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo
 from ..progress import duration
 from .run import RunData

@@ -86,7 +86,7 @@ def labels_of_videos(labels: Labels, videos: Collection[str]) -> tuple[Labels, l
     missing = [k for k in asked if k not in videos]
     if asked and len(missing) == len(asked):
         raise InputError(
-            f"none of the {len(asked)} videos ({some_names(missing)}) is among those given"
+            f"none of the videos asked for ({some_names(missing)}) is among those given"
             f" ({some_names(sorted(videos))}); a video's id is its file's name without the ending"
         )
     return replace(labels, videos={k: v for k, v in labels.videos.items() if k in videos}), missing

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..evaluation.matching import quantity
+from ..errors import quantity
 from ..extract.clock import BY_ITSELF, Reading
 from ..formats.annotations import ActionnessCurve, AnnotatedVideo, Detection
 from ..formats.atomic import write_text

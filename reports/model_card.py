@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..evaluation.matching import quantity
+from ..errors import quantity
 
 COMMERCIAL = {
     "yes": "allowed by that licence",

@@ -26,8 +26,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator
 
+from ..errors import quantity
 from ..evaluation.average_precision import Evaluation, precision_recall
-from ..evaluation.matching import ANET, quantity, threshold_name
+from ..evaluation.matching import ANET, threshold_name
 from ..formats.annotations import AMBIGUOUS, Detection, Instance
 from ..formats.atomic import replacing
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..errors import quantity
 from ..evaluation.diagnosis import KINDS, MULTIPLES, REASONS, TOUCH, TRUE_POSITIVE, Diagnosis
-from ..evaluation.matching import quantity
 
 SMALL = 0.005  # of mAP: what costs less than half a point is not worth a sentence
 WEAK = 0.1  # of recall: a bucket this far below the rest is worth one

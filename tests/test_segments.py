@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsatal.segments import diou, overlap, seconds_to_steps, steps_to_seconds, tiou
+from tsatal.segments import are_cut, diou, overlap, seconds_to_steps, steps_to_seconds, tiou
 
 times = st.floats(-1e4, 1e4).map(lambda t: round(t, 3))
 intervals = st.tuples(times, times).map(sorted).map(np.array)
@@ -107,3 +107,12 @@ def test_torch_tensors_stay_torch_and_keep_their_type() -> None:
     steps = seconds_to_steps(torch.tensor([0.05, 0.25]), start_sec=0.05, step_sec=0.2)
     assert steps.dtype == torch.float32
     torch.testing.assert_close(steps, torch.tensor([0.0, 1.0]))
+
+
+def test_segments_with_rows_for_a_part_alone_are_cut() -> None:
+    segments = np.array(
+        [[0, 5], [-3, 5], [5, 12], [8, 10.4], [0, 30], [-1.6, 30], [12, 15], [-0.5, 9.5]]
+    )
+    expected = [False, True, True, False, True, True, False, False]
+    assert are_cut(segments, 10).tolist() == expected
+    assert are_cut(np.zeros((0, 2)), 10).tolist() == []

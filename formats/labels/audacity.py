@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-from .record import FrameClock, Gathering, Labels, VideoLabels, counted, spaced
+from ...errors import quantity
+from .record import FrameClock, Gathering, Labels, VideoLabels, spaced
 from .times import seconds_of
 
 LINE = re.compile(r"\s*[+-]?\d+(?:[.,]\d+)?\t\s*[+-]?\d+(?:[.,]\d+)?(?:\t.*)?")
@@ -45,8 +46,8 @@ def read_audacity(text: str, name: str, clock: FrameClock) -> Labels:
                 continue
             gathered.action(name, label.strip(), times[0], times[1], where=f"line {number}")
     if spectral:
-        gathered.remarks.append(f"{counted(spectral, 'range')} of frequencies left out")
-    return gathered.labels("Audacity labels", counted(_lines(text), "label"))
+        gathered.remarks.append(f"{quantity(spectral, 'range')} of frequencies left out")
+    return gathered.labels("Audacity labels", quantity(_lines(text), "label"))
 
 
 def write_audacity(video: VideoLabels) -> str:

@@ -14,12 +14,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...errors import InputError
+from ...errors import InputError, quantity
 from .record import (
     Gathering,
     Labels,
     VideoLabels,
-    counted,
     id_of_media,
     lanes,
     listed,
@@ -49,7 +48,7 @@ def read_project(raw: Mapping[str, Any]) -> Labels:
         except InputError as e:
             gathered.problem(str(name), str(e))
     gathered.remarks += notes.remarks()
-    return gathered.labels("BORIS project", counted(len(observations), "observation"))
+    return gathered.labels("BORIS project", quantity(len(observations), "observation"))
 
 
 def write_project(videos: Sequence[VideoLabels]) -> str:
@@ -129,7 +128,7 @@ class Notes:
         """Yield a remark on each kind of things that are left out."""
         if points := sum(self.points.values()):
             named = [code for code, n in self.points.items() if n]
-            yield f"{counted(points, 'point event')} {listed(named)} kept as labels of no length"
+            yield f"{quantity(points, 'point event')} {listed(named)} kept as labels of no length"
         if self.subjects:
             yield f"subjects are not told apart {listed(self.subjects)}"
         if self.modifiers:

@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...errors import InputError
+from ...errors import InputError, quantity
 from .boris import Notes
-from .record import Gathering, Labels, counted, id_of_media
+from .record import Gathering, Labels, id_of_media
 from .tables import DELIMITERS, MAX_ROWS, cells, plain
 from .times import seconds_of
 
@@ -65,7 +65,7 @@ def read_export(text: str, name: str) -> Labels:
             gathered.problem(event.get("id", name), f"line {line}: {e}")
     states.finish()
     gathered.remarks += notes.remarks()
-    return gathered.labels("BORIS export", counted(len(rows), "event"))
+    return gathered.labels("BORIS export", quantity(len(rows), "event"))
 
 
 class _States:

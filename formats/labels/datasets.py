@@ -12,8 +12,8 @@ import csv
 import re
 from itertools import groupby, pairwise
 
-from ...errors import InputError
-from .record import SAME_COUNT, FrameClock, Gathering, Labels, counted, listed
+from ...errors import InputError, quantity
+from .record import SAME_COUNT, FrameClock, Gathering, Labels, listed
 from .tables import MAX_ROWS, cells, plain
 from .times import seconds_of
 
@@ -70,7 +70,7 @@ def _of_a_class(lines: list[str], name: str) -> Labels:
             gathered.video(video_id, subset=subset)
             gathered.action(video_id, label, start, end, where=f"line {n}")
     gathered.remarks.append(f"the class is the file's name, {label}")
-    return gathered.labels(BY_CLASS, counted(len(lines), "line"))
+    return gathered.labels(BY_CLASS, quantity(len(lines), "line"))
 
 
 def _names_actions(first: str) -> bool:
@@ -101,7 +101,7 @@ def _charades(text: str) -> Labels:
                 gathered.problem(video_id, f"{where}: no class and two times: {span[:60]!r}")
             else:
                 gathered.action(video_id, found[1], times[0], times[1], where=where)
-    return gathered.labels("Charades", counted(len(rows), "video"))
+    return gathered.labels("Charades", quantity(len(rows), "video"))
 
 
 def _is_per_frame(lines: list[str]) -> bool:
@@ -135,7 +135,7 @@ def _per_frame(lines: list[str], name: str, clock: FrameClock) -> Labels:
         first = last
     if left_out:
         gathered.remarks.append(f"no actions, and left out: {listed(sorted(left_out))}")
-    return gathered.labels(f"labels of {len(lines)} frames", counted(runs, "action"))
+    return gathered.labels(f"labels of {len(lines)} frames", quantity(runs, "action"))
 
 
 def _chapters(found: list[tuple[float, str]], name: str, clock: FrameClock) -> Labels:
@@ -151,4 +151,4 @@ def _chapters(found: list[tuple[float, str]], name: str, clock: FrameClock) -> L
             f"the last one ({label}, from {start:g} s) has no end and is left out; with --videos, "
             "it goes to the end of the video"
         )
-    return gathered.labels("chapters", counted(len(found), "line"))
+    return gathered.labels("chapters", quantity(len(found), "line"))

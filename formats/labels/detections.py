@@ -10,11 +10,11 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...errors import InputError
+from ...errors import InputError, quantity
 from ..annotations import Detection
 from ..json_values import Problem
 from .find import ACTIVITYNET, AS_IT_IS, DETECTIONS, HowToRead, read_labels, tell
-from .record import Action, Labels, VideoLabels, counted
+from .record import Action, Labels, VideoLabels
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def load_detections(
     without = [a for v in labels.videos.values() for a in v.actions if not _is_scored(a)]
     if without:
         logger.info(
-            "%s: %s without a score; each is taken as %g", path, counted(len(without), "action"),
+            "%s: %s without a score; each is taken as %g", path, quantity(len(without), "action"),
             unscored,
         )  # fmt: skip
     given = {k: replace(v, actions=_scored(v, unscored)) for k, v in labels.videos.items()}

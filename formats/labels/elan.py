@@ -10,14 +10,13 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
-from ...errors import InputError
+from ...errors import InputError, quantity
 from ..names import nfc
 from .record import (
     Action,
     Gathering,
     Labels,
     VideoLabels,
-    counted,
     id_of_media,
     lanes,
     listed,
@@ -101,18 +100,18 @@ def read_elan(text: str, name: str, *, tiers: Sequence[str] = ()) -> Labels:
         between += _take(tier, tier_id, video_id, slots, gathered)
     if between:
         gathered.remarks.append(
-            f"{counted(between, 'boundary', 'boundaries')} without a time put at equal distances, "
+            f"{quantity(between, 'boundary', 'boundaries')} without a time put at equal distances, "
             "as ELAN shows them"
         )
     if untimed:
         gathered.remarks.append(
-            f"{counted(untimed, 'annotation')} of dependent tiers, without times, left out"
+            f"{quantity(untimed, 'annotation')} of dependent tiers, without times, left out"
         )
     left_out = [t for t in found if t not in wanted]
     if left_out:
         gathered.remarks.append(f"tiers left out {listed(left_out)}")
     names = listed(found) if found else ""
-    return gathered.labels("ELAN", f"{counted(len(found), 'tier')} {names}".strip())
+    return gathered.labels("ELAN", f"{quantity(len(found), 'tier')} {names}".strip())
 
 
 def _take(

@@ -11,14 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...errors import InputError
+from ...errors import InputError, quantity
 from ..annotations import Detection
 from .record import (
     FrameClock,
     Gathering,
     Labels,
     VideoLabels,
-    counted,
     finite,
     id_of_media,
     listed,
@@ -53,7 +52,7 @@ def read_fiftyone(raw: Mapping[str, Any], clock: FrameClock) -> Labels:
             video_id = id_of_media(str(name))
             gathered.video(video_id)
             _take(entries, video_id, clock, gathered, classes=classes)
-        return gathered.labels("FiftyOne labels", counted(len(raw["labels"]), "video"))
+        return gathered.labels("FiftyOne labels", quantity(len(raw["labels"]), "video"))
     fields: dict[str, None] = {}
     for n, sample in enumerate(raw["samples"]):
         path = str(sample.get("filepath", ""))
@@ -80,7 +79,7 @@ def read_fiftyone(raw: Mapping[str, Any], clock: FrameClock) -> Labels:
                 _take(value.get("detections"), video_id, own, gathered, fps=fps)
     if len(fields) > 1:
         gathered.remarks.append(f"several fields are joined {listed(fields)}")
-    return gathered.labels("FiftyOne dataset", counted(len(raw["samples"]), "sample"))
+    return gathered.labels("FiftyOne dataset", quantity(len(raw["samples"]), "sample"))
 
 
 def write_fiftyone(videos: Sequence[VideoLabels]) -> str:

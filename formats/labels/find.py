@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
+from ...errors import InputError, quantity
 from ..annotations import Annotations, read_annotations
 from ..json_values import Problem, parse_json, repeated_keys
 from ..limits import TooLarge, kind_of
@@ -41,7 +41,7 @@ from . import (
     textgrid,
     via,
 )
-from .record import FrameClock, Labels, VideoLabels, counted, listed
+from .record import FrameClock, Labels, VideoLabels, listed
 from .text import UnknownForm, read_any_text
 
 logger = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ def _activitynet(text: str, raw: Any, path: Path) -> Labels:
         "its actions": {k for a in actions for k in a} - {"label", "segment"},
     }
     remarks = tuple(f"other keys of {of} {listed(sorted(k))}" for of, k in others.items() if k)
-    number = counted(len(videos), "video")
+    number = quantity(len(videos), "video")
     return Labels(ACTIVITYNET, videos, number, tuple(problems), remarks, text)
 
 
@@ -236,7 +236,7 @@ def _detections(raw: Any, path: Path) -> Labels:
         }
     except InputError as e:
         problems.append(Problem("", str(e).removeprefix(f"{path}: ")))
-    number = counted(len(videos), "video")
+    number = quantity(len(videos), "video")
     return Labels(DETECTIONS, videos, number, tuple(problems), **more)
 
 
@@ -277,7 +277,9 @@ def _folder(folder: Path, how: HowToRead) -> Labels:
             "are looked at"
         )
     if left_out:
-        remarks.insert(0, f"no labels, and left out: {len(left_out)} files {listed(left_out)}")
+        remarks.insert(
+            0, f"no labels, and left out: {quantity(len(left_out), 'file')} {listed(left_out)}"
+        )
     if len(remarks) > 5:
         remarks[5:] = [f"{len(remarks) - 5} more remarks"]
     words = ", ".join(f"{n} of {form}" for form, n in forms.most_common())

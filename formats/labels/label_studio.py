@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ...errors import InputError
+from ...errors import InputError, quantity
 from ..annotations import Detection
 from .record import (
     Action,
@@ -22,7 +22,6 @@ from .record import (
     Gathering,
     Labels,
     VideoLabels,
-    counted,
     finite,
     id_of_media,
     members,
@@ -101,14 +100,14 @@ def read_label_studio(raw: Any, clock: FrameClock) -> Labels:
                 other[kind] = other.get(kind, 0) + 1
     if several:
         gathered.remarks.append(
-            f"{counted(several, 'task has', 'tasks have')} several annotations; the last is taken"
+            f"{quantity(several, 'task has', 'tasks have')} several annotations; the last is taken"
         )
     if skipped:
-        gathered.remarks.append(f"{counted(skipped, 'cancelled annotation')} left out")
+        gathered.remarks.append(f"{quantity(skipped, 'cancelled annotation')} left out")
     if other:
         kinds = ", ".join(f"{count} {kind}" for kind, count in other.items())
         gathered.remarks.append(f"regions without a span of time left out: {kinds}")
-    return gathered.labels("Label Studio", counted(len(tasks), "task"))
+    return gathered.labels("Label Studio", quantity(len(tasks), "task"))
 
 
 def looks_like_label_studio_table(text: str) -> str:

@@ -32,7 +32,7 @@ Action = Instance | Detection
 
 MAX_ACTIONS = 500_000  # of one file; the largest published set has a third of it
 SAME_COUNT = 0.01  # relative difference of two counts of the same pictures
-NAMED = 3  # names in a remark; the rest are counted
+NAMED = 3  # names in a remark; the rest are quantity
 
 ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 # What may stand at the end of a name of a video or of its sound.
@@ -72,7 +72,7 @@ class Labels:
     """The content of a file of labels, or of a folder of such files.
 
     form: in words, as "BORIS project".
-    counted: how much of it there is, in the form's own words, as "14 observations".
+    quantity: how much of it there is, in the form's own words, as "14 observations".
     problems: entries that could not be read.
     remarks: what was left out, and is no fault.
     text: the ActivityNet JSON that it was read from, which may say more; None of other forms.
@@ -82,7 +82,7 @@ class Labels:
 
     form: str
     videos: Mapping[str, VideoLabels]
-    counted: str = ""
+    quantity: str = ""
     problems: tuple[Problem, ...] = ()
     remarks: tuple[str, ...] = ()
     text: str | None = None
@@ -93,7 +93,7 @@ class Labels:
     @property
     def words(self) -> str:
         """The form and how much of it there is, for one line."""
-        return f"{self.form}, {self.counted}" if self.counted else self.form
+        return f"{self.form}, {self.quantity}" if self.quantity else self.form
 
     @property
     def scored(self) -> bool:
@@ -279,7 +279,7 @@ class Gathering:
         """Take down what cannot be read."""
         self.problems.append(Problem(video_id if is_text(video_id) else "", says))
 
-    def labels(self, form: str, counted: str = "") -> Labels:
+    def labels(self, form: str, quantity: str = "") -> Labels:
         """Return all that was taken down."""
         videos = {
             video_id: VideoLabels(
@@ -291,7 +291,7 @@ class Gathering:
             )
             for video_id, actions in self._actions.items()
         }
-        return Labels(form, videos, counted, tuple(self.problems), tuple(self.remarks))
+        return Labels(form, videos, quantity, tuple(self.problems), tuple(self.remarks))
 
 
 def _problem(label: str, start_sec: float, end_sec: float, score: float | None) -> str:
@@ -368,11 +368,6 @@ def members(value: object, name: str) -> list[Any]:
     if value is not None and not isinstance(value, list):
         raise InputError(f"{name!r} must be a list, is {shown(value)}")
     return value or []
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable
 from functools import partial
 
+from ...errors import quantity
 from ..annotations import Detection
-from .record import Action, FrameClock, Gathering, Labels, VideoLabels, counted
+from .record import Action, FrameClock, Gathering, Labels, VideoLabels
 from .times import seconds_of, stamp
 
 CUE = re.compile(r"\s*([\d:.,]+)\s+-->\s+([\d:.,]+)(?:\s.*)?")
@@ -62,7 +63,7 @@ def read_subtitles(text: str, name: str, clock: FrameClock) -> Labels:
     for (start, end, said, where), match in zip(cues, scored, strict=True):
         label, score = (match[1], float(match[2])) if match and all(scored) else (said, None)
         gathered.action(name, label, start, end, score=score, where=where)
-    return gathered.labels("WebVTT" if webvtt else "SRT subtitles", counted(len(cues), "cue"))
+    return gathered.labels("WebVTT" if webvtt else "SRT subtitles", quantity(len(cues), "cue"))
 
 
 def write_webvtt(video: VideoLabels) -> str:

@@ -13,14 +13,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...errors import InputError, listed
+from ...errors import InputError, listed, quantity
 from ..annotations import FOREVER_SEC, Detection
 from .record import (
     FrameClock,
     Gathering,
     Labels,
     VideoLabels,
-    counted,
     id_of_media,
     looks_like_media,
 )
@@ -141,7 +140,7 @@ def read_table(text: str, name: str, clock: FrameClock) -> Labels:
         if not trace:
             gathered.remarks.append(f"no column of videos; all of it is about {name}")
     form = "TRACE labels" if trace else "table of labels"
-    return gathered.labels(form, counted(len(body), "row"))
+    return gathered.labels(form, quantity(len(body), "row"))
 
 
 def _answers(

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ...errors import InputError
-from .record import Gathering, Labels, counted
+from ...errors import InputError, quantity
+from .record import Gathering, Labels
 
 TOKEN = re.compile(
     r'"((?:[^"]|"")*)"|(?<![\w\[.+-])([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w\].])'
@@ -59,7 +59,7 @@ def read_textgrid(text: str, name: str, *, tiers: Sequence[str] = ()) -> Labels:
         raise InputError("a TextGrid that is damaged, or ends too soon") from None
     if missing := [t for t in tiers if t not in names]:
         raise InputError(f"has no tier {missing[0]!r}, but: {', '.join(names) or 'none'}")
-    return gathered.labels("Praat TextGrid", counted(taken, "interval or point", "intervals"))
+    return gathered.labels("Praat TextGrid", quantity(taken, "interval or point", "intervals"))
 
 
 def _tokens(text: str) -> Iterator[tuple[str | None, str]]:

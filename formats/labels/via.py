@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...errors import InputError
-from .record import Gathering, Labels, VideoLabels, counted, id_of_media, listed, pair
+from ...errors import InputError, quantity
+from .record import Gathering, Labels, VideoLabels, id_of_media, listed, pair
 from .tables import MAX_ROWS, cells
 
 SEGMENT = "FILE1_Z2_XY0"  # the anchor of attributes of temporal segments
@@ -69,8 +69,8 @@ def read_via(raw: Mapping[str, Any]) -> Labels:
     if others := [str(attributes.get(a, {}).get("aname", a)) for a in used if a != label_of]:
         gathered.remarks.append(f"other attributes are left out {listed(others)}")
     if shapes := len(entries) - len(segments):
-        gathered.remarks.append(f"{counted(shapes, 'shape or point')} in pictures left out")
-    return gathered.labels("VIA 3 project", counted(len(segments), "segment"))
+        gathered.remarks.append(f"{quantity(shapes, 'shape or point')} in pictures left out")
+    return gathered.labels("VIA 3 project", quantity(len(segments), "segment"))
 
 
 def looks_like_via_csv(text: str) -> bool:

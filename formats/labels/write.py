@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import InputError
+from ...errors import InputError, quantity
 from ..annotations import Detection, annotations_json
 from ..atomic import write_text
 from ..names import file_names
@@ -21,7 +21,6 @@ from .record import (
     Labels,
     VideoLabels,
     annotated_video,
-    counted,
     id_of_media,
     listed,
     spaced,
@@ -109,7 +108,7 @@ def losses(labels: Labels, form: Form) -> list[str]:
         holds = (holds | {"scores"}) - {"subsets", "groups", "durations", "ignored"}
     found = []
     if "scores" not in holds and (n := sum(isinstance(a, Detection) for a in actions)):
-        found.append(f"scores of {counted(n, 'detection')}")
+        found.append(f"scores of {quantity(n, 'detection')}")
     if "scores" in holds and form.name in ("webvtt", "srt") and labels.scored:
         found.append("scores beyond four digits")
     if "subsets" not in holds and any(v.subset for v in videos):
@@ -119,20 +118,20 @@ def losses(labels: Labels, form: Form) -> list[str]:
     if "durations" not in holds and any(v.duration_sec is not None for v in videos):
         found.append("durations")
     if n := 0 if "ignored" in holds else sum(len(v.ignored) for v in videos):
-        stretches = counted(n, "stretch", "stretches")
+        stretches = quantity(n, "stretch", "stretches")
         found.append(f"{stretches} that count neither way (ignored, or not annotated)")
     if labels.curves and not detections:
         found.append("actionness")
     if labels.thresholds and not detections:
         found.append("thresholds of classes")
     if "negative" not in holds and (n := sum(a.start_sec < 0 for a in actions)):
-        found.append(f"times before 0 of {counted(n, 'label')}, set to 0")
+        found.append(f"times before 0 of {quantity(n, 'label')}, set to 0")
     if "lines" not in holds and any(spaced(a.label) != a.label for a in actions):
         found.append("line breaks and tabs in labels")
     if form.name == "label-studio" and (n := sum(a.start_sec == a.end_sec for a in actions)):
-        found.append(f"no length of {counted(n, 'label')}, now one frame long")
+        found.append(f"no length of {quantity(n, 'label')}, now one frame long")
     if renamed := _renamed(videos, form):
-        found.append(f"names of {counted(len(renamed), 'video')} {listed(renamed)}")
+        found.append(f"names of {quantity(len(renamed), 'video')} {listed(renamed)}")
     if labels.text is not None and form.name != "activitynet":
         found += labels.remarks  # keys that only the JSON has
     if form.step and any(a.end_sec > MAX_SEC for a in actions):

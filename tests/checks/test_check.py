@@ -80,7 +80,7 @@ def test_training_is_warned_without_reading_rows(tmp_path: Path) -> None:
         found = warnings_for_training(file, truth, roles)
         assert warnings_for_training(file, truth, roles, exclude=["b"]) == []
     assert kinds(found) == ["beyond-end"]
-    assert found[0].line.startswith("1 instances that start after the end of their video (b: Jump")
+    assert found[0].line.startswith("instances that start after the end of their video: 1 (b: Jump")
 
 
 def test_a_large_file_takes_seconds(tmp_path: Path) -> None:

@@ -169,6 +169,27 @@ def test_instances_behind_the_rows_are_named(tmp_path: Path) -> None:
     assert found[0].cases[0].says == "Jump 12-15 s, rows from 0 to 10 s"
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [(65, ["part-rows"]), (74, []), (75, [])],
+    ids=["a third", "a step", "none"],
+)
+def test_instances_with_rows_for_a_part_are_named(
+    rows: int, expected: list[str], tmp_path: Path
+) -> None:
+    """The instance lasts from 12 to 15 s, and a row 0.2 s."""
+    videos = rows_of("abcd")
+    videos["a"] = replace(changed(videos["a"], lambda r: r[:rows]), duration_sec=rows / 5)
+    database = clean()
+    database["a"]["duration"] = 15.0
+    found = of_features(tmp_path, videos.values(), database)
+    named = [f for f in found if f.kind.name == "part-rows"]
+    assert [f.kind.name for f in named] == expected
+    for finding in named:
+        assert finding.level == "note"
+        assert finding.cases[0].says == "Jump 12-15 s, rows from 0 to 13 s"
+
+
 @pytest.mark.parametrize(("number", "kind"), [(1, "short"), (5, "many-short")])
 def test_instances_shorter_than_a_step_are_counted(number: int, kind: str, tmp_path: Path) -> None:
     database = clean()

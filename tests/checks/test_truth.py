@@ -181,7 +181,7 @@ def test_subsets_without_a_role_are_named(names: dict[str, str], expected: list[
 def test_a_second_spelling_of_a_subset_is_named_beside_the_first() -> None:
     database = {**clean(), "e": {**clean()["a"], "subset": "Training"}}
     found = the(of_annotations(database), "subset-spelling")
-    assert found.cases[0].says == "'Training': is 'training' meant? (1 videos)"
+    assert found.cases[0].says == "'Training': is 'training' meant? (1 video)"
 
 
 def test_subsets_named_by_the_user_have_their_roles() -> None:

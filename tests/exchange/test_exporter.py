@@ -183,7 +183,7 @@ def test_ids_that_are_no_file_names_and_bad_rows_are_left_out_by_name(
     next(v for v in videos if v.video_id == "bad").streams["rgb"][3] = np.nan
     write_feature_file(source, videos, provenance={})
     result = tsatal("export", source, tmp_path / "out")
-    assert result.exit_code == 1 and "1 videos exported" in result.output
+    assert result.exit_code == 1 and "1 video exported" in result.output
     assert (
         result.output.count("cannot be a file's name") == 4 and "bad: has features" in result.output
     )

@@ -71,7 +71,7 @@ def test_subset_is_narrowed_in_order_and_counted() -> None:
 
 
 def test_a_subset_that_matches_nothing_lists_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"'Validation'; there are: training \(1 videos\)"):
+    with pytest.raises(InputError, match=r"'Validation'; there are: training \(1 video\)"):
         parsed({"a": video()}).subset("Validation")
     with pytest.raises(InputError, match="there are: none"):
         parsed({}).subset("training")

@@ -64,7 +64,7 @@ def test_groups_give_a_fold_each(file: FeatureFile, caplog: pytest.LogCaptureFix
         "anna": ("video_0", "video_1"), "bert": ("video_2", "video_3"), "carl": ("video_4",),
     }  # fmt: skip
     assert dealt.always == ("video_5",)
-    assert "1 videos have no group, or one without actions: all folds train on" in caplog.text
+    assert "1 video without a group, or of one without actions: all folds train" in caplog.text
 
 
 def test_a_group_without_actions_is_only_trained_on(file: FeatureFile) -> None:
@@ -101,7 +101,7 @@ def test_a_file_says_who_is_held_out(
     dealt = deal(file, of_people(file), path)
     assert dealt.folds == (("video_3",), ("video_0", "video_1")) and dealt.names == ("x", "y")
     assert dealt.always == ("video_2", "video_4", "video_5")
-    assert f"3 videos are in no fold of {path}: all folds train on them" in caplog.text
+    assert f"3 videos in no fold of {path}: all folds train there" in caplog.text
     numbered = deal(file, of_people(file), [["video_3"], ["video_0"]])
     assert numbered.names == () and name_of(path) == "mine" and name_of(5) == "5folds"
 
@@ -116,7 +116,7 @@ def test_a_file_may_hold_out_test_videos_and_others_stay_out(
 
     dealt = deal(file, truth_with(file, change), [["video_0"], ["video_2"]])
     assert set(dealt.videos) == {f"video_{n}" for n in (0, 1, 2, 3, 4)}
-    assert "the 1 videos of subset 'testing' are in no fold" in caplog.text
+    assert "in no fold: 1 video of subset 'testing'" in caplog.text
 
 
 def test_groups_that_a_file_divides_are_told(
@@ -132,7 +132,7 @@ def test_a_fold_without_actions_is_refused(file: FeatureFile) -> None:
         if n == 4:
             entry["annotations"] = []
 
-    with pytest.raises(InputError, match="folds: fold '1' holds out 1 videos without any action"):
+    with pytest.raises(InputError, match="folds: fold '1' holds out 1 video without any action"):
         deal(file, truth_with(file, change), [["video_0"], ["video_4"]])
 
 

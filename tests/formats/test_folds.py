@@ -133,7 +133,7 @@ def test_the_test_subset_stays_out(
         text = truth.text.replace('"validation"', '"Testing"')
         testing = parse_annotations(text, source="a.json")
         assert len(videos_to_deal(file, testing)) == 4
-        assert "the 2 videos of subset 'Testing' are in no fold" in caplog.text
+        assert "in no fold: 2 videos of subset 'Testing'" in caplog.text
         assert len(videos_to_deal(file, truth, test="validation")) == 4
         assert len(videos_to_deal(file, truth, train="training")) == 4
         with pytest.raises(InputError, match="no video is in subset 'nowhere'"):

@@ -82,7 +82,7 @@ def test_what_is_no_folds_is_told_in_a_line(raw: Any, says: str) -> None:
         ),
         (
             [{"train": ["b1"], "test": ["a1"]}, ["b1"]],
-            "fold '0' neither trains on nor holds out 1 videos (c1)",
+            "fold '0' neither trains on nor holds out 1 video (c1)",
         ),
     ],
 )

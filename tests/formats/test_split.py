@@ -134,7 +134,7 @@ def test_only_some_videos_are_divided() -> None:
 
 
 def test_what_cannot_be_divided() -> None:
-    with pytest.raises(InputError, match=r"has subsets already: test \(1 videos\); leave out"):
+    with pytest.raises(InputError, match=r"has subsets already: test \(1 video\); leave out"):
         split(truth({"a": {}}, "test"), 0.5)
     with pytest.raises(InputError, match="whole videos, and there is one"):
         split(truth({"a": {}}), 0.5)

@@ -91,7 +91,7 @@ def test_a_folder_has_a_file_for_every_video(tmp_path: Path) -> None:
         "a": 1, "b": 1, "c": 1, "none": 0,
     }  # fmt: skip
     assert found.words.startswith("folder of labels, 1 of")
-    assert found.remarks == ("no labels, and left out: 1 files (README.txt)",)
+    assert found.remarks == ("no labels, and left out: 1 file (README.txt)",)
 
 
 def test_one_video_in_two_files_is_refused(tmp_path: Path) -> None:
