@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 
 from tsatal.config import OptimConfig
+from tsatal.evaluation.events import Events
+from tsatal.evaluation.operating_point import OperatingPoint
 from tsatal.formats.annotations import AMBIGUOUS, AnnotatedVideo, Instance
 from tsatal.formats.features import TimeAxis
 from tsatal.formats.subsets import Subsets
 from tsatal.head.run import RunData
-from tsatal.head.training_words import background_share, how_long, too_short, what_was_found
+from tsatal.head.training_words import (
+    background_share,
+    how_long,
+    too_short,
+    what_counts,
+    what_was_found,
+)
 from tsatal.head.windows import LabelledVideo, WindowPlan
 
 AXIS = TimeAxis(num_steps=100, start_sec=0.0, step_sec=0.5, duration_sec=50.0)
@@ -65,3 +73,12 @@ def test_the_length_of_a_training_is_told_and_a_short_one_warned_of() -> None:
         "background"
     )
     assert "few to learn from" in too_short(80) and too_short(200) == ""
+
+
+def test_what_counts_is_told_also_where_nothing_does() -> None:
+    point = OperatingPoint({}, 0.5, 0.995, "validation", 0.5)
+    words = what_counts(point, Events(instances=4, detections=2, right=1))
+    assert "(precision 99.5% at tIoU 0.5 on 'validation')" in words
+    assert words.endswith("there 50 % of it is right, and 25 % of the actions are found")
+    nothing = what_counts(point, Events(instances=4, detections=0, right=0))
+    assert "100 %" not in nothing and nothing.endswith("none of the actions are found")
