@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..extract.settings import ExtractSettings
-from .detect import ALL_CLASSES
+from .detect import class_names
 from .options import A_RUN, ANY, DEVICE, FILE, RUN, say, settings_options, when_stopped
 
 
@@ -60,7 +60,7 @@ def command(
     given += ["--classes"] if classes is not None else []
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)}: suggestions come from one of these")
-    names = None if classes is None else () if classes == ALL_CLASSES else classes.split(",")
+    names = None if classes is None else class_names(classes)
     saved = pipeline.annotate(
         videos, run, predictions=predictions, classes=names, on_open=on_open, **settings
     )

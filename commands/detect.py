@@ -99,12 +99,12 @@ def command(
         if run:
             raise click.UsageError("--classes is a look without a run: leave out one of the two")
         _only_of_a_look()
+        names = () if classes is None else class_names(classes)
         say(
-            ("" if classes else f"no run in {RUNS.resolve()}: ")
+            ("" if classes is not None else f"no run in {RUNS.resolve()}: ")
             + "a first look, by the classes of Kinetics-400 that the network i3d was trained on, "
             "one at a time; for your own classes, train a run"
         )
-        names = () if classes in (None, ALL_CLASSES) else tuple(classes.split(","))
         wanted = {name: settings[name] for name in OF_A_LOOK if settings[name] is not None}
         detected = pipeline.first_look(
             videos, out=out or pipeline.FIRST_LOOK, classes=names, pages=view,
@@ -113,6 +113,14 @@ def command(
     say(*detected.written)
     if detected.extraction:
         finish(detected.extraction)
+
+
+def class_names(given: str) -> tuple[str, ...]:
+    """Return the names in `--classes`, separated by commas; none stands for all classes."""
+    names = tuple(filter(None, map(str.strip, given.split(","))))
+    if not names:
+        raise click.UsageError(f"--classes: {given!r} names no class; {ALL_CLASSES} takes all")
+    return () if ALL_CLASSES in map(str.casefold, names) else names
 
 
 def _only_of_a_look() -> None:

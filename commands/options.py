@@ -143,7 +143,8 @@ LABEL_FPS = click.option(
 VIDEO_SCORES = click.option(
     "--video-scores",
     type=FILE,
-    help="Class scores of whole videos (JSON), by which detections are multiplied.",
+    help="Class scores of whole videos, by which detections are multiplied: JSON, or features with "
+    "--scores.",
 )
 
 

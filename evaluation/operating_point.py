@@ -64,7 +64,7 @@ class OperatingPoint:
     @property
     def in_words(self) -> str:
         """What they were chosen for, and on what."""
-        wish = "best F1" if self.rule == F1 else f"precision {float(self.rule):.0%}"
+        wish = "best F1" if self.rule == F1 else f"precision {100 * float(self.rule):g}%"
         where = self.subset if self.folds else repr(self.subset)
         number = f"{quantity(self.instances, 'action')} of " if self.instances else ""
         return f"{wish} at tIoU {self.tiou:g} on {number}{where}"
@@ -139,7 +139,7 @@ def choose_operating_point(
         short += [] if reached else [label]
     if short:
         logger.warning(
-            "no threshold of %s has a precision of %.0f %% on %r; only the surest detections count",
+            "no threshold of %s has a precision of %g %% on %r; only the surest detections count",
             listed(short), 100 * (precision or 0), matches.subset,
         )  # fmt: skip
     rule = F1 if precision is None else precision

@@ -124,9 +124,9 @@ def assign_ids(videos: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]
     for video in dict.fromkeys(videos):
         name = id_of(video)
         if problem := id_problem(name):
-            refused[ascii(str(video))] = f"{video!a}: its id {problem}; rename it"
+            refused[ascii(str(video))] = f"{str(video)!a}: its id {problem}; rename it"
         elif not is_text(str(video)):
-            refused[ascii(str(video))] = f"{video!a}: its folder's name is not valid text"
+            refused[ascii(str(video))] = f"{str(video)!a}: its folder's name is not valid text"
         elif (first := ids.setdefault(name, video)) != video:
             how = "" if first.stem == video.stem else f", {SPELT}"
             says = f"has the id {name!r} of {first}{how}; rename one of them"

@@ -59,11 +59,16 @@ def choose_subsets(
             "the annotations name no subsets; divide the videos into those to train on and those "
             "to keep apart with --split 0.7"
         )
+    if not annotated:
+        raise InputError(
+            "no video with features has an action in the annotations; put some in, or look for "
+            "what is wrong with `tsatal check`"
+        )
     there = listed(f"{name!r} ({quantity(n, 'video')})" for name, n in annotated.items())
     for name in filter(None, (train, validation, test)):
         if not annotated.get(name):
             raise InputError(
-                f"no annotated video with features is in subset {shown(name)}; there are: {there}"
+                f"no video with actions and features is in subset {shown(name)}; there are: {there}"
                 "; name one with --set data.train_subset=NAME (or test_subset)"
             )
 
@@ -83,7 +88,7 @@ def choose_subsets(
         named = f"--set {shlex.quote(f'data.test_subset={only}')}"
         named = named if train else f"--set {shlex.quote(f'data.train_subset={only}')} {named}"
         raise InputError(
-            f"all annotated videos with features are in subset {only!r}; put some into {other!r} "
+            f"all videos with actions and features are in subset {only!r}; put some into {other!r} "
             "to measure on what was not trained on; or measure on what was trained on, which "
             f"flatters: {named}"
         )

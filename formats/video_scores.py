@@ -1,22 +1,27 @@
-"""Class scores of whole videos, as another network's classifier gives them: JSON in.
+"""Class scores of whole videos, as a classifier gives them: JSON or a feature file in.
 
-The field multiplies proposals with them on ActivityNet. Read is the form of the files that go round
-with BMN and G-TAD (of CUHK's and UntrimmedNet's classifiers), and a plain one:
+The field multiplies proposals with them on ActivityNet. Read are the form of the files that go
+round with BMN and G-TAD (of CUHK's and UntrimmedNet's classifiers), that of ActivityNet's
+classification challenge, and a plain one:
 
     {"class": [LABEL, ...], "results": {ID: [SCORE, ...]}}
+    {"results": {ID: [{"label": LABEL, "score": SCORE}, ...]}}
     {ID: {LABEL: SCORE}}, also under "results"
+
+Of a feature file it is the mean of what the backbone's own classifier says of a video's rows.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, shown
-from .json_values import finite_number, parse_json
+from .features import FeatureFile, looks_like_features
+from .json_values import finite_number, member, parse_json
 from .limits import read_text
 
 
@@ -48,11 +53,13 @@ def plain(label: str) -> str:
 
 
 def load_video_scores(path: str | Path) -> VideoScores:
-    """Return the class scores of whole videos in a JSON file.
+    """Return the class scores of whole videos in a JSON file, or in a feature file.
 
     Raises:
         InputError: no such file, or not of one of the forms above.
     """
+    if looks_like_features(Path(path)):
+        return _stored(Path(path))
     raw = parse_json(read_text(path), str(path))
     found = raw.get("results", raw) if isinstance(raw, dict) else None
     if not isinstance(found, dict) or not found:
@@ -72,11 +79,29 @@ def load_video_scores(path: str | Path) -> VideoScores:
     return VideoScores(by_video, str(path), spelling)
 
 
+def _stored(path: Path) -> VideoScores:
+    """Return the mean scores of the videos of a feature file that has some."""
+    by_video, spelling = {}, dict[str, str]()
+    with FeatureFile(path) as file:
+        for video_id in file.video_ids:
+            if (scores := file.class_scores(video_id)) is None or not len(scores.values):
+                continue
+            of_classes = dict(scores.best(len(scores.classes)))
+            spelling |= {plain(label): label for label in of_classes}
+            by_video[video_id] = {plain(label): s for label, s in of_classes.items()}
+    if not by_video:
+        raise InputError(f"{path}: holds no class scores; `tsatal extract --scores` stores them")
+    return VideoScores(by_video, str(path), spelling)
+
+
 def _by_label(raw: Any, labels: Any) -> dict[str, float]:
-    if isinstance(raw, list) and isinstance(labels, list) and len(raw) == len(labels):
+    pairs: Iterable[tuple[Any, Any]]
+    if isinstance(raw, list) and raw and all(isinstance(entry, dict) for entry in raw):
+        pairs = [(member(entry, "label", str), entry.get("score")) for entry in raw]
+    elif isinstance(raw, list) and isinstance(labels, list) and len(raw) == len(labels):
         pairs = zip(labels, raw, strict=True)
     elif isinstance(raw, dict):
-        pairs = zip(raw, raw.values(), strict=True)
+        pairs = raw.items()
     else:
         raise InputError(
             f"a score for every class is needed, not {shown(raw)}; a list needs as many names in "

@@ -44,8 +44,8 @@ def measure_features(
 ) -> FeatureStats:
     """Return the statistics of evenly spread videos, each of which counts as much.
 
-    Every video is read once. The scale is that of the videos that windows are drawn from, those
-    with actions; how videos differ is measured on all of them.
+    Every video is read once; one without rows says nothing. The scale is that of the videos that
+    windows are drawn from, those with actions; how videos differ is measured on all of them.
     """
     measured = {v.video_id for v in evenly_spread(videos)}
     scaled = {v.video_id for v in evenly_spread([v for v in videos if v.labels.size])}
@@ -57,6 +57,8 @@ def measure_features(
         if video.video_id not in measured | scaled:
             continue
         rows = file.rows(video.video_id, streams).astype(np.float64)
+        if not len(rows):  # which nothing can be told from
+            continue
         if video.video_id in scaled:
             firsts.append(rows.mean(0))
             squares.append((rows**2).mean(0))

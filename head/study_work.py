@@ -16,6 +16,7 @@ from pathlib import Path
 from ..errors import InputError, listed
 from ..formats.annotations import AnnotatedVideo, annotations_json
 from ..formats.atomic import write_text
+from ..progress import duration
 from .held_out import HELD_OUT
 from .jobs import Outcome, work_through
 from .run import ANNOTATIONS_FILE
@@ -78,8 +79,8 @@ def carry_out(
     def done(name: str, outcome: Outcome) -> None:
         nonlocal finished
         finished += 1
-        left = (time.monotonic() - began) / finished * (len(todo) - finished) / 60
-        more = f", about {left:.0f} min left" if finished < len(todo) else ""
+        left = (time.monotonic() - began) / finished * (len(todo) - finished)
+        more = f", about {duration(left)} left" if finished < len(todo) else ""
         level = logging.WARNING if outcome.problem else logging.INFO
         logger.log(
             level, "%s: %s (%d of %d trainings%s)", name,

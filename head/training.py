@@ -36,7 +36,7 @@ from .run import (
     save_config,
     save_operating_point,
 )
-from .training_words import how_long, too_short, what_was_found
+from .training_words import how_long, too_short, what_counts, what_was_found
 from .windows import LabelledVideo, WindowPlan, alike_together, draw_windows, plan_windows
 
 logger = logging.getLogger(__name__)
@@ -158,11 +158,7 @@ def _keep_operating_point(
     assert point.calibration  # it was just learned
     calibrated = point.calibration.apply_to_all(found)
     seen = outcome(videos, calibrated, point, subset=point.subset).all
-    logger.info(
-        "from now on, what scores enough counts (%s): there %.0f %% of it is right, and "
-        "%.0f %% of the actions are found",
-        point.in_words, 100 * seen.precision, 100 * seen.recall,
-    )  # fmt: skip
+    logger.info("%s", what_counts(point, seen))
 
 
 def videos_as_a_whole(data: RunData, head: TSATAL, config: Config) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 
 from ..config import OptimConfig
 from ..errors import listed, quantity
+from ..evaluation.events import Events
+from ..evaluation.operating_point import OperatingPoint
 from ..formats.annotations import AMBIGUOUS, AnnotatedVideo
 from ..progress import duration
 from .run import RunData
@@ -87,6 +89,17 @@ def chosen_on_few(actions: int) -> str:
     )
 
 
+def what_counts(point: OperatingPoint, seen: Events) -> str:
+    """Return in words what detections above the thresholds are worth on the validation videos."""
+    words = f"from now on, what scores enough counts ({point.in_words}): "
+    if not seen.detections:
+        return f"{words}nothing does there, so none of the actions are found"
+    return (
+        f"{words}there {100 * seen.precision:.0f} % of it is right, and "
+        f"{100 * seen.recall:.0f} % of the actions are found"
+    )
+
+
 def background_share(labelled: Sequence[LabelledVideo]) -> float:
     """Return the share of the rows that count in which no action goes on, in [0, 1]."""
     background = counted = 0
@@ -112,7 +125,7 @@ def _by_class(labelled: Sequence[LabelledVideo], labels: Sequence[str]) -> str:
     numbers = np.bincount(
         np.concatenate([v.labels for v in labelled]).astype(int), minlength=len(labels)
     )
-    often = [f"{labels[n]} {numbers[n]}" for n in np.argsort(-numbers, kind="stable")]
+    often = [f"{labels[n] or repr('')} {numbers[n]}" for n in np.argsort(-numbers, kind="stable")]
     few = int(np.count_nonzero(numbers < FEW_ACTIONS))
     words = listed(often, most=MOST_NAMED)
     if few:

@@ -63,7 +63,9 @@ class Finder:
         detections = seen.detections
         if self.scores:
             one = {video_id: detections}
-            detections = with_video_scores(one, self.scores, self.labels)[video_id]
+            classes = self.detector.data.labels
+            weighted = with_video_scores(one, self.scores, self.labels, classes=classes)
+            detections = weighted[video_id]
         kept = [d for d in detections if d.score >= self._least(d.label)][: self.top]
         self.found[video_id] = DetectedVideo(
             video_id,

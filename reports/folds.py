@@ -12,7 +12,7 @@ from ..errors import InputError, printable
 from ..evaluation.average_precision import Evaluation
 from ..evaluation.folds import ALL_FOLDS, FoldFigures, measure_folds
 from ..evaluation.matching import Measure
-from ..evaluation.video_scores import with_video_scores
+from ..evaluation.video_scores import note_on_scores, with_video_scores
 from ..formats.annotations import all_labels, class_labels
 from ..formats.atomic import write_text
 from ..formats.labels.find import load_annotations
@@ -89,7 +89,8 @@ def evaluate_folds(
         whole = found_in(folder, [t for t in plan.trainings if t.seed == seed])
         found[seed] = {k: whole[k] for k in videos if k in whole}
         if scores:
-            found[seed] = with_video_scores(found[seed], scores, class_labels(videos.values()))
+            classes = class_labels(videos.values())
+            found[seed] = with_video_scores(found[seed], scores, classes, classes=classes)
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / PREDICTIONS, *(out / f"predictions-seed{s}.json" for s in plan.seeds[1:])]
     for path, detections in zip(paths, found.values(), strict=True):
@@ -106,7 +107,8 @@ def evaluate_folds(
         precision=None if isinstance(least, str) else least,
     )  # fmt: skip
     first = figures.pooled[0]
-    evaluation = replace(first, notes=(*first.notes, *figures.notes))
+    weighted = [note_on_scores(videos, scores)] if scores else []
+    evaluation = replace(first, notes=(*first.notes, *figures.notes, *weighted))
     written = write_report(
         evaluation, out, timelines=timelines, name=folder.resolve().name, labels=labels,
         outcome=figures.outcome, more={"folds": figures.to_json()},

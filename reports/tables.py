@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from ..config import Config
-from ..errors import InputError
+from ..errors import InputError, printable
 from ..evaluation.average_precision import Evaluation
 from ..evaluation.events import Events, Outcome
 from ..evaluation.matching import Matches, threshold_name
@@ -41,9 +42,12 @@ class Rows:
 def text_table(rows: Sequence[Sequence[str]], *, least_width: int = 0) -> list[str]:
     """Return the rows as aligned lines, the first column to the left, the others to the right.
 
+    Labels and names are other people's, so what a terminal would act on is written out.
+
     Args:
         least_width: of every column but the first, in letters.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     widths = [max(width, least_width) for width in others]
     return ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], widths)]) for row in rows]
@@ -157,20 +161,18 @@ def _differences(
         return [e.matches for e in seeds.get(name) or [evaluations[name]]]
 
     (name, first), *others = evaluations.items()
-    alike = [
-        other
-        for other, evaluation in others
-        if evaluation.headline == first.headline
-        and evaluation.matches.video_ids == first.matches.video_ids
+    measured_alike = [(other, e) for other, e in others if e.headline == first.headline]
+    unlike = {other: _unlike(first.matches, e.matches) for other, e in measured_alike}
+    alike = [other for other, difference in unlike.items() if not difference]
+    lines = [
+        f"note: {other}: measured on other {difference} than {name}, so the two are not compared"
+        for other, difference in unlike.items()
+        if difference
     ]
     videos = len(first.matches.video_ids)
     if alike and videos < FEWEST_VIDEOS:
-        return [f"note: too few videos ({videos}) to say whether a difference is more than chance"]
-    lines = [
-        f"note: {other}: measured on other videos than {name}, so the two are not compared"
-        for other, evaluation in others
-        if evaluation.headline == first.headline and other not in alike
-    ]
+        few = f"note: too few videos ({videos}) to say whether a difference is more than chance"
+        return [*lines, few]
     for other in alike:
         gap = map_difference(matches(name), matches(other))
         verdict = "more than chance" if gap.certain else "may be chance"
@@ -179,6 +181,24 @@ def _differences(
             f"{100 * gap.high:+.2f}, bootstrap over videos): {verdict}"
         )
     return lines
+
+
+def _unlike(one: Matches, other: Matches) -> str:
+    """Return in words in what the ground truth of two runs differs; empty if it is the same."""
+    if one.video_ids != other.video_ids:
+        return "videos"
+    differing = [
+        video_id
+        for video_id, video in one.videos.items()
+        if Counter(video.instances) != Counter(other.videos[video_id].instances)
+        or video.ignored != other.videos[video_id].ignored
+    ]
+    if not differing:
+        return ""
+    return (
+        f"annotations (of {len(differing)} of {len(one.videos)} videos, such as "
+        f"{printable(differing[0])}; --annotations FILE takes one for all)"
+    )
 
 
 def _percent(share: float) -> str:

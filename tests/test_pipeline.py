@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -443,6 +444,32 @@ def test_a_run_on_rows_of_another_backbone_detects_in_raw_videos(tmp_path: Path)
         assert again.provenance["extractor"] == "i3d_windows"
         np.testing.assert_array_equal(file.rows("v2", ["rgb"]), again.rows("v2", ["rgb"]))
     assert found["v2"].detections
+
+
+def test_a_first_look_has_one_colour_for_a_class_and_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = iter(["squat", "push up"])
+
+    def one_class_a_video(self: DenseI3d, rows: np.ndarray) -> np.ndarray:
+        logits = np.zeros((len(rows), 400), np.float32)
+        logits[:, kinetics_400().index(next(names))] = 20.0
+        return logits
+
+    monkeypatch.setattr(DenseI3d, "logits", one_class_a_video)
+    videos = write_demo_videos(tmp_path / "v", training=0, validation=2, duration_sec=3.0, seed=0)
+    seen = pipeline.first_look(
+        tmp_path / "v", out=tmp_path / "out", pages=True, show_progress=False,
+        crop=32, resize=32, weights="random", device="cpu",
+    )  # fmt: skip
+    assert [video.detections[0].label for video in seen.values()] == ["squat", "push up"]
+    assert all(video.labels == ["push up", "squat"] for video in seen.values())
+    written = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert written["labels"] == ["push up", "squat"]
+    for video in videos:
+        page = (tmp_path / "out" / f"{video.stem}.html").read_text()
+        [slider] = re.findall(r'"slider": ?(\{.*?\})', page)
+        assert json.loads(slider)["start"] == 0
 
 
 def test_a_first_look_needs_no_run_and_no_label(

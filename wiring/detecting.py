@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,9 +202,8 @@ def first_look(
     def look_at(video_id: str, scores: ClassScores, axis: TimeAxis) -> None:
         seen = look(scores, axis, classes=numbers)
         kept = [d for d in seen.detections if d.score >= min_score][:top]
-        labels = sorted({d.label for d in kept})
         found[video_id] = DetectedVideo(
-            video_id, axis.duration_sec, kept, seen.actionness, labels, paths.get(video_id)
+            video_id, axis.duration_sec, kept, seen.actionness, source=paths.get(video_id)
         )
         on_video(found[video_id])
 
@@ -217,10 +217,13 @@ def first_look(
                 look_at(video_id, scores, file.time_axis(video_id))
 
     extraction = _extract_and_look(raw, out, chosen, look_at_new, look_at_old, show_progress)
-    ordered = {v: found[v] for v in paths if v in found}
+    # One colour for a class in the pictures and pages of all videos.
+    labels = sorted({d.label for video in found.values() for d in video.detections})
+    ordered = {v: replace(found[v], labels=labels) for v in paths if v in found}
     written = write_detections(
-        ordered, out, truth={}, pages=pages, reading=chosen.reading, subtitled=True
-    )
+        ordered, out, truth={}, pages=pages, reading=chosen.reading, subtitled=True,
+        min_score=min_score,
+    )  # fmt: skip
     return DetectedVideos(ordered, tuple(written), extraction)
 
 

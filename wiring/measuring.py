@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..config import Config, EvalConfig
 from ..errors import InputError
-from ..evaluation.video_scores import with_video_scores
+from ..evaluation.video_scores import note_on_scores, with_video_scores
 from ..formats.annotations import all_labels
 from ..formats.atomic import check_place, write_text
 from ..formats.features import FeatureFile
@@ -148,11 +148,15 @@ def evaluate(
         detected = {video_id: detector.in_file(file, video_id) for video_id in videos}
         labels = all_labels(data.labels, truth)
     found = {video_id: d.detections for video_id, d in detected.items()}
-    if video_scores:
-        found = with_video_scores(found, load_video_scores(video_scores), data.labels)
+    scores = load_video_scores(video_scores) if video_scores else None
+    if scores:
+        found = with_video_scores(found, scores, data.labels, classes=data.labels)
     predictions = _write_detections(out, detected, found, labels, detector.point)
     how = _configured(defaults or config.eval, videos).changed(**measure)
     evaluation = measure_detections(videos, found, how, subset=subset or ALL)
+    if scores:
+        notes = (*evaluation.notes, note_on_scores(found, scores))
+        evaluation = replace(evaluation, notes=notes)
     if checkpoint == "best" and subset == data.subsets.validation:
         logger.warning(
             "these weights were chosen by their mAP on %r itself, so this mAP flatters them", subset

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..checks.predictions import usable_predictions
 from ..evaluation.time_scale import likely_scale
-from ..evaluation.video_scores import with_video_scores
+from ..evaluation.video_scores import note_on_scores, with_video_scores
 from ..formats.annotations import all_labels, class_labels
 from ..formats.atomic import check_place
 from ..formats.labels.find import HowToRead, load_annotations
@@ -68,7 +68,9 @@ def evaluate_predictions(
     videos = truth.subset(subset)
     if video_scores:
         labels = class_labels(videos.values())
-        found = with_video_scores(found, load_video_scores(video_scores), labels)
+        scores = load_video_scores(video_scores)
+        found = with_video_scores(found, scores, labels)
+        notes.append(note_on_scores([v for v in found if v in videos], scores))
     evaluation = measure_detections(videos, found, how, subset=subset or ALL)
     if scale := likely_scale(truth.videos, found):
         notes.append(str(scale))

@@ -67,7 +67,7 @@ def test_a_subset_that_matches_nothing_lists_what_there_is() -> None:
         choose_subsets({"training": 5, "validation": 5}, test="tset")
 
 
-@pytest.mark.parametrize("annotated", [{}, {"all": 7, "other": 2}, {"training": 7, "dev": 1}])
+@pytest.mark.parametrize("annotated", [{"all": 7, "other": 2}, {"training": 7, "dev": 1}])
 def test_names_that_say_nothing_are_an_error_with_a_remedy(annotated: dict[str, int]) -> None:
     with pytest.raises(InputError, match=r"there are: .*--set data\.(train|test)_subset=NAME"):
         choose_subsets(annotated)
@@ -105,3 +105,10 @@ def test_durations_that_annotations_lack_are_those_of_the_features(
         filled = {v: video.duration_sec for v, video in with_durations(file, videos).items()}
     expected = dict.fromkeys(("video_0", "video_1", "video_3"), 30.0)
     assert filled == {**expected, "video_2": 12.0, "absent": None}
+
+
+def test_videos_without_any_action_are_said_to_be_such() -> None:
+    with pytest.raises(InputError, match="no video with features has an action"):
+        choose_subsets({})
+    with pytest.raises(InputError, match="all videos with actions and features are in subset"):
+        choose_subsets({"validation": 4})

@@ -117,3 +117,12 @@ def test_time_shares_are_of_the_time_of_actions(tmp_path: Path) -> None:
     assert time_shares(video, 4).tolist() == [0.25, 0, 0.75, 0]
     empty = LabelledVideo("a", axis, np.zeros((0, 2)), np.zeros(0, np.int64))
     assert time_shares(empty, 4).tolist() == [0, 0, 0, 0]
+
+
+def test_a_video_without_rows_says_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = {v: rng.normal(n, 1, (50, 3)) for n, v in enumerate("abc")}
+    without = measured(tmp_path / "f.h5", rows, [[0], [1], []])
+    with_one = measured(tmp_path / "g.h5", {**rows, "d": np.zeros((0, 3))}, [[0], [1], [], []])
+    assert with_one.between_videos == without.between_videos > 0
+    assert with_one.scale == without.scale and with_one.classes_told == without.classes_told

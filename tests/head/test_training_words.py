@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from tsatal.config import OptimConfig
+from tsatal.evaluation.events import Events
+from tsatal.evaluation.operating_point import OperatingPoint
 from tsatal.formats.annotations import AMBIGUOUS, AnnotatedVideo, Instance
 from tsatal.formats.features import TimeAxis
 from tsatal.formats.subsets import Subsets
@@ -15,6 +17,7 @@ from tsatal.head.training_words import (
     chosen_on_few,
     how_long,
     too_short,
+    what_counts,
     what_was_found,
 )
 from tsatal.head.windows import LabelledVideo, WindowPlan
@@ -73,3 +76,12 @@ def test_the_length_of_a_training_is_told_and_a_short_one_warned_of() -> None:
     assert chosen_on_few(0) == "" == chosen_on_few(50)
     assert "chosen on 1 action, which is rough" in chosen_on_few(1)
     assert "few to learn from" in too_short(80) and too_short(200) == ""
+
+
+def test_what_counts_is_told_also_where_nothing_does() -> None:
+    point = OperatingPoint({}, 0.5, 0.995, "validation", 0.5)
+    words = what_counts(point, Events(instances=4, detections=2, right=1))
+    assert "(precision 99.5% at tIoU 0.5 on 'validation')" in words
+    assert words.endswith("there 50 % of it is right, and 25 % of the actions are found")
+    nothing = what_counts(point, Events(instances=4, detections=0, right=0))
+    assert "100 %" not in nothing and nothing.endswith("none of the actions are found")

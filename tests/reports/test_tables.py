@@ -133,3 +133,25 @@ def test_it_says_whether_a_difference_is_more_than_chance() -> None:
 def test_few_videos_cannot_say_whether_a_difference_is_chance() -> None:
     runs = {"a": on_videos(0, videos=9), "b": on_videos(9, videos=9)}
     assert "too few videos (9)" in comparison_table(runs, {})
+
+
+def test_runs_with_other_ground_truth_of_the_same_videos_are_not_compared() -> None:
+    one, other = on_videos(5, videos=20), on_videos(5, videos=20)
+    moved = {**other.matches.videos}
+    moved["v3"] = AnnotatedVideo("v3", "test", 10.0, (Instance("jump", 2, 3),))
+    ignoring = {**other.matches.videos}
+    ignoring["v4"] = AnnotatedVideo("v4", "test", 10.0, (Instance("jump", 0, 1),), ((5.0, 6.0),))
+    for truth, named in ((moved, "v3"), (ignoring, "v4")):
+        unlike = evaluate(truth, {}, Measure("anet", (0.5,)), subset="test")
+        assert unlike.headline == one.headline
+        table = comparison_table({"a": one, "b": unlike}, {})
+        [line] = [s for s in table.splitlines() if "b:" in s]
+        assert f"note: b: measured on other annotations (of 1 of 20 videos, such as {named}" in line
+        assert "than a, so the two are not compared" in line and "--annotations FILE" in line
+
+
+def test_a_label_does_not_break_a_line_of_a_table() -> None:
+    assert text_table([["a\nb\x1b[31m", "1"], ["c", "2"]]) == [
+        r"a\nb\x1b[31m  1",
+        "c             2",
+    ]
