@@ -18,7 +18,7 @@ demo: $(VENV)/.installed
 	$(BIN)/tsatal demo
 
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-faults: $(VENV)/.installed
 	TSATAL_FAULTS=long OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -19,6 +20,11 @@ def run() -> None:
     def leave(number: int, frame: object) -> None:
         os._exit(status)  # all is done and said
 
+    def ignore() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
+    atexit.register(ignore)  # first, so it is the last: after it Python takes its handlers away
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:

@@ -2,12 +2,15 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
+from tsatal.formats import limits
 from tsatal.formats.feature_writer import write_feature_file
 from tsatal.formats.features import VideoFeatures
 
@@ -17,8 +20,29 @@ SHARED = ROOT.parent / "shared" / "data"  # real data; tests that need it skip w
 EACH_DEVICE = pytest.mark.parametrize(
     "device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 )
+# The files that take longest, the longest first: processes begin with these, so that none is left
+# with one of them when the others are done. That one is missing or moves costs time alone.
+LONGEST = (
+    "test_page_commands.py", "faults/test_kills.py", "annotator/test_annotating_in_browser.py",
+    "reports/test_viewer_in_browser.py", "test_cli.py", "test_examples.py",
+    "extract/sharing/test_share.py", "head/test_parallel.py", "faults/test_hostile.py",
+    "faults/test_trouble.py", "head/test_studies.py", "faults/test_file_systems.py",
+    "test_errors.py", "test_pipeline.py", "test_pipeline_labels.py", "reports/test_whole_model.py",
+    "faults/test_fuzz_text.py", "test_docs.py", "reports/test_pictures.py", "head/test_export.py",
+    "head/test_detector.py", "test_repeatability.py", "extract/test_stitch.py",
+    "commands/test_pack.py", "head/test_final.py", "extract/test_ray_cluster.py",
+    "faults/test_annotate_kills.py", "extract/test_extractor.py", "head/test_gpu.py",
+    "commands/test_explain.py", "benchmarks/test_gpu.py", "extract/test_gpu.py",
+    "extract/sharing/test_claims.py", "head/test_jobs.py",
+)  # fmt: skip
 LABELS = ("jump", "run")
 STEP_SEC = 0.5
+
+# No example has a time limit, nor has the making of them: other programs may take the processor.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 class _Root:
@@ -32,6 +56,12 @@ class _Root:
 def pytest_configure(config: pytest.Config) -> None:
     """Let the root be a plain folder: it may be called tsatal-0.1.0, as in an sdist."""
     config.pluginmanager.register(_Root())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring the files that take longest to the front; the others stay in their order."""
+    places = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -82,12 +112,17 @@ def _write(
 
 
 @pytest.fixture(autouse=True)
-def log_level_of_before() -> Iterator[None]:
-    """Programs that a test runs in this process set how much is logged; the next test is free."""
+def state_of_before() -> Iterator[None]:
+    """What programs that a test runs in this process set for it is as before for the next test.
+
+    How much is logged, the memory that a thing may take, and the folder to work in.
+    """
     ours = logging.getLogger("tsatal")
-    before = ours.level
+    level, memory, folder = ours.level, limits.allowed(), os.getcwd()
     yield
-    ours.setLevel(before)
+    ours.setLevel(level)
+    limits.allow(memory / limits.GIB)
+    os.chdir(folder)
 
 
 @pytest.fixture(scope="session")

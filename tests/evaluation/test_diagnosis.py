@@ -280,7 +280,7 @@ def random_case(seed: int, *, videos: int = 4) -> tuple[Videos, Predictions]:
     return truth, found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), protocol=st.sampled_from(PROTOCOLS))
 def test_hits_and_average_precisions_are_those_of_evaluate(seed: int, protocol: str) -> None:
     truth, found = random_case(seed)
@@ -294,7 +294,7 @@ def test_hits_and_average_precisions_are_those_of_evaluate(seed: int, protocol: 
         assert [len(r) for r, _ in curves.values()] == result.found_per_class[k].tolist()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), protocol=st.sampled_from(PROTOCOLS))
 def test_parts_add_up(seed: int, protocol: str) -> None:
     truth, found = random_case(seed)
@@ -323,7 +323,7 @@ def test_parts_add_up(seed: int, protocol: str) -> None:
         assert all(gain >= -1e-12 for gain in part["gain"].values())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), protocol=st.sampled_from(PROTOCOLS))
 def test_a_gain_is_what_evaluate_says_without_those_errors(seed: int, protocol: str) -> None:
     truth, found = random_case(seed)

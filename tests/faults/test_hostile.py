@@ -162,6 +162,27 @@ def test_a_signal_while_the_command_line_is_loaded_ends_in_one_line(tmp_path: Pa
         assert len(said) == 1 and said[0].startswith("Error: "), said
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_python_ends_changes_nothing(how: signal.Signals, tmp_path: Path) -> None:
+    """Python gives signals back to the system before it takes its modules apart."""
+    code = f"""
+import os, sys
+class Last:
+    def __del__(self, write=os.write, kill=os.kill, pid=os.getpid()):
+        write(1, b"last")
+        kill(pid, {how:d})
+sys.last = Last()
+from tsatal.__main__ import run
+sys.argv = ["tsatal", "extract", "nowhere", "o.h5"]
+run()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, "last")
+    assert ended.stderr == "Error: nowhere: no such file or folder\n"
+
+
 def test_the_second_signal_quits_at_once(tmp_path: Path) -> None:
     code = """
 import sys, time

@@ -161,7 +161,7 @@ seconds = st.floats(0, 10).map(lambda s: round(s, 6))
 spans = st.tuples(seconds, seconds).map(sorted)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(spans, max_size=4), st.sampled_from(["begun", "done"]))
 def test_stretches_survive_any_number_of_savings(
     tmp_path_factory: pytest.TempPathFactory, unseen: list[list[float]], state: Any

@@ -190,7 +190,7 @@ def test_praat(text: str) -> None:
 WORD = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(WORD, st.floats(0.001, 50).map(lambda x: round(x, 4))), max_size=8))
 def test_praat_gives_back_whatever_was_said(steps: list[tuple[str, float]]) -> None:
     times, words = [0.0], []
