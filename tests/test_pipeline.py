@@ -472,6 +472,15 @@ def test_a_first_look_has_one_colour_for_a_class_and_hides_nothing(
         assert json.loads(slider)["start"] == 0
 
 
+def test_rows_of_other_settings_are_not_mixed_with_those_of_a_look(tmp_path: Path) -> None:
+    write_demo_videos(tmp_path / "v", training=0, validation=1, duration_sec=2.0, seed=0)
+    small: dict[str, Any] = {"crop": 32, "weights": "random", "device": "cpu"}
+    small |= {"out": tmp_path / "out", "show_progress": False}
+    pipeline.first_look(tmp_path / "v", resize=32, **small)
+    with pytest.raises(InputError, match=r"\(resize .*\); choose another folder with --out$"):
+        pipeline.first_look(tmp_path / "v", resize=40, **small)
+
+
 def test_a_first_look_needs_no_run_and_no_label(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

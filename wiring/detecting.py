@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError
 from ..extract.clock import BY_ITSELF
 from ..extract.settings import ExtractSettings
 from ..extract.sources import assign_ids, find_videos
@@ -252,11 +253,15 @@ def _extract_and_look(
         in_file: looks at those that were extracted before, in the file.
     """
     from ..extract.extractor import extract_videos
+    from ..extract.sharing.parts import OtherSettings
 
     out.mkdir(parents=True, exist_ok=True)
-    extraction = extract_videos(
-        raw, out / EXTRACTED, settings, show_progress=show_progress, on_video=in_features
-    )
+    try:
+        extraction = extract_videos(
+            raw, out / EXTRACTED, settings, show_progress=show_progress, on_video=in_features
+        )
+    except OtherSettings as e:
+        raise InputError(f"{e.made}; choose another folder with --out") from None
     if before := [*extraction.already, *extraction.elsewhere]:
         with FeatureFile(extraction.out) as file:
             in_file(file, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Literal
 
 from ...errors import InputError, how_to_install
 
+log = logging.getLogger(__name__)
+
+HUB = "https://huggingface.co"
 FREE = ("apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc-by-4.0")
 
 
@@ -39,15 +43,26 @@ def hub_path(repository: str, name: str, extra: str) -> Path:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise InputError(f"hf:{repository}: no such folder, nor OWNER/NAME of a repository")
     with needing(extra):
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    # It would tell of every try; the line below says what came of them.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    if not isinstance(try_to_load_from_cache(repository, name), str):
+        log.info("looking for %s at %s/%s", name, HUB, repository)
     try:
         return Path(hf_hub_download(repository, name))
     except Exception as e:  # the hub raises many kinds, and those of its HTTP library
         raise InputError(
-            f"https://huggingface.co/{repository}: {name} is not here and cannot be downloaded "
-            f"({type(e).__name__}); fetch the repository by hand and name its folder, hf:FOLDER, "
-            "or give the weights with --weights"
+            f"{HUB}/{repository}: {name} is not here and cannot be downloaded "
+            f"({type(e).__name__}); {_by_hand(repository, name, extra)}"
         ) from None
+
+
+def _by_hand(repository: str, name: str, extra: str) -> str:
+    """Return how to go on without a network."""
+    if extra == "timm":  # which describes its networks by itself: the weights are all it lacks
+        file = f"{HUB}/{repository}/resolve/main/{name}"
+        return f"fetch {file} by hand and give its path with --weights"
+    return "fetch the repository by hand and name its folder, hf:FOLDER"
 
 
 def licence_of(stated: object) -> tuple[str, Literal["yes", "no", "ask"]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import pickle
 import re
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from ...errors import InputError, shown
 from ...formats.atomic import replacing, write_text
 from ...formats.limits import check_archive, read_text, regular_file
+from ...formats.tensors import TENSORS_SUFFIX, read_tensors
 from ...progress import Progress
 
 log = logging.getLogger(__name__)
@@ -221,16 +224,26 @@ def adapt_colour(weight: Tensor, channels: int) -> Tensor:
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read the state dict in a file of `torch.save`, by itself or under `model_state`.
 
+    A `.safetensors` file is read, too.
+
     Raises:
         InputError: another file, one that holds more than tensors, or one that is too large.
     """
     check_archive(path)
+    if path.suffix.lower() == TENSORS_SUFFIX:
+        return {name: torch.from_numpy(array) for name, array in read_tensors(path)[0].items()}
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)  # runs no code
+        with warnings.catch_warnings():  # torch's, on the protocol of pickles
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)  # runs no code
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path}: not a checkpoint that holds tensors only; save its state_dict()"
+        ) from None
     except Exception as e:  # torch raises many kinds on a damaged file
         raise InputError(
-            f"{path}: not a checkpoint that holds tensors only ({type(e).__name__})"
-            "; save its state_dict()"
+            f"{path}: damaged, cut short, or no file of torch.save ({type(e).__name__}); copy it "
+            "again"
         ) from None
     state = content.get("model_state", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(

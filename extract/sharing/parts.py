@@ -150,20 +150,29 @@ def file_identity(path: Path) -> str:
     return f"{stat.st_ino} {stat.st_mtime_ns} {stat.st_size}"
 
 
+class OtherSettings(InputError):
+    """A feature file was made with other settings, so that nothing can be added to it.
+
+    `made` says which: the file, and the setting that differs.
+    """
+
+    def __init__(self, out: Path, differing: str) -> None:
+        self.made = f"{out}: was extracted with other settings ({differing})"
+        super().__init__(f"{self.made}; choose another file, or replace it with --overwrite")
+
+
 def read_existing(out: Path, provenance: Mapping[str, Any]) -> dict[str, str]:
     """Return the source fingerprint of every video in the feature file; empty without a file.
 
     Raises:
-        InputError: no feature file, or made with other settings, so that nothing can be added.
+        OtherSettings: it was made with others.
+        InputError: no feature file.
     """
     if not out.exists():
         return {}
     with FeatureFile(out) as file:
         if differing := differing_setting(provenance, file.provenance):
-            raise InputError(
-                f"{out}: was extracted with other settings ({differing}); choose another file, "
-                "or replace it with --overwrite"
-            )
+            raise OtherSettings(out, differing)
         return fingerprints(file)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -233,17 +234,22 @@ def test_other_networks_of_the_hub_are_refused(tmp_path: Path) -> None:
 
 
 def test_without_network_a_line_says_what_to_bring(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     library = pytest.importorskip("huggingface_hub")
 
     def fails(*_: object) -> None:
+        logging.getLogger("huggingface_hub.utils").warning("Retrying in 1s [Retry 1/5].")
         raise OSError("no network")
 
     monkeypatch.setattr(library, "hf_hub_download", fails)
-    message = "not here and cannot be downloaded .* name its folder, hf:FOLDER, or give the weights"
-    with pytest.raises(InputError, match=message):
+    message = "not here and cannot be downloaded .* and name its folder, hf:FOLDER$"
+    with caplog.at_level(logging.INFO), pytest.raises(InputError, match=message):
         hub.hub_file("someone/network", "config.json", "transformers")
+    assert caplog.messages == ["looking for config.json at https://huggingface.co/someone/network"]
+    weights = "someone/network/resolve/main/model.safetensors by hand and give .* --weights$"
+    with pytest.raises(InputError, match=weights):
+        hub.hub_file("someone/network", "model.safetensors", "timm")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import pickle
 import threading
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +24,7 @@ from tsatal.extract.backbones.weights import (
     load_state,
     resolve_weights,
 )
+from tsatal.formats.tensors import write_tensors
 
 
 def resolve(name: str, *, seed: int = 0, sha256: str | None = None) -> Weights:
@@ -113,6 +116,34 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "w.pyth", {"model_state": threading.Thread})
     with pytest.raises(InputError, match="tensors only"):
         load_state(build_i3d(width=8), path)
+
+
+def test_a_checkpoint_that_is_cut_short_is_said_to_be(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    path = save(tmp_path / "w.pyth", state)
+    whole = path.read_bytes()
+    for length in (0, 1000, len(whole) // 2, len(whole) - 50):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"w\.pyth: damaged, cut short, .*; copy it again"):
+            load_state(build_i3d(width=8), path)
+
+
+def test_what_torch_warns_of_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "w.pyth"
+    path.write_bytes(pickle.dumps([1, 2, 3], protocol=4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InputError, match="tensors only"):
+            load_state(build_i3d(width=8), path)
+
+
+def test_weights_in_safetensors_are_the_same(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    write_tensors(tmp_path / "w.safetensors", {k: v.numpy() for k, v in state.items()})
+    net = loaded(tmp_path / "w.safetensors")
+    same = loaded(save(tmp_path / "w.pyth", state))
+    for name, value in same.state_dict().items():
+        assert torch.equal(net.state_dict()[name], value)
 
 
 def test_flow_takes_rgb_weights_averaged_over_colour(
