@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..errors import InputError, quantity
+from ..evaluation.segment_f1 import is_ignored
 from ..formats.annotations import (
     AMBIGUOUS,
     AnnotatedVideo,
@@ -96,6 +97,8 @@ def check_instances(
         for instance in actions(video):
             for kind, says in _misplaced(instance, end):
                 yield Case(kind, f"{in_words(instance)} {says}", video.video_id)
+            if is_ignored(instance, video):
+                yield Case("ignored-action", in_words(instance), video.video_id)
         yield from _duplicates(video)
 
 

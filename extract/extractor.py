@@ -155,7 +155,9 @@ class _Bar:
         self.progress = Progress(f"0/{len(left)} videos", total_sec, "s of video", shown=shown)
 
     def advance(self, video_id: str, seconds: float) -> None:
-        """Count seconds of a video that goes on."""
+        """Count seconds of a video that goes on; of more than was announced there is more to do."""
+        left_sec = max(self._left_sec[video_id], 0.0)
+        self.progress.total += max(seconds - left_sec, 0.0)
         self._left_sec[video_id] -= seconds
         self.progress.advance(seconds)
 

@@ -81,6 +81,18 @@ def look(
     return VideoDetections(by_score, ActionnessCurve(axis.start_sec, axis.step_sec, curve))
 
 
+def without_last(scores: ClassScores) -> ClassScores:
+    """Return the scores with the last row's replaced by those of the row before, (T, C).
+
+    A dense network was trained to tell classes by the mean of rows; Inception I3D by each two that
+    follow each other. Alone the last one tells nothing: what it has seen is mostly the padding
+    after the video. A single row gets zeros.
+    """
+    values = scores.values
+    last = values[-2:-1] if len(values) > 1 else np.zeros_like(values)
+    return ClassScores(np.concatenate([values[:-1], last]), scores.classes)
+
+
 def smoothed(values: np.ndarray, rows: int) -> np.ndarray:
     """Return each row's mean with those around it, (T, C); fewer at the ends."""
     reach = max(rows, 1) // 2

@@ -11,6 +11,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from ..config import ModelConfig
+from ..evaluation.matching import quantity
 from ..formats.annotations import Detection, Instance
 from ..formats.features import TimeAxis
 from ..head.explanation import Explanation
@@ -96,7 +97,8 @@ def explanation_picture(
         0.02, 1 - 0.15 / height, plain(shortened(video_id, LONGEST_TITLE)), size=LARGE,
         weight="bold", color=INK, va="top",
     )  # fmt: skip
-    caption = f"{reading}  ·  {rows} rows, {start:.4g} to {end:.4g} s  ·  stronger, higher score"
+    seen = f"{quantity(rows, 'row')}, {start:.4g} to {end:.4g} s"
+    caption = f"{reading}  ·  {seen}  ·  stronger, higher score"
     figure.text(0.02, 1 - 0.45 / height, plain(caption), size=NORMAL, color=MUTED, va="top")
     entries = [Patch(facecolor=c, label=f" {plain(shortened(k))}") for k, c in colours.items()]
     if entries:
@@ -162,7 +164,8 @@ def _draw_curves(
         "what TSA adds, of a row's norm": (told.added, "--"),
     }
     for (name, (values, style)), colour in zip(curves.items(), HUES, strict=False):
-        axes.plot(seconds, values, style, color=colour, linewidth=1.4, label=name)
+        dot = "." if len(seconds) == 1 else None  # which makes no line
+        axes.plot(seconds, values, style, marker=dot, color=colour, linewidth=1.4, label=name)
     axes.set(xlim=extent, ylim=(0, max(1.0, 1.05 * float(told.added.max()))))
     axes.legend(loc="upper right", ncols=3, **{**LEGEND, "handlelength": 1.8})
     axes.grid(color=GRID, linewidth=0.8)

@@ -186,7 +186,7 @@ def first_look(
     Raises:
         InputError: no video, no such class, or weights that are not here.
     """
-    from ..extract.first_look import LOOK, find_classes, look
+    from ..extract.first_look import LOOK, find_classes, look, without_last
 
     out = Path(out)
     check_place(out, folder=True)
@@ -201,6 +201,10 @@ def first_look(
     found = dict[str, DetectedVideo]()
 
     def look_at(video_id: str, scores: ClassScores, axis: TimeAxis) -> None:
+        if chosen.family.kind == "dense":
+            scores = without_last(scores)
+        if not scores.values.any():
+            logger.info("%s: too short for a first look", video_id)
         seen = look(scores, axis, classes=numbers)
         kept = [d for d in seen.detections if d.score >= min_score][:top]
         found[video_id] = DetectedVideo(

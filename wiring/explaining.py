@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..formats.annotations import all_labels
 from ..formats.atomic import check_place
 from ..formats.features import FeatureFile
+from ..formats.labels.find import load_annotations
 from ..formats.names import nfc
-from ..formats.subsets import find_annotations
 from ..head.packed import is_packed, place_for, run_folder
 from ..head.run import check_same_extraction, load_run_description
 from .files import Pathlike, look_at_files
@@ -33,7 +33,7 @@ def explain(
         run: the run's folder, or a packed model (see `head.packed.run_folder`).
         video: the id of a video in the run's feature file or in `features`, or its path.
         start_sec: where to begin; as much is drawn as the head sees at once.
-        features, annotations: see `evaluate`.
+        features, annotations: see `evaluate`; without ground truth none is drawn.
         checkpoint: "last" or "best".
         out: the picture; where not given, `explained/VIDEO.png` in the run's folder, and for a
             packed model in this one.
@@ -60,15 +60,22 @@ def explain(
     detector = load_detector(run, checkpoint=checkpoint, device=choose_device(device))
     with FeatureFile(features or data.features) as file:
         check_same_extraction(file, data)
+        if video not in file.video_ids:
+            raise InputError(
+                f"{file.path}: has no video {shown(video)}; rows of new videos are where `tsatal "
+                "detect` put them: --features FOLDER/features.h5"
+            )
         rows, axis = file.rows(video, data.streams), file.time_axis(video)
-        truth = find_annotations(file, data.annotations_for(features, annotations))
+        # Nobody has annotated what was just detected in: then there is no ground truth to draw.
+        path = data.annotations_for(features, annotations)
+        truth = load_annotations(path) if path else file.annotations()
     first = round(max(start_sec - axis.start_sec, 0) / axis.step_sec)
     if first >= axis.num_steps:
         raise InputError(
             f"{video}: --from {start_sec:g} is after its last row, at "
             f"{axis.start_sec + (axis.num_steps - 1) * axis.step_sec:.4g} s"
         )
-    annotated = truth.videos.get(video)
+    annotated = truth.videos.get(video) if truth else None
     picture = explanation_picture(
         explain_rows(detector, rows, first=first),
         axis,

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from ...errors import InputError
+from ..bundle import MANIFEST
 from ..limits import TEXT_FACTOR, read_bytes
 
 ARCHIVE = b"PK\3\4"  # as .xlsx, .ods and .zip begin
@@ -51,6 +52,8 @@ def _archive(data: bytes) -> str:
             "a Datavyu project (.opf); export its cells as CSV with a script of Datavyu's, and "
             "name the columns label, onset_ms, offset_ms"
         )
+    if MANIFEST in names:
+        return "a packed model of tsatal; `tsatal info` says what it holds"
     return "an Excel workbook, or another archive; save the sheet as CSV"
 
 

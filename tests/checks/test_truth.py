@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tsatal.checks.findings import ERROR
-from tsatal.checks.truth import check_subsets, read_leniently
+from tsatal.checks.truth import check_instances, check_subsets, read_leniently
 from tsatal.formats.annotations import parse_annotations
 from tsatal.formats.subsets import Subsets
 
@@ -196,3 +196,21 @@ def test_subsets_named_by_the_user_have_their_roles() -> None:
 def test_videos_without_actions_are_a_note() -> None:
     database = {**clean(), "e": {"subset": "testing", "duration": 5}}
     assert kinds(of_annotations(database), above_notes=False) == ["no-action"]
+
+
+@pytest.mark.parametrize(
+    ("looked", "named"),
+    [
+        ({"annotated": [[0, 6]]}, False),
+        ({"annotated": [[0, 4]]}, False),  # a third of it lies outside
+        ({"annotated": [[0, 3]]}, True),
+        ({"annotated": []}, True),
+        ({"ignore": [[3, 10]]}, True),
+        ({"ignore": [[7, 10]]}, False),
+    ],
+)
+def test_an_action_where_nobody_looked_is_named(looked: dict[str, Any], named: bool) -> None:
+    entry = {"subset": "training", "duration": 20, "annotations": [action(2, 5)], **looked}
+    truth = parse_annotations(json.dumps({"database": {"v": entry}}), source="a.json")
+    found = list(check_instances(truth.videos.values(), durations={}))
+    assert [(c.kind, str(c)) for c in found] == [("ignored-action", "v: Jump 2-5 s")] * named

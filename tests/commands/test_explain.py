@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.config import ModelConfig
-from tsatal.formats.features import FeatureFile
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures
 from tsatal.head.detector import load_detector
 from tsatal.head.explanation import explain_rows
 from tsatal.reports.explanation import reading_of
@@ -57,11 +58,27 @@ def test_a_stretch_of_a_video_is_drawn_where_it_is_asked_for(runs: Path, tmp_pat
     assert (whole.g >= 0).all() and whole.g[0, 17:].max() == 0  # tsa_reach is 16
 
 
+def test_a_new_video_needs_no_ground_truth(runs: Path, tmp_path: Path) -> None:
+    with FeatureFile(runs / "f.h5") as file:
+        made, rows = file.provenance, {"rgb": file.rows("video_2", ["rgb"])}
+    new = tmp_path / "features.h5"
+    single = {"rgb": rows["rgb"][:1]}
+    videos = [VideoFeatures("new", rows, 0.0, 0.5, 30.0), VideoFeatures("one", single, 0, 0.5, 0.5)]
+    write_feature_file(new, videos, provenance=made)
+    for name in ("new", "one"):
+        out = tmp_path / f"{name}.png"
+        told = tsatal("explain", runs / "strong", name, "--features", new, "--out", out)
+        assert told.exit_code == 0 and out.exists(), told.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (("without", "video_2"), "without: its head has no TSA to explain (model.tsa=none)"),
-        (("paper", "video_9"), "video_9"),
+        (
+            ("paper", "video_9"),
+            "has no video 'video_9'; rows of new videos are where",
+        ),
         (("paper", "video_2", "--from", "31"), "video_2: --from 31 is after its last row, at 29.5"),
         (("nowhere", "video_2"), "nowhere: not the folder of a run"),
     ],

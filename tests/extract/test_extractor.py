@@ -20,7 +20,7 @@ import pytest
 from torch import nn
 
 from tsatal.errors import InputError
-from tsatal.extract import engine, prefetch
+from tsatal.extract import engine, extractor, prefetch
 from tsatal.extract.backbones import dense, table
 from tsatal.extract.backbones.i3d_r50 import Backbone
 from tsatal.extract.container import VideoError
@@ -468,3 +468,20 @@ def test_a_file_of_the_older_picture_rule_is_not_added_to(folder: Path, tmp_path
     with pytest.raises(InputError, match="other settings .*first picture at or after an instant"):
         run(folder, out)
     assert run(folder, out, overwrite=True).done == ["a", "b", "c"]
+
+
+def test_progress_never_has_more_done_than_there_is_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may state less than it holds, or nothing, and a network hold the last frame."""
+    stated = {"a.mp4": 2.0, "b.mp4": 0.0, "c.mp4": 5.0}
+    monkeypatch.setattr(extractor, "probe_duration", lambda path: stated[path.name])
+    left = {name[0]: (tmp_path / name, "") for name in stated}
+    bar = extractor._Bar(left, shown=False)
+    for video_id, seconds in (("a", 1.5), ("a", 1.0), ("b", 3.0), ("c", 2.0)):
+        bar.advance(video_id, seconds)
+    assert (bar.progress.done, bar.progress.total) == (7.5, 10.5)
+    for video_id in left:
+        bar.end(video_id)
+    assert bar.progress.done == bar.progress.total == 10.5
+    bar.progress.close()

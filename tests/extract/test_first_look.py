@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from tsatal.errors import InputError
-from tsatal.extract.first_look import find_classes, look, smoothed, stretches
+from tsatal.extract.first_look import (
+    find_classes,
+    look,
+    smoothed,
+    stretches,
+    without_last,
+)
 from tsatal.formats.class_scores import ClassScores
 from tsatal.formats.features import TimeAxis
 
@@ -42,6 +48,17 @@ def test_what_no_class_fits_is_nothing() -> None:
 def test_a_flicker_is_none_and_a_short_gap_closes() -> None:
     found = look(*scores((0, 50, 0.8), (2, 2, 0.9), (0, 50, 0.8))).detections
     assert [(d.label, d.start_sec, round(d.end_sec, 1)) for d in found] == [("push up", 0.0, 20.4)]
+
+
+def test_the_last_row_says_nothing_by_itself() -> None:
+    """A second of squats at 0.64 s a row; what stands last is of the padding."""
+    values = np.array([[0.9, 0.1], [0.0, 1.0]], np.float32)
+    given, axis = ClassScores(values, ("squat", "archery")), TimeAxis(2, 0.4, 0.64, 1.0)
+    assert look(given, axis).detections[0].label == "archery"
+    [found] = look(without_last(given), axis).detections
+    assert (found.label, found.start_sec, found.end_sec) == ("squat", 0.0, 1.0)
+    single = without_last(ClassScores(values[1:], given.classes))
+    assert look(single, TimeAxis(1, 0.4, 0.64, 0.3)).detections == []
 
 
 def test_means_over_time_are_those_of_the_rows_that_there_are() -> None:

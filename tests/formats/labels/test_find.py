@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tsatal.errors import InputError
 from tsatal.extract.sources import VIDEO_EXTENSIONS
 from tsatal.formats import limits
 from tsatal.formats.annotations import Detection
+from tsatal.formats.bundle import MANIFEST
 from tsatal.formats.labels import record, tables
 from tsatal.formats.labels.find import HowToRead, load_annotations, read_labels
 from tsatal.formats.labels.record import MEDIA_ENDINGS, FrameClock, Labels, id_of_media
@@ -173,3 +175,10 @@ def test_names_of_media_become_ids() -> None:
 def test_scores_of_a_table_make_detections(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("video,label,start,end,score\nv,a,1,2,0.5\n")
     assert content(read_labels(tmp_path / "d.csv"))["v"][0] == [Detection("a", 1, 2, 0.5)]
+
+
+def test_a_packed_model_is_told_from_a_workbook(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.tsatal", "w") as archive:
+        archive.writestr(MANIFEST, "{}")
+    with pytest.raises(InputError, match=r"a packed model of tsatal; `tsatal info` says"):
+        read_labels(tmp_path / "m.tsatal")
