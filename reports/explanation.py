@@ -11,7 +11,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from ..config import ModelConfig
-from ..evaluation.matching import quantity
+from ..errors import quantity
 from ..formats.annotations import Detection, Instance
 from ..formats.features import TimeAxis
 from ..head.explanation import Explanation
