@@ -21,7 +21,8 @@ from tsatal.config import load_config
 from tsatal.errors import InputError
 from tsatal.extract.backbones.family import kinetics_400
 from tsatal.extract.backbones.i3d import DenseI3d
-from tsatal.formats.features import FeatureFile
+from tsatal.formats.feature_writer import write_feature_file
+from tsatal.formats.features import FeatureFile, VideoFeatures
 from tsatal.formats.predictions import load_predictions, load_thresholds
 from tsatal.head import run as runs
 from tsatal.head.checkpoint import load_checkpoint
@@ -470,6 +471,25 @@ def test_a_first_look_has_one_colour_for_a_class_and_hides_nothing(
         page = (tmp_path / "out" / f"{video.stem}.html").read_text()
         [slider] = re.findall(r'"slider": ?(\{.*?\})', page)
         assert json.loads(slider)["start"] == 0
+
+
+def test_a_first_look_takes_the_scores_that_a_feature_file_has(tmp_path: Path) -> None:
+    """The last row of a dense network is left out; of others it counts."""
+    names = ("squat", "push up")
+    values = np.array([[0.1, 0.9]] * 6 + [[1.0, 0.0]], np.float16)
+    rows = {"rgb": np.zeros((7, 3))}
+    for extractor, last in (("i3d", 0.9), ("mine", 0.55)):  # a mean of two rows
+        path = tmp_path / f"{extractor}.h5"
+        video = VideoFeatures("v", rows, 0.4, 0.64, 4.5, scores=values)
+        write_feature_file(path, [video], provenance={"extractor": extractor}, classes=names)
+        seen = pipeline.first_look(path, out=tmp_path / "out", show_progress=False)
+        assert [d.label for d in seen["v"].detections] == ["push up"] and seen.extraction is None
+        assert seen["v"].actionness.values[-1] == pytest.approx(last, abs=0.01)
+    only = pipeline.first_look(path, out=tmp_path / "out", classes=["squats"], show_progress=False)
+    assert {d.label for d in only["v"].detections} <= {"squat"}
+    write_feature_file(path, [VideoFeatures("v", rows, 0.4, 0.64, 4.5)], provenance={})
+    with pytest.raises(InputError, match="holds no class scores; `tsatal extract --scores`"):
+        pipeline.first_look(path, out=tmp_path / "out")
 
 
 def test_rows_of_other_settings_are_not_mixed_with_those_of_a_look(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..extract.clock import BY_ITSELF
 from ..extract.settings import ExtractSettings
 from ..extract.sources import assign_ids, find_videos
@@ -177,31 +177,41 @@ def first_look(
     """Find what a backbone's own classifier knows in raw videos, without any training.
 
     Args:
-        videos: videos, folders and lists of videos; one or several.
+        videos: videos, folders and lists of videos, and feature files with class scores; one or
+            several.
         out: where to write, as `detect` does; rows and scores are kept in `features.h5` there.
         classes: names of the only classes to look for; all of the backbone's where not given.
         backbone: one that has a classifier.
         min_score, top, pages, show_progress, on_video: see `detect`.
         settings: further fields of `extract.settings.ExtractSettings`, such as `weights`.
     Raises:
-        InputError: no video, no such class, or weights that are not here.
+        InputError: no video, no such class, weights that are not here, a feature file without
+            class scores, or two videos of one name.
     """
+    from ..extract.backbones.table import is_dense
     from ..extract.first_look import LOOK, find_classes, look, without_last
 
     out = Path(out)
     check_place(out, folder=True)
     chosen = ExtractSettings(backbone=backbone, scores=True, **{**LOOK, **settings})
     known = chosen.family.labels or ()
-    numbers = find_classes(classes, known) if classes else None
-    raw = _raw_videos(_sources(videos), images=chosen.assume_fps is not None)
+    given = _sources(videos)
+    stored = [path for path in given if path.suffix.lower() in FEATURE_SUFFIXES]
+    others = [path for path in given if path not in stored]
+    raw = _raw_videos(others, images=chosen.assume_fps is not None)
+    if raw:
+        find_classes(classes, known)  # before anything is extracted
     paths, _ = assign_ids(raw)
 
     from ..reports.detections import DetectedVideo, DetectedVideos, write_detections
 
     found = dict[str, DetectedVideo]()
 
-    def look_at(video_id: str, scores: ClassScores, axis: TimeAxis) -> None:
-        if chosen.family.kind == "dense":
+    def look_at(video_id: str, scores: ClassScores, axis: TimeAxis, extractor: str) -> None:
+        if video_id in found:
+            raise InputError(f"two videos have the id {shown(video_id)}; look at one after another")
+        numbers = find_classes(classes, scores.classes) if classes else None
+        if is_dense(extractor):
             scores = without_last(scores)
         if not scores.values.any():
             logger.info("%s: too short for a first look", video_id)
@@ -214,17 +224,30 @@ def first_look(
 
     def look_at_new(video: VideoFeatures) -> None:
         if video.scores is not None:
-            look_at(video.video_id, ClassScores(video.scores.astype("float32"), known), video.axis)
+            scores = ClassScores(video.scores.astype("float32"), known)
+            look_at(video.video_id, scores, video.axis, backbone)
 
     def look_at_old(file: FeatureFile, video_ids: Sequence[str]) -> None:
         for video_id in video_ids:
             if scores := file.class_scores(video_id):
-                look_at(video_id, scores, file.time_axis(video_id))
+                extractor = str(file.provenance.get("extractor"))
+                look_at(video_id, scores, file.time_axis(video_id), extractor)
 
-    extraction = _extract_and_look(raw, out, chosen, look_at_new, look_at_old, show_progress)
+    for path in stored:
+        before = len(found)
+        with FeatureFile(path) as file:
+            look_at_old(file, file.video_ids)
+        if len(found) == before:
+            raise InputError(
+                f"{path}: holds no class scores; `tsatal extract --scores` stores them"
+            )
+    extraction = None
+    if raw:
+        extraction = _extract_and_look(raw, out, chosen, look_at_new, look_at_old, show_progress)
     # One colour for a class in the pictures and pages of all videos.
     labels = sorted({d.label for video in found.values() for d in video.detections})
-    ordered = {v: replace(found[v], labels=labels) for v in paths if v in found}
+    in_order = [v for v in found if v not in paths] + [v for v in paths if v in found]
+    ordered = {v: replace(found[v], labels=labels) for v in in_order}
     written = write_detections(
         ordered, out, truth={}, pages=pages, reading=chosen.reading, subtitled=True,
         min_score=min_score,

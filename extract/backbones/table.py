@@ -68,6 +68,11 @@ def find_family(name: str) -> Family:
     raise InputError(f"backbone {name!r}: there is none of that name{meant}")
 
 
+def is_dense(name: str) -> bool:
+    """Whether this is one of our networks that carry over from piece to piece."""
+    return name in MODULES and find_family(name).kind == "dense"
+
+
 def all_families() -> Iterator[Family]:
     """Yield the description of every backbone that has a name of its own."""
     yield from map(find_family, MODULES)
