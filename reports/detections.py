@@ -90,7 +90,24 @@ class DetectedVideos(Rows, Mapping[str, DetectedVideo]):
     extraction: Any = None
 
     def __getitem__(self, video_id: str) -> DetectedVideo:
+        """Return what was detected in a video.
+
+        Raises:
+            KeyError: nothing, and the message says why: it failed, its turn did not come, or it is
+                none of the videos.
+        """
+        if video_id not in self.videos:
+            raise KeyError(f"{video_id}: {self._why_not(video_id)}")
         return self.videos[video_id]
+
+    def _why_not(self, video_id: str) -> str:
+        if self.extraction and video_id in self.extraction.failed:
+            return str(self.extraction.failed[video_id])
+        if self.extraction and self.extraction.interrupted:
+            return "a signal ended the extraction before its turn; the same call goes on"
+        names = ", ".join([*self.videos][:NAMED]) or "no videos"
+        more = f" and {len(self.videos) - NAMED} more" if len(self.videos) > NAMED else ""
+        return f"none of the videos that were looked at: {names}{more}"
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.videos)

@@ -1,8 +1,11 @@
 """What several tests share: a small feature file whose actions are plain to see."""
 
+import copy
+import functools
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -123,6 +126,24 @@ def state_of_before() -> Iterator[None]:
     ours.setLevel(level)
     limits.allow(memory / limits.GIB)
     os.chdir(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def untrained_networks_are_made_once() -> Iterator[None]:
+    """Making one takes a second of a processor; who loads the same again is given a copy.
+
+    Tests of how it is made import the function, and so have it as it is. Where no test that was
+    collected needs torch, it is not loaded for this.
+    """
+    if "torch" not in sys.modules:
+        yield
+        return
+    from tsatal.extract.backbones import i3d_r50
+
+    made = functools.lru_cache(2)(i3d_r50.random_i3d)  # 110 MB each
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(i3d_r50, "random_i3d", lambda *a, **k: copy.deepcopy(made(*a, **k)))
+        yield
 
 
 @pytest.fixture(scope="session")

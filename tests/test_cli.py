@@ -48,7 +48,8 @@ def test_the_three_lines_on_encoded_video_from_another_folder(tmp_path: Path) ->
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
-    extraction = ("extract", "videos/", "out.h5", "--weights", "random", "--device", "cpu")
+    extraction = ("extract", "videos/", "out.h5", "--weights", "random", "--device", "cpu",
+                  "--resize", "32", "--crop", "32")  # fmt: skip
     first = tsatal(*extraction)
     assert first.returncode == 1  # one video failed, the others are there
     assert "3 done" in first.stdout and "broken.mp4" in first.stdout + first.stderr

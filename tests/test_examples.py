@@ -18,7 +18,7 @@ from tsatal.commands.demo import write_demo_videos
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 NOTEBOOK = EXAMPLES / "look_at_detections.ipynb"
-SMALL = ("model.width=16", "optim.epochs=2", "optim.batch_size=2")
+SMALL = ("model.width=16", "optim.epochs=2", "optim.batch_size=2", "data.least_steps=1")
 
 
 def example(name: str) -> ModuleType:

@@ -17,7 +17,7 @@ from tsatal.head.run import load_run_description
 
 from .reports.test_clips import write_video
 
-SMALL = ["model.width=16", "optim.epochs=1", "data.window_steps=20"]
+SMALL = ["model.width=16", "optim.epochs=1", "data.window_steps=20", "data.least_steps=1"]
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_labels_are_embedded_with_their_split_and_frames_follow_the_videos(tmp_p
         for n, name in enumerate("ab")
     ]  # fmt: skip
     (tmp_path / "ls.json").write_text(json.dumps(tasks))
-    settings: Any = {"weights": "random", "show_progress": False}
+    settings: Any = {"weights": "random", "resize": 32, "crop": 32, "show_progress": False}
     out = tmp_path / "f.h5"
     pipeline.extract(videos, out, annotations=tmp_path / "ls.json", split=0.5, **settings)
     with FeatureFile(out) as file:

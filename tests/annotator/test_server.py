@@ -192,7 +192,7 @@ def test_the_server_listens_on_this_machine_alone(
     served = serve(session.file.path.parent)
     assert served.address.startswith("http://127.0.0.1:")
     host, port = served.root.removeprefix("http://").split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    connection = http.client.HTTPConnection(host, int(port), timeout=60)
     connection.request("GET", "/")
     assert connection.getresponse().status == 403
     connection.close()

@@ -97,9 +97,9 @@ def test_a_large_file_takes_seconds(tmp_path: Path) -> None:
         for n, name in enumerate(names)
     }
     path = written(tmp_path / "f.h5", videos, database)
-    started = time.monotonic()
+    started = time.process_time()  # of this processor: other programs may run
     assert check_file(path).findings == ()
-    assert time.monotonic() - started < 10  # 0.5 s where this was written
+    assert time.process_time() - started < 10  # 0.5 s where this was written
 
 
 def test_every_kind_stands_in_the_documentation_and_has_one_place() -> None:

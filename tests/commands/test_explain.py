@@ -15,7 +15,7 @@ from tsatal.head.detector import load_detector
 from tsatal.head.explanation import explain_rows
 from tsatal.reports.explanation import reading_of
 
-SMALL = ["model.width=16", "optim.epochs=1", "data.window_steps=32"]
+SMALL = ["model.width=16", "optim.epochs=1", "data.window_steps=32", "data.least_steps=1"]
 ROWS = 60  # of every video of the toy file
 
 

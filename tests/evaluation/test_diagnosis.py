@@ -355,6 +355,6 @@ def test_fifty_thousand_detections_take_seconds(protocol: str) -> None:
             Detection(i.label, i.start_sec + a, i.end_sec + abs(b), rng.uniform())
             for i, (a, b) in zip(picked, shift, strict=True)
         ]
-    started = time.monotonic()
+    started = time.process_time()  # of this processor: other programs may run
     analysed(truth, found, protocol, 0.3, 0.4, 0.5, 0.6, 0.7).to_json()
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -34,6 +32,7 @@ from tsatal.extract.video import read_frames
 from tsatal.formats.features import FeatureFile, VideoFeatures
 
 from .conftest import VideoWriter, numbered_picture, write_raw
+from .forked import begin
 
 SETTINGS = ExtractSettings(weights="random", width=16, device="cpu", context=0)
 
@@ -173,7 +172,7 @@ def test_a_slow_video_holds_up_no_other_and_a_broken_one_neither(
     finish = Share.finish
 
     def frames(path: Path, **named: Any) -> Any:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while path.stem == "a" and len(done) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         yield from read_frames(path, **named)
@@ -347,14 +346,17 @@ sys.exit(130 if summary.interrupted else 0)
 
 def start_and_stop(folder: Path, out: Path, how: int) -> int:
     """Run in a process of its own, send `how` after the first finished video."""
-    process = subprocess.Popen([sys.executable, "-c", SLOW_RUN, str(folder), str(out)])
+    process = begin(SLOW_RUN, folder, out, cwd=out.parent)
     parts = out.with_name(out.name + ".parts")
     deadline = time.monotonic() + 60
     while not list(parts.glob("*.h5")):
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.is_alive() and time.monotonic() < deadline
         time.sleep(0.01)
+    assert process.pid
     os.kill(process.pid, how)
-    return process.wait(timeout=20)
+    process.join(60)
+    assert process.exitcode is not None
+    return process.exitcode
 
 
 def test_killed_in_the_middle_the_same_file_comes_out_in_the_end(

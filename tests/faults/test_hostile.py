@@ -203,5 +203,5 @@ with stoppable():
         for said in ("ready", "again"):
             assert process.stdout.readline().strip() == said
             process.send_signal(how)
-        assert process.wait(10) == 128 + how
+        assert process.wait(60) == 128 + how
         process.stdout.close()

@@ -62,7 +62,7 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: read.append(path.read_text()))
     reader.start()
     write_text(path, "text")
-    reader.join(timeout=10)
+    reader.join(timeout=60)
     assert read == ["text"] and stat.S_ISFIFO(path.stat().st_mode)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +20,14 @@ from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.run import load_operating_point, load_run_description
 from tsatal.head.windows import draw_windows
 
-WriteToy = Callable[..., Path]
-SMALL = [
-    "model.width=8", "data.window_steps=16", "data.least_steps=2", "optim.epochs=2",
-    "optim.validate_every=2", "optim.batch_size=4",
-]  # fmt: skip
-WORDS = [word for setting in SMALL for word in ("--set", setting)]
+from .conftest import WORDS, train_folds
 
 
 @pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory, write_toy: WriteToy) -> Path:
-    return write_toy(tmp_path_factory.mktemp("toy") / "f.h5")
-
-
-@pytest.fixture(scope="module")
-def printed(features: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def printed(toy_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of two folds and a final head, and what the command says at its end."""
     out = tmp_path_factory.mktemp("folds") / "a"
-    words = ["train", "--features", features, "--folds", 2, "--final", "--device", "cpu"]
+    words = ["train", "--features", toy_file, "--folds", 2, "--final", "--device", "cpu"]
     result = CliRunner().invoke(main, [*map(str, [*words, "--out", out]), *WORDS])
     assert result.exit_code == 0, result.output
     return out, result.output
@@ -48,11 +37,6 @@ def printed(features: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 def folder(printed: tuple[Path, str], tmp_path: Path) -> Path:
     """A copy of that folder, to change."""
     return Path(shutil.copytree(printed[0], tmp_path / "a"))
-
-
-def train(features: Path, out: Path, **options: Any) -> Any:
-    config = load_config("strong", SMALL)
-    return pipeline.train_folds(features, config, folds=2, out=out, device="cpu", **options)
 
 
 def test_it_learns_from_all_videos_and_the_end_says_what_it_is_for(
@@ -119,7 +103,7 @@ def test_the_card_has_the_figures_of_the_folds(folder: Path, tmp_path: Path) -> 
 
 
 def test_stopped_in_its_training_it_goes_on(
-    features: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    toy_file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = load_checkpoint(folder / "final" / "last.pt")["average"]
     shutil.rmtree(folder / "final")
@@ -134,32 +118,32 @@ def test_stopped_in_its_training_it_goes_on(
 
     monkeypatch.setattr("tsatal.head.training.draw_windows", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(features, folder, final=True)
+        train_folds(toy_file, folder, folds=2, final=True)
     monkeypatch.undo()
     run = folder / "final"
     assert load_checkpoint(run / "last.pt")["progress"]["epoch"] == 1
     assert not (run / "operating_point.json").exists()
-    assert train(features, folder, final=True).final == run
+    assert train_folds(toy_file, folder, folds=2, final=True).final == run
     average = load_checkpoint(run / "last.pt")["average"]
     assert all(whole[name].equal(average[name]) for name in whole)
     assert load_operating_point(run)
 
 
 def test_killed_before_its_thresholds_it_gets_them_and_is_not_trained_again(
-    features: Path, folder: Path
+    toy_file: Path, folder: Path
 ) -> None:
     point = load_operating_point(folder / "final")
     (folder / "final" / "operating_point.json").unlink()
     before = (folder / "final" / "last.pt").stat().st_mtime_ns
-    assert train(features, folder).final is None  # nobody asked for it
-    train(features, folder, final=True)
+    assert train_folds(toy_file, folder, folds=2).final is None  # nobody asked for it
+    train_folds(toy_file, folder, folds=2, final=True)
     assert load_operating_point(folder / "final") == point
     assert (folder / "final" / "last.pt").stat().st_mtime_ns == before
 
 
-def test_more_seeds_move_its_thresholds_alone(features: Path, folder: Path) -> None:
+def test_more_seeds_move_its_thresholds_alone(toy_file: Path, folder: Path) -> None:
     before = (folder / "final" / "last.pt").stat().st_mtime_ns
-    report = train(features, folder, seeds=[3])
+    report = train_folds(toy_file, folder, folds=2, seeds=[3])
     assert report.final == folder / "final"
     assert (folder / "final" / "last.pt").stat().st_mtime_ns == before
     point = load_operating_point(folder / "final")
@@ -207,6 +191,6 @@ def test_a_command_that_needs_one_run_names_it(printed: tuple[Path, str]) -> Non
         pipeline.detect("v.mp4", printed[0])
 
 
-def test_it_goes_with_folds_alone(features: Path) -> None:
-    result = CliRunner().invoke(main, ["train", "--features", str(features), "--final"])
+def test_it_goes_with_folds_alone(toy_file: Path) -> None:
+    result = CliRunner().invoke(main, ["train", "--features", str(toy_file), "--final"])
     assert result.exit_code == 2 and "--final goes with --folds" in result.output

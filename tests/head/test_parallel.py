@@ -1,6 +1,7 @@
 """Two processes train like one with the same batch, through the command line."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from tsatal.cli import main
 from tsatal.head import parallel
 from tsatal.head.checkpoint import load_checkpoint
 
+CONFIGS = ("paper", "strong")
 SETTINGS = {
     "model.width": "16",
     "model.input_dropout": "0",  # drawn by each process for itself
@@ -22,21 +26,50 @@ SETTINGS = {
     "data.least_steps": "1",
     "optim.batch_size": "4",
     "optim.log_every": "1",
-    "optim.validate_every": "1",
+    "optim.validate_every": "3",
 }
 
 
-def train(features: Path, run: Path, *, processes: int, config: str) -> str:
-    launch = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-    command = [sys.executable, "-m", *(launch if processes > 1 else []), "tsatal", "train"]
-    command += ["--features", str(features), "--out", str(run), "--device", "cpu"]
-    command += ["--config", config]
+def words(features: Path, run: Path, config: str) -> list[str]:
+    """Return the words of the command that trains."""
+    given = ["train", "--features", str(features), "--out", str(run), "--device", "cpu"]
+    given += ["--config", config]
     for key, value in SETTINGS.items():
-        command += ["--set", f"{key}={value}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+        given += ["--set", f"{key}={value}"]
+    return given
+
+
+TWICE = """
+import json, sys
+import torch
+from tsatal.cli import main
+from tsatal.head.parallel import process_group
+with process_group(torch.device("cpu")):  # torch begins one group in a process, and no second
+    for words in json.loads(sys.argv[1]):
+        main(words, standalone_mode=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def together(
+    tmp_path_factory: pytest.TempPathFactory, write_toy: Callable[..., Path]
+) -> tuple[Path, str]:
+    """A folder with runs of both configurations, each of two processes, and what these said.
+
+    The same two processes train both, since starting them takes longer than the trainings.
+    """
+    folder = tmp_path_factory.mktemp("two")
+    features = write_toy(folder / "f.h5", places=0.3)
+    (folder / "twice.py").write_text(TWICE)
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", folder / "twice.py"]
+    both = json.dumps([words(features, folder / config, config) for config in CONFIGS])
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, launch), both],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return folder, done.stdout
 
 
 def losses(run: Path) -> list[float]:
@@ -44,23 +77,23 @@ def losses(run: Path) -> list[float]:
         return [float(row["loss"]) for row in csv.DictReader(file) if row["loss"]]
 
 
-@pytest.mark.parametrize("config", ["paper", "strong"])
+@pytest.mark.parametrize("config", CONFIGS)
 def test_two_processes_train_like_one_with_the_same_batch(
-    tmp_path: Path, write_toy: Callable[..., Path], config: str
+    tmp_path: Path, together: tuple[Path, str], config: str
 ) -> None:
-    features = write_toy(tmp_path / "f.h5", places=0.3)
-    train(features, tmp_path / "one", processes=1, config=config)
-    said = train(features, tmp_path / "two", processes=2, config=config)
-    assert said.count("measure it with") == 1
-    alone, together = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert len(alone) == len(together) > 2
-    assert together == pytest.approx(alone, rel=1e-3)
-    one, two = (load_checkpoint(tmp_path / n / "last.pt") for n in ("one", "two"))
-    assert one["progress"]["step"] == two["progress"]["step"]
-    for name, value in one["average"].items():
+    folder, said = together
+    one, two = tmp_path / "one", folder / config
+    here = CliRunner().invoke(main, words(folder / "f.h5", one, config))
+    assert here.exit_code == 0, here.output
+    assert said.count("measure it with") == len(CONFIGS)  # one of the two processes speaks
+    assert len(losses(one)) == len(losses(two)) > 2
+    assert losses(two) == pytest.approx(losses(one), rel=1e-3)
+    alone, shared = (load_checkpoint(run / "last.pt") for run in (one, two))
+    assert alone["progress"]["step"] == shared["progress"]["step"]
+    for name, value in alone["average"].items():
         # Adam divides rounding of tiny gradients by itself, so single weights may differ a bit
-        torch.testing.assert_close(two["average"][name], value, rtol=1e-2, atol=5e-3, msg=name)
-    assert len(list((tmp_path / "two").glob("events.*"))) == 1
+        torch.testing.assert_close(shared["average"][name], value, rtol=1e-2, atol=5e-3, msg=name)
+    assert len(list(two.glob("events.*"))) == 1
 
 
 def test_alone_nothing_is_summed_or_awaited() -> None:

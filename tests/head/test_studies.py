@@ -4,7 +4,6 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +20,19 @@ from tsatal.head import held_out, studies, study_work
 from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.windows import draw_windows
 
-WriteToy = Callable[..., Path]
-SMALL = [
-    "model.width=8", "data.window_steps=16", "data.least_steps=2", "optim.epochs=2",
-    "optim.validate_every=2", "optim.batch_size=4",
-]  # fmt: skip
-WORDS = [word for setting in SMALL for word in ("--set", setting)]
+from .conftest import WORDS, train_folds
 
 
 @pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory, write_toy: WriteToy) -> Path:
-    return write_toy(tmp_path_factory.mktemp("toy") / "f.h5")
-
-
-@pytest.fixture(scope="module")
-def folds(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folds(toy_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three folds of six videos with two seeds."""
     out = tmp_path_factory.mktemp("folds") / "a"
-    train(features, out, seeds=(0, 4))
+    train(toy_file, out, seeds=(0, 4))
     return out
 
 
 def train(features: Path, out: Path, *settings: str, **options: Any) -> Any:
-    config = load_config("strong", [*SMALL, *settings])
-    options = {"folds": 3, "device": "cpu", **options}
-    return pipeline.train_folds(features, config, out=out, **options)
+    return train_folds(features, out, *settings, **{"folds": 3, **options})
 
 
 def said(*words: object) -> str:
@@ -90,7 +77,7 @@ def test_the_report_says_folds_pool_and_spread(folds: Path) -> None:
 
 
 def test_evaluate_takes_folds_and_compares_them(
-    features: Path, folds: Path, tmp_path: Path
+    toy_file: Path, folds: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "b"
     shutil.copytree(folds, other)
@@ -115,11 +102,11 @@ def test_evaluate_takes_folds_and_compares_them(
     )
     line = said("detect", "v.mp4", "--run", folds)
     assert "holds several runs (folds.json), and one is needed, such as" in line
-    assert "already holds several runs" in said("train", "--features", features, "--out", folds)
+    assert "already holds several runs" in said("train", "--features", toy_file, "--out", folds)
 
 
 def test_what_is_done_is_kept_and_what_was_stopped_goes_on(
-    features: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_file: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second training is stopped after an epoch; the first is not done again."""
     whole = folds / "fold1-seed0"
@@ -134,21 +121,21 @@ def test_what_is_done_is_kept_and_what_was_stopped_goes_on(
 
     monkeypatch.setattr("tsatal.head.training.draw_windows", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(features, out)
+        train(toy_file, out)
     assert load_checkpoint(out / "fold1-seed0" / "last.pt")["progress"]["epoch"] == 1
     assert (out / "fold0-seed0" / "held_out.json").is_file()
     with pytest.raises(InputError, match=r"2 of 3 trainings are not done \(fold1-seed0, fold2"):
         pipeline.evaluate(out)
     before = (out / "fold0-seed0" / "last.pt").stat().st_mtime_ns
     monkeypatch.undo()
-    train(features, out)
+    train(toy_file, out)
     assert (out / "fold0-seed0" / "last.pt").stat().st_mtime_ns == before
     found = (load_predictions(d / "held_out.json") for d in (whole, out / "fold1-seed0"))
     assert next(found) == next(found)
 
 
 def test_one_that_fails_loses_none_of_the_others(
-    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    toy_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     real = held_out.keep_held_out
 
@@ -159,11 +146,11 @@ def test_one_that_fails_loses_none_of_the_others(
 
     monkeypatch.setattr(held_out, "keep_held_out", full)
     with pytest.raises(InputError, match="1 of 2 trainings failed: fold0-seed0: .* No space left"):
-        train(features, tmp_path / "a", folds=2)
+        train(toy_file, tmp_path / "a", folds=2)
     assert "fold0-seed0: failed: [Errno 28] No space left on device" in caplog.text
     assert (tmp_path / "a" / "fold1-seed0" / "held_out.json").is_file()
     monkeypatch.setattr(held_out, "keep_held_out", real)
-    assert train(features, tmp_path / "a", folds=2).figures.by_fold.shape == (2, 1)
+    assert train(toy_file, tmp_path / "a", folds=2).figures.by_fold.shape == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -175,22 +162,22 @@ def test_one_that_fails_loses_none_of_the_others(
     ],
 )
 def test_a_folder_of_something_else_is_refused(
-    features: Path, folds: Path, settings: list[str], options: dict[str, Any], difference: str
+    toy_file: Path, folds: Path, settings: list[str], options: dict[str, Any], difference: str
 ) -> None:
     with pytest.raises(InputError, match=difference):
-        train(features, folds, *settings, **options)
+        train(toy_file, folds, *settings, **options)
 
 
 def test_other_annotations_are_refused_and_more_seeds_are_welcome(
-    features: Path, folds: Path, tmp_path: Path
+    toy_file: Path, folds: Path, tmp_path: Path
 ) -> None:
     truth = load_annotations(folds / "annotations.json")
     (tmp_path / "a.json").write_text(truth.text.replace('"jump"', '"leap"'))
     with pytest.raises(InputError, match="begun with other"):
-        train(features, folds, annotations=tmp_path / "a.json")
+        train(toy_file, folds, annotations=tmp_path / "a.json")
     out = tmp_path / "more"
     shutil.copytree(folds, out)
-    assert train(features, out, seeds=[4]).figures.seeds == (0, 4)
+    assert train(toy_file, out, seeds=[4]).figures.seeds == (0, 4)
 
 
 @pytest.mark.parametrize(
@@ -212,28 +199,28 @@ def test_other_annotations_are_refused_and_more_seeds_are_welcome(
     ],
 )
 def test_a_mistake_is_told_in_a_line(
-    features: Path, tmp_path: Path, words: str, line: str, monkeypatch: pytest.MonkeyPatch
+    toy_file: Path, tmp_path: Path, words: str, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert line in said("train", "--features", features, *words.split())
+    assert line in said("train", "--features", toy_file, *words.split())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_takes_seeds_as_they_are_said(
-    features: Path, folds: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    toy_file: Path, folds: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(folds, tmp_path / "a")
-    words = ["train", "--features", features, "--folds", 3, "--seeds", 0, 4, "--device", "cpu"]
+    words = ["train", "--features", toy_file, "--folds", 3, "--seeds", 0, 4, "--device", "cpu"]
     result = CliRunner().invoke(main, [*map(str, [*words, "--out", tmp_path / "a"]), *WORDS])
     assert result.exit_code == 0, result.output
     assert "6 of 6 trainings are done already" in caplog.text
     assert "fold    videos  seed 0  seed 4" in result.output
 
 
-def test_a_learning_curve(features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_learning_curve(toy_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Four training videos: a quarter is one, and every share holds the one before."""
     out = tmp_path / "curve"
-    words = ["train", "--features", features, "--learning-curve", "--seeds", 0, 1, "--out", out]
+    words = ["train", "--features", toy_file, "--learning-curve", "--seeds", 0, 1, "--out", out]
     result = CliRunner().invoke(main, [*map(str, words), "--device", "cpu", *WORDS])
     assert result.exit_code == 0, result.output
     plan = studies.load_curve(out)
@@ -248,17 +235,17 @@ def test_a_learning_curve(features: Path, tmp_path: Path, caplog: pytest.LogCapt
     (tmp_path / "few.json").write_text(
         load_annotations(out / "annotations.json").text.replace("video_0", "other")
     )
-    line = said("train", "--features", features, "--learning-curve", "--annotations",
+    line = said("train", "--features", toy_file, "--learning-curve", "--annotations",
                 tmp_path / "few.json", "--out", tmp_path / "b")  # fmt: skip
     assert "trains on a quarter of the training videos with actions" in line
 
 
 def test_folds_from_a_file_have_its_names_and_train_on_what_it_leaves_out(
-    features: Path, tmp_path: Path
+    toy_file: Path, tmp_path: Path
 ) -> None:
     path, out = tmp_path / "people.json", tmp_path / "a"
     path.write_text(json.dumps({"anna": ["video_0", "video_3"], "bert": ["video_1"]}))
-    words = ["train", "--features", features, "--folds", path, "--device", "cpu", "--out", out]
+    words = ["train", "--features", toy_file, "--folds", path, "--device", "cpu", "--out", out]
     result = CliRunner().invoke(main, [*map(str, words), *WORDS])
     assert result.exit_code == 0, result.output
     assert re.search(r"^anna +2 ", result.output, re.M) and "pooled" in result.output
@@ -268,7 +255,7 @@ def test_folds_from_a_file_have_its_names_and_train_on_what_it_leaves_out(
     assert figures["num_videos"] == 3 and figures["folds"]["folds"][1]["name"] == "bert"
     path.write_text(json.dumps({"anna": ["video_0"], "bert": ["video_1"]}))
     with pytest.raises(InputError, match="begun with other videos in its folds"):
-        train(features, out, folds=path)
+        train(toy_file, out, folds=path)
 
 
 def test_a_damaged_plan_is_told(folds: Path, tmp_path: Path) -> None:
@@ -277,12 +264,12 @@ def test_a_damaged_plan_is_told(folds: Path, tmp_path: Path) -> None:
     assert "folds.json: damaged (" in said("evaluate", tmp_path / "a")
 
 
-def test_two_at_once_in_one_folder(features: Path, folds: Path) -> None:
+def test_two_at_once_in_one_folder(toy_file: Path, folds: Path) -> None:
     with (
         study_work.alone_in(folds),
         pytest.raises(InputError, match="another process is training in it"),
     ):
-        train(features, folds, seeds=(0, 4))
+        train(toy_file, folds, seeds=(0, 4))
 
 
 def test_each_fold_takes_the_agreement_that_the_others_chose(

@@ -12,7 +12,10 @@ from click.testing import CliRunner, Result
 
 from tsatal.cli import main
 
-SMALL = ["--set", "model.width=16", "--set", "optim.epochs=1", "--set", "data.window_steps=20"]
+SMALL = [
+    "--set", "model.width=16", "--set", "optim.epochs=1", "--set", "data.window_steps=20",
+    "--set", "data.least_steps=1",
+]  # fmt: skip
 
 
 def run(*arguments: object) -> Result:

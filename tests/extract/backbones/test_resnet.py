@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tsatal.extract.backbones import i3d_r50, resnet
+from tsatal.extract.backbones.i3d_r50 import random_i3d
 
 
 @pytest.mark.parametrize(("channels", "width"), [(3, 64), (2, 8)])
@@ -36,9 +37,9 @@ def test_the_network_is_pytorchvideos(
 
 
 def test_random_networks_are_the_same_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    stock = i3d_r50.random_i3d(3, width=8).state_dict()
+    stock = random_i3d(3, width=8).state_dict()
     monkeypatch.setattr(i3d_r50, "_stock_create_resnet", lambda: None)
-    ours = i3d_r50.random_i3d(3, width=8).state_dict()
+    ours = random_i3d(3, width=8).state_dict()
     assert all(torch.equal(ours[name], stock[name]) for name in stock)
 
 
