@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import pickle
 import re
 import urllib.error
 import urllib.request
@@ -236,11 +235,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():  # torch's, on the protocol of pickles
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)  # runs no code
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: not a checkpoint that holds tensors only; save its state_dict()"
-        ) from None
     except Exception as e:  # torch raises many kinds on a damaged file
+        if type(e).__name__ == "UnpicklingError":  # of pickle, which nothing here imports
+            raise InputError(
+                f"{path}: not a checkpoint that holds tensors only; save its state_dict()"
+            ) from None
         raise InputError(
             f"{path}: damaged, cut short, or no file of torch.save ({type(e).__name__}); copy it "
             "again"

@@ -176,7 +176,7 @@ def test_long_videos_are_broken_into_strips(tmp_path: Path, figures: list[Figure
         ("ambiguous", "1 instance and 1 Ambiguous"),
         ("long", "20:00 min"),
         ("hours", "2:30:00 h"),
-        ("thousands", "3000 instances (1 past the end of the video) (1000 of them drawn)"),
+        ("thousands", "3,000 instances (1 past the end of the video) (1000 of them drawn)"),
     ],
 )
 def test_the_caption_counts(case: str, words: str, tmp_path: Path, figures: list[Figure]) -> None:
