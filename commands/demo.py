@@ -176,7 +176,7 @@ def command(out: Path, seed: int, device: str) -> None:
     )
     check_place(out, folder=True)
     from .. import pipeline
-    from ..extract.backbones.i3d import INSTALL
+    from ..extract.backbones.dense import INSTALL
     from ..formats.predictions import load_predictions
     from ..head.run import new_run_dir
     from ..reports.viewer import view_predictions

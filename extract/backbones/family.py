@@ -50,6 +50,7 @@ class Family:
     # Where its weights come from.
     weights: str = "kinetics"  # what its published weights are called
     urls: Mapping[str, str] = field(default_factory=dict)  # of published weights, by stream
+    packages: Mapping[str, str] = field(default_factory=dict)  # commands that bring some, by sha256
     source: str  # who publishes them, in a word
     extra: str = ""  # of tsatal, which brings what it needs
     trained_on: str

