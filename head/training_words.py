@@ -95,8 +95,8 @@ def what_counts(point: OperatingPoint, seen: Events) -> str:
     if not seen.detections:
         return f"{words}nothing does there, so none of the actions are found"
     return (
-        f"{words}there {100 * seen.precision:.0f} % of it is right, and "
-        f"{100 * seen.recall:.0f} % of the actions are found"
+        f"{words}there {100 * seen.precision:.3g} % of it is right, and "
+        f"{100 * seen.recall:.3g} % of the actions are found"
     )
 
 
