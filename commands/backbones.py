@@ -6,19 +6,27 @@ from typing import Any
 
 import click
 
+from ..errors import InputError
 from .options import JSON, tell
 
 
 @click.command("backbones")
+@click.option("--classes", "name", metavar="NAME", help="List what this one tells apart, instead.")
 @JSON
-def command(json_path: str | None) -> None:
+def command(name: str | None, json_path: str | None) -> None:
     """List the networks that `tsatal extract --backbone NAME` knows.
 
     Commercial use is what the licence of the published weights says; `ask` where it says nothing.
     Here are those whose weights are on this machine. docs/backbones.md says more.
     """
-    from ..extract.backbones.table import LIBRARIES, all_families, is_here
+    from ..extract.backbones.table import LIBRARIES, all_families, find_family, is_here
     from ..reports.tables import text_table
+
+    if name is not None:
+        labels = find_family(name).labels
+        if labels is None:
+            raise InputError(f"backbone {name!r}: nobody says what classes it was trained to tell")
+        return tell("\n".join(labels), {"backbone": name, "classes": list(labels)}, json_path)
 
     rows: list[tuple[str, ...]] = [
         ("name", "width", "step", "input", "trained on", "top-1", "licence", "commercial use",

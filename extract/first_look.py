@@ -42,7 +42,10 @@ def find_classes(wanted: Sequence[str], known: Sequence[str]) -> list[int]:
             near = difflib.get_close_matches(_plain(name), by_name, n=NEAREST, cutoff=0.4)
             near += [n for n in by_name if _plain(name) in n and n not in near][:NEAREST]
             offered = ", ".join(repr(known[by_name[n]]) for n in near) or "none that is near"
-            raise InputError(f"--classes: no class {name!r}; there are {offered}")
+            raise InputError(
+                f"--classes: no class {name!r}; there are {offered}"
+                " (all of a network: tsatal backbones --classes NAME)"
+            )
         found.append(number)
     return found
 
