@@ -106,6 +106,8 @@ def readable_entries(
 def labelled_segment(raw: Any) -> tuple[str, float, float]:
     """Return an entry's label, start and end (seconds); an InputError says what is amiss."""
     label = member(raw, "label", str)
+    if not label.strip():
+        raise InputError("the label is empty")
     segment = member(raw, "segment", list)
     if len(segment) != 2:
         raise InputError(f"'segment' must be [start, end] in seconds, is {shown(segment)}")

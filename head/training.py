@@ -74,6 +74,8 @@ def train_head(
     steps = -(-len(plan) // optim.batch_size)
     watched = data.subsets.validation
     validation = videos_in_subset(file, truth, watched) if watched else {}
+    for video_id in validation:  # what is wrong with one is not found only after some epochs
+        file.rows(video_id, data.streams)
     if rank() == 0:
         _say_what_is_trained(labelled, validation, data, plan, optim, steps, run_dir)
     seed_everything(optim.seed)

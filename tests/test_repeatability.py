@@ -97,6 +97,10 @@ def test_features_that_are_not_finite_are_refused_by_name(
     said = f"Error: {testing}: video_2: has features that are NaN or infinite{ADVICE}"
     assert (result.exit_code, result.output.splitlines()) == (1, [said])
     assert not (tmp_path / "run" / "predictions.json").exists()
+    rare = ["--set", "optim.validate_every=100"]
+    result = run("-q", "train", "--features", testing, "--out", tmp_path / "worse", *SMALL, *rare)
+    assert (result.exit_code, result.output.splitlines()) == (1, [said])
+    assert not (tmp_path / "worse" / "last.pt").exists()  # told before the first epoch
 
 
 def test_a_training_that_explodes_stops_with_one_line_and_keeps_its_checkpoint(

@@ -296,8 +296,10 @@ class Gathering:
 
 def _problem(label: str, start_sec: float, end_sec: float, score: float | None) -> str:
     """Return the reason why this is no action; empty where it is one."""
-    if not label or not is_text(label):
-        return "the label is empty" if not label else f"the label {label!a:.80} is not valid text"
+    if not label.strip():
+        return "the label is empty"
+    if not is_text(label):
+        return f"the label {label!a:.80} is not valid text"
     for value, name in ((start_sec, "start"), (end_sec, "end"), (score, "score")):
         if value is not None and not math.isfinite(value):
             return f"the {name} must be a finite number, is {value}"

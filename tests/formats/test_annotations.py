@@ -98,6 +98,7 @@ def test_ambiguous_is_no_class() -> None:
         ({"v1": video({"label": "A", "segment": "1-2"})}, "'segment' must be a list"),
         ({"v1": video({"segment": [1, 2]})}, "entry 0: has no 'label'"),
         ({"v1": video(action(0, 1, label=7))}, "'label' must be a str"),
+        ({"v1": video(action(0, 1, label=" "))}, "v1: entry 0: the label is empty"),
         ({"v1": video("jump")}, "has no 'label'"),
         ({"v1": video(duration="ten")}, "v1: 'duration' must be a finite number"),
         ({"v1": video(subset=7)}, "v1: 'subset' must be a str, is 7"),
