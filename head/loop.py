@@ -66,7 +66,7 @@ def fit(
     if progress.epoch >= optim.epochs:
         logger.info("all %d epochs are done; there is nothing to go on with", optim.epochs)
         return progress
-    wrapped = DistributedDataParallel(model, broadcast_buffers=False) if world_size() > 1 else model
+    wrapped = DistributedDataParallel(model) if world_size() > 1 else model
     log = None
     if rank() == 0:
         log = TrainingLog(run_dir, from_step=progress.step, steps=total_steps, epochs=optim.epochs)
