@@ -37,14 +37,14 @@ class Window:
         self.root = address.split("/?")[0]
         jar = http.cookiejar.CookieJar()
         self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
-        self.opener.open(address, timeout=30).close()
+        self.opener.open(address, timeout=120).close()
 
     def ask(self, path: str, sent: Any = None) -> Any:
         body = None if sent is None else json.dumps(sent).encode()
         request = urllib.request.Request(
             f"{self.root}{path}", body, {"Origin": self.root}, method="PUT" if body else "GET"
         )
-        with self.opener.open(request, timeout=30) as answer:
+        with self.opener.open(request, timeout=120) as answer:
             return json.load(answer)
 
 
@@ -128,7 +128,7 @@ def test_its_end_says_what_is_saved_and_is_no_failure(tmp_path: Path, how: signa
         labels = {**there["labels"], "state": "done", "actions": [action]}
         window.ask("/labels/0", {"labels": labels, "revision": there["revision"]})
         process.send_signal(how)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=240)
         assert process.returncode == 0
     saved, train, again = output.splitlines()[-3:]
     assert saved == f"{tmp_path / 'annotations.json'}: saved, with 1 action; of 1 video, 1 done"
@@ -147,7 +147,7 @@ def test_nothing_marked_is_said_and_a_closed_terminal_is_no_failure(tmp_path: Pa
     assert not (tmp_path / "annotations.json").exists()
     with started(tmp_path) as (process, _):
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=240)
         assert process.returncode == 0
     assert output.splitlines()[-2:] == [
         "Nothing was marked, so there is no file of labels",
