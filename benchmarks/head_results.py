@@ -75,21 +75,28 @@ def deal_folds(
 ) -> list[Fold]:
     """Return `count` folds over all annotated videos; for 0, the one that the subsets make.
 
+    Videos without actions are in them, dealt by themselves: what is found there is wrong. Those of
+    a subset in which no video has an action may only lack annotations, and are left out.
+
     Args:
         deal: seeds how they are dealt.
     """
     there = set(features.video_ids)
-    videos = {k: v for k, v in truth.videos.items() if v.instances and k in there}
+    annotated = Counter(v.subset for v in truth.videos.values() if v.instances)
+    videos = {k: v for k, v in truth.videos.items() if k in there and annotated[v.subset]}
     if count == 0:
-        annotated = Counter(v.subset for v in videos.values())
         subsets = choose_subsets(annotated, train="", validation="", test="")
         chosen = (
             [k for k, v in videos.items() if v.subset == s] for s in (subsets.train, subsets.test)
         )
         return [Fold(*chosen)]
-    order = [str(k) for k in np.random.default_rng(deal).permutation(sorted(videos))]
-    groups = [order[n::count] for n in range(count)]
-    return [Fold(sorted(set(order) - set(g)), sorted(g)) for g in groups]
+    groups: list[list[str]] = [[] for _ in range(count)]
+    for has_actions in (True, False):
+        alike = sorted(k for k, v in videos.items() if bool(v.instances) == has_actions)
+        order = [str(k) for k in np.random.default_rng(deal).permutation(alike)]
+        for n, group in enumerate(groups):
+            group += order[n::count]
+    return [Fold(sorted(set(videos) - set(g)), sorted(g)) for g in groups]
 
 
 def write_fold(truth: Annotations, fold: Fold, path: Path) -> None:

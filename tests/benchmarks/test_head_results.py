@@ -103,3 +103,22 @@ def test_folds_test_every_annotated_video_once(
     results.write_fold(truth, folds[0], tmp_path / "fold.json")
     written = parse_annotations((tmp_path / "fold.json").read_text(), source="fold")
     assert set(written.subset("validation")) == set(folds[0].test)
+
+
+def test_videos_without_actions_are_dealt_too_unless_their_subset_may_lack_annotations(
+    results: Any, write_toy: Callable[..., Path], tmp_path: Path
+) -> None:
+    with FeatureFile(write_toy(tmp_path / "f.h5", videos=9)) as file:
+        database = json.loads(find_annotations(file, None).text)["database"]
+        subsets = {f"video_{n}": "training" for n in range(7)}
+        subsets |= {"video_7": "testing", "video_8": "testing"}
+        for video_id, subset in subsets.items():
+            database[video_id]["subset"] = subset
+        for number in (1, 2, 5, 7, 8):
+            database[f"video_{number}"]["annotations"] = []
+        truth = parse_annotations(json.dumps({"database": database}), source="t")
+        folds = results.deal_folds(truth, file, 3)
+    empty = {"video_1", "video_2", "video_5"}
+    assert sorted(v for f in folds for v in f.test) == [f"video_{n}" for n in range(7)]
+    assert [len(empty & set(f.test)) for f in folds] == [1, 1, 1]
+    assert all(len(set(f.train) & empty) == 2 for f in folds)
