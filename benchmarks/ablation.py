@@ -5,7 +5,9 @@
 For every file and preset a head is trained as it is, and with one thing changed: without TSA,
 without TPP, without both; A of Eq. 1 from all probabilities or from the likeliest classes (the one
 that the preset does not have); B or B < 0.5 in place of 1 - B; queries, keys and values without the
-sigmoid of Eq. 3. `--added` adds what the preset `paper` has over `paper-0.1`, one by one.
+sigmoid of Eq. 3. Without TPP the levels of `strong` stay, unfused; of TPP in `paper` nothing stays,
+nor the heads after it, nor the mask. `--added` adds what the preset `paper` has over `paper-0.1`,
+one by one.
 
 Each difference is to the preset as it is: the mean over pairs of same fold and seed, its standard
 error, and the number of pairs. Folds, measure and what is kept are those of compare_heads.py, which

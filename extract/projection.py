@@ -1,8 +1,10 @@
 """The frozen fully connected layer after the backbone: wide rows in, narrow ones out.
 
-The paper does not train this layer. A semi-orthogonal matrix keeps distances and angles as well as
-chance allows and needs no data; PCA keeps the most variance of the videos that it was fitted on,
-in a random basis.
+The layer of the preset `paper` is learned, in the head (`model.fully_connected`); it needs
+`--projection none` here, where nothing can be learned. A semi-orthogonal matrix keeps distances and
+angles as well as chance allows and needs no data; PCA keeps the most variance of the videos that it
+was fitted on, in a random basis.
+
 Rows are multiplied without centring: the bias of the next layer takes up a shift of all rows.
 """
 

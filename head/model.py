@@ -1,4 +1,4 @@
-"""The whole head (paper, figure 1): pre-judgement, TSA, shared heads, TPP, final heads."""
+"""The whole head (paper 2): pre-judgement before TSA, TSA, shared heads, TPP, final heads."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ class TSATAL(nn.Module):
             self.feature_gain.copy_(torch.from_numpy(1 / stats.deviation))
 
     def forward(self, features: Tensor, valid: Tensor) -> HeadOutput:
-        """Return the predictions of all stages (paper, figure 1).
+        """Return the predictions of all stages (paper 2; its figure 1 is lost).
 
         Args:
             features: (B, T, D_in) float.
@@ -227,7 +227,7 @@ class TSATAL(nn.Module):
 
         pre = None
         if self.pre_heads is not None and self.tsa is not None:
-            pre = self.pre_heads(y, valid, steps)  # 2.3: pre-judgement, learned by Eq. 5 and 6
+            pre = self.pre_heads(y, valid, steps)  # 2.2: "by decoding", f1 and f2
             beliefs = {"probabilities": pre.probabilities, "intervals": pre.intervals}
             y = self.tsa(y, valid, **beliefs)  # 2.2: TSA, Eq. 1-4; the refined y^, (B, D, T)
         refined = self.shared_heads(y, valid, steps)  # 2: distribution, classifier, boundaries
