@@ -57,7 +57,7 @@ def agreement(decode: DecodeConfig) -> float:
 def segment_scores(output: HeadOutput, *, class_agreement: float) -> Tensor:
     """Return the score of every class for the segment of every point of the last stage, (B, P, C).
 
-    It is the class score times the actionness, where there is one.
+    It is the class score times the actionness, where there is one. (Open in the paper.)
 
     Args:
         class_agreement: scores are also times the class's share along the segment, by the heads

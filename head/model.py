@@ -109,7 +109,7 @@ class Heads(nn.Module):
         if points.rows is not None:
             class_logits, boundary = class_logits[:, points.rows], boundary[:, points.rows]
             valid = valid[:, points.rows]
-        log_distance = boundary[..., :2]  # (B, P, 2)
+        log_distance = boundary[..., :2]  # (B, P, 2); open in the paper
         if self.log_scale is not None:
             log_distance = log_distance + self.log_scale[points.stride.log2().round().long(), None]
         distances = log_distance.clamp(max=MAX_LOG_DISTANCE).exp() * points.stride[:, None]
@@ -219,7 +219,7 @@ class TSATAL(nn.Module):
         x = self._prepare(features, valid)  # 2.1, (B, D_in, T)
         if self.connect is not None:  # 2: the fully connected layer
             x = self.connect(x.transpose(1, 2)).transpose(1, 2) * valid[:, None]
-        y = self.embed(x, valid)  # 2: the sequence y, (B, D, T)
+        y = self.embed(x, valid)  # 2: y, from d' values to d; (B, D, T)
         if self.embed_own is not None:  # (not in the paper)
             y = torch.cat([y, self.embed_own(x, valid)], dim=1)
         for layer in self.embed_more:

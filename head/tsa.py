@@ -158,7 +158,7 @@ class TemporalSelfAttention(nn.Module):
         self.to_key = nn.Linear(width, width)
         self.to_value = nn.Linear(width, width)
         self.to_out = nn.Linear(width, width, bias=False)
-        nn.init.zeros_(self.to_out.weight)  # refinement begins as no change
+        nn.init.zeros_(self.to_out.weight)  # refinement begins as no change (W_o: not in the paper)
 
     def forward(
         self, y: Tensor, valid: Tensor, *, probabilities: Tensor, intervals: Tensor
