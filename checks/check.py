@@ -26,7 +26,7 @@ from ..formats.labels.find import (
 from ..formats.names import nfc
 from ..formats.split import split
 from ..formats.subsets import Subsets, subset_to_test, videos_with_features
-from .findings import NOTE, Case, Finding, Report, collect
+from .findings import NO_ANNOTATIONS, NOTE, Case, Finding, Report, collect
 from .predictions import check_predictions
 from .rows import check_ids, check_rows, check_times, usable_axes
 from .truth import (
@@ -97,8 +97,19 @@ def check_file(
     return Report(str(path), f"checked {checked}", tuple(collect(cases, exclude=exclude)))
 
 
+def without_annotations(file: FeatureFile, truth: Annotations) -> list[Finding]:
+    """Return what there is to say of videos that have features and no annotations."""
+    cases = [c for c in check_ids(file.video_ids, truth.videos) if c.kind == NO_ANNOTATIONS]
+    return collect(cases, exclude=())
+
+
 def warnings_for_training(
-    file: FeatureFile, truth: Annotations, subsets: Subsets, *, exclude: Collection[str] = ()
+    file: FeatureFile,
+    truth: Annotations,
+    subsets: Subsets,
+    *,
+    exclude: Collection[str] = (),
+    of_several: bool = False,
 ) -> list[Finding]:
     """Return the errors and warnings that a training should start with, worst first.
 
@@ -108,14 +119,16 @@ def warnings_for_training(
     Args:
         subsets: the roles that the training gives to subsets.
         exclude: ids of videos that are left out of the evaluation.
+        of_several: it is one training of several, and the annotations are those of its own videos.
     """
     exclude = set(map(nfc, exclude))
+    said = {*SAID_BY_TRAINING, *([NO_ANNOTATIONS] if of_several else [])}
     axes, cases = usable_axes(file)
     cases += _cases_of_both(file, axes, _without(truth, exclude), named=subsets)
     return [
         finding
         for finding in collect(cases, exclude=exclude)
-        if finding.level != NOTE and finding.kind.name not in SAID_BY_TRAINING
+        if finding.level != NOTE and finding.kind.name not in said
     ]
 
 

@@ -130,6 +130,7 @@ def collect(cases: Iterable[Case], *, exclude: Collection[str]) -> list[Finding]
 
 
 LEVELS = (ERROR, WARNING, NOTE)
+NO_ANNOTATIONS = "no-annotations"
 
 KINDS = (
     Kind("refused", ERROR, "entries of the annotations that cannot be read",
@@ -169,7 +170,7 @@ KINDS = (
          "correct the unit or frame rate where the detections were written"),
     Kind("missing-features", WARNING, "videos with actions but without features",
          "extract them; as it is, they are left out of training and of evaluation"),
-    Kind("no-annotations", WARNING, "videos with features but without annotations",
+    Kind(NO_ANNOTATIONS, WARNING, "videos with features but without annotations",
          "annotate them, or ignore this if they are only to be searched; is the id right?"),
     Kind("past-end", WARNING, "instances that end after the end of their video",
          "correct the end or the duration; the part beyond cannot be found"),

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..formats.annotations import AnnotatedVideo
 from ..formats.features import FeatureFile, TimeAxis, VideoFeatures
-from .findings import Case
+from .findings import NO_ANNOTATIONS, Case
 from .truth import actions, in_words
 
 SLACK_STEPS = 2  # by which rows may miss a stated duration
@@ -52,7 +52,7 @@ def check_ids(there: Collection[str], truth: Mapping[str, AnnotatedVideo]) -> It
     for video_id in unmatched:
         near = like.get(_bare(video_id))
         says = f"annotated under the id {near!r}?" if near else "not in the annotations"
-        yield Case("no-annotations", says, video_id)
+        yield Case(NO_ANNOTATIONS, says, video_id)
     for video_id, video in truth.items():
         if video_id not in there and actions(video):
             yield Case("missing-features", f"subset {video.subset!r}", video_id)

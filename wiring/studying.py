@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ..head.studies import Study
     from ..reports.folds import FoldsReport
     from ..reports.learning_curve import CurveReport
+
+logger = logging.getLogger(__name__)
 
 TIMELINES = 8  # videos that are drawn
 
@@ -158,8 +161,13 @@ def _open(
     features: Pathlike, annotations: Pathlike | None, how: HowToRead
 ) -> Iterator[tuple[FeatureFile, Annotations]]:
     """Open a feature file, with its annotations or others."""
+    from ..checks.check import without_annotations
+
     with FeatureFile(features) as file:
-        yield file, find_annotations(file, annotations, how)
+        truth = find_annotations(file, annotations, how)
+        for finding in without_annotations(file, truth):
+            logger.warning("%s", finding.line)
+        yield file, truth
 
 
 def _carry_out(

@@ -100,8 +100,9 @@ def train(
         if annotations or truth.form:
             kept = run / ANNOTATIONS_FILE if truth.form else str(annotations)
             data = replace(data, annotations=os.path.realpath(kept))
+        of_several = annotations is not None and Path(annotations) == run / ANNOTATIONS_FILE
         for finding in warnings_for_training(
-            file, truth, data.subsets, exclude=config.eval.exclude
+            file, truth, data.subsets, exclude=config.eval.exclude, of_several=of_several
         ):
             logger.warning("%s", finding.line)
         if rank() == 0:

@@ -14,8 +14,10 @@ from tsatal import pipeline
 from tsatal.cli import main
 from tsatal.config import load_config
 from tsatal.errors import InputError
+from tsatal.formats.features import FeatureFile
 from tsatal.formats.labels.find import load_annotations
 from tsatal.formats.predictions import load_predictions
+from tsatal.formats.subsets import find_annotations
 from tsatal.head import held_out, studies, study_work
 from tsatal.head.checkpoint import load_checkpoint
 from tsatal.head.windows import draw_windows
@@ -57,6 +59,20 @@ def test_every_video_is_detected_in_by_a_head_that_has_not_seen_it(folds: Path) 
     assert config.optim.seed == 4 and config.data.train_subset == "training"
     whole = load_annotations(folds / "annotations.json")
     assert {whole.videos[v].subset for v in plan.folds[2]} == {"fold2"}
+
+
+def test_videos_that_nobody_annotated_are_told_once_and_those_of_other_trainings_never(
+    toy_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with FeatureFile(toy_file) as file:
+        database = json.loads(find_annotations(file, None).text)["database"]
+    del database["video_0"]
+    database["video_5"]["subset"] = "testing"  # which folds leave alone
+    (tmp_path / "a.json").write_text(json.dumps({"database": database}))
+    with caplog.at_level(logging.INFO, logger="tsatal"):
+        train(toy_file, tmp_path / "f", folds=2, annotations=tmp_path / "a.json")
+    told = [r.getMessage() for r in caplog.records if "without annotations" in r.getMessage()]
+    assert len(told) == 1 and "1 (video_0: not in the annotations)" in told[0]
 
 
 def test_the_report_says_folds_pool_and_spread(folds: Path) -> None:
