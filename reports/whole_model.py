@@ -185,6 +185,7 @@ def export_whole(
         )
     facts = facts_of(detector, settings, most)
     content = onnx_bytes(program, facts, inputs=INPUTS, outputs=OUTPUTS)
+    out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as aside:
         aside.write_bytes(content)
     return out
