@@ -110,7 +110,7 @@ def test_thresholds_of_a_wished_precision_can_be_chosen_before_and_after_a_train
         point = load_operating_point(run)
         assert point and point.rule == rule
     assert point and point.calibration == asked.calibration and point.thresholds == asked.thresholds
-    assert "precision 97% at tIoU 0.5 on 6 actions of 'validation'" in measured.output
+    assert "precision 97% at tIoU 0.5 on 6 actions of 'validation'; no threshold" in measured.output
     for others in (["--checkpoint", "best"], ["--set", "decode.nms_sigma=1"]):
         refused = tsatal("evaluate", run, "--precision", 0.9, *others)
         assert (
