@@ -136,3 +136,12 @@ def test_in_a_video_of_background_nothing_is_found_by_default(
         tmp_path / "empty.h5", run, out=tmp_path / "all", min_score=0.0, device="cpu"
     )
     assert all(video.detections for video in every.values())
+
+
+def test_a_wish_that_nothing_can_be_chosen_for_is_refused(features: Path, tmp_path: Path) -> None:
+    told = tsatal(
+        "train", "--features", features, "--out", tmp_path / "r", "--precision", 0.9,
+        "--set", "data.validation_subset=none",
+    )  # fmt: skip
+    assert told.exit_code == 1 and not (tmp_path / "r").exists()
+    assert "--precision chooses thresholds on validation videos" in told.output
