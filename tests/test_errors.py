@@ -35,7 +35,10 @@ RAISED = {
 # How a message without a value names its place: an option, a command, a file or a setting of ours.
 NAMES_A_PLACE = re.compile(r"--[a-z]|`tsatal |\b[a-z]+_[a-z]+\b|\b[A-Z]+\.(h5|json)\b")
 # These are shown after the place, which whoever catches or calls puts before them.
-PLACE_IS_PUT_BEFORE = {"no ground truth: none of the videos has a labelled instance"}
+PLACE_IS_PUT_BEFORE = {
+    "no ground truth: none of the videos has a labelled instance",
+    "the label is empty",
+}
 
 
 def messages() -> Iterator[tuple[str, str]]:
