@@ -212,11 +212,17 @@ def _unpacked(path: Path, modified_ns: int, size: int) -> Path:
     """
     with open_bundle(path) as bundle:
         backbone = bundle.manifest().get("backbone")
-        above = tempfile.mkdtemp(prefix="tsatal-")
-        atexit.register(shutil.rmtree, above, ignore_errors=True)
-        inside = Path(above) / path.name
-        inside.mkdir()
-        bundle.unpack(inside)
+        try:
+            above = tempfile.mkdtemp(prefix="tsatal-")
+            atexit.register(shutil.rmtree, above, ignore_errors=True)
+            inside = Path(above) / path.name
+            inside.mkdir()
+            bundle.unpack(inside)
+        except OSError as e:
+            raise InputError(
+                f"{path}: cannot be unpacked ({e.strerror}); name a folder with room for "
+                f"{sum(bundle.parts.values()) / 1e6:.3g} MB as TMPDIR"
+            ) from None
     streams = backbone.get("weights") if isinstance(backbone, dict) else None
     for stream, facts in (streams if isinstance(streams, dict) else {}).items():
         # Rows say which weights made them, by name and digest: the file has that name again.

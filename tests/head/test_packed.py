@@ -1,5 +1,6 @@
 """Packed models in a run's place: unpacked once, found on the hub, and refused in one line."""
 
+import errno
 import re
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 
 from tsatal import pipeline
 from tsatal.errors import InputError
+from tsatal.formats.bundle import Bundle
 from tsatal.head.detector import load_detector
 from tsatal.head.packed import hub_model, is_packed, place_for, run_folder
 
@@ -45,6 +47,21 @@ def test_another_file_in_its_place_is_unpacked_anew(model: Path, tmp_path: Path)
     before = run_folder(copy)
     pipeline.pack(model.parent / "run", copy, note="other")
     assert run_folder(copy) != before
+
+
+def test_no_room_to_unpack_it_is_told(model: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "full.tsatal"
+    copy.write_bytes(model.read_bytes())
+    with pytest.MonkeyPatch.context() as patched:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patched.setattr(Bundle, "unpack", full)
+        line = r"full\.tsatal: cannot be unpacked \(No space left on device\); name a folder"
+        with pytest.raises(InputError, match=line):
+            run_folder(copy)
+    assert is_packed(run_folder(copy))
 
 
 def test_what_is_no_packed_model_is_told(tmp_path: Path) -> None:
