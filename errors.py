@@ -40,7 +40,8 @@ def how_to_install(extra: str) -> str:
     except metadata.PackageNotFoundError:  # run from a checkout that was never installed
         wanted = []
     names = [f"'{found[1]}'" for found in map(ours.match, wanted) if found]
-    return f"pip install {' '.join(names) or extra}"
+    own = f"'.[{extra}]'"  # of the checkout, whose installation does not know of it
+    return f"pip install {' '.join(names) or own}"
 
 
 def did_you_mean(key: str, keys: Sequence[str]) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from .options import FILE, FOLDER, WHOLE, say, when_stopped
+from .options import FILE, RUN, WHOLE, say, when_stopped
 
 
 @click.command("pack")
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=RUN)
 @click.argument("out", type=FILE)
 @click.option(
     "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from .options import ANY, FOLDER, LABEL_FPS, TIOUS, WHOLE, say, when_stopped
+from .options import ANY, FOLDER, LABEL_FPS, RUN, TIOUS, WHOLE, say, when_stopped
 
 
 @click.command("report")
-@click.argument("run", required=False, type=FOLDER)
+@click.argument("run", required=False, type=RUN)
 @click.option("--predictions", type=ANY, help="Explain these detections instead of a run.")
 @click.option("--annotations", type=ANY, help="Ground truth; a run finds its own.")
 @click.option("--subset", help="Videos to look at.  [default: as evaluated]")

@@ -178,6 +178,7 @@ def held_out_outcome(
     every = OperatingPoint(
         dict.fromkeys(labels, 0.0), 0.0, rule, OTHERS, POINT_TIOU, folds=len(folds),
         instances=max(p.instances for p in points),
+        unreached=tuple(sorted({label for p in points for label in p.unreached})),
     )  # fmt: skip
     per_class = outcome(videos, kept, every, subset=subset).per_class
     return Outcome(replace(every, thresholds=means), subset, per_class)

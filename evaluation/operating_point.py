@@ -42,6 +42,7 @@ class OperatingPoint:
     folds: how many heads it was chosen with, each on the videos that it held out, which `subset`
         says in words; 0 where it was this head, on one subset.
     instances: how many it was chosen on; 0 in runs of older versions.
+    unreached: the classes of which no threshold has that precision: only the surest counts.
     """
 
     thresholds: Mapping[str, float]
@@ -52,6 +53,7 @@ class OperatingPoint:
     calibration: Calibration | None = None
     folds: int = 0
     instances: int = 0
+    unreached: tuple[str, ...] = ()
 
     def of(self, label: str) -> float:
         """Return the least score of detections of a class."""
@@ -67,7 +69,10 @@ class OperatingPoint:
         wish = "best F1" if self.rule == F1 else f"precision {100 * float(self.rule):g}%"
         where = self.subset if self.folds else repr(self.subset)
         number = f"{quantity(self.instances, 'action')} of " if self.instances else ""
-        return f"{wish} at tIoU {self.tiou:g} on {number}{where}"
+        but = ""
+        if self.unreached:
+            but = f"; no threshold of {listed(self.unreached)} is sure to have it"
+        return f"{wish} at tIoU {self.tiou:g} on {number}{where}{but}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON's own types."""
@@ -145,7 +150,7 @@ def choose_operating_point(
     rule = F1 if precision is None else precision
     return OperatingPoint(
         thresholds, pooled, rule, matches.subset, tiou, calibration,
-        instances=int(instances.sum()) // copies,
+        instances=int(instances.sum()) // copies, unreached=tuple(short),
     )  # fmt: skip
 
 

@@ -219,10 +219,15 @@ def _ignored(raw: Any, video_id: str, problems: list[Problem]) -> tuple[tuple[fl
     """Return the stretches of a video that count neither way."""
     if not isinstance(raw, dict):
         return ()
-    ignored = readable_entries(raw.get("ignore") or [], _stretch, video_id, problems)
+
+    def stretches(key: str) -> list[tuple[float, float]]:
+        said = [] if raw.get(key) is None else raw[key]
+        return readable_entries(said, _stretch, video_id, problems, stretches=key)
+
+    ignored = stretches("ignore")
     if raw.get("annotated") is not None:
         before = 0.0
-        for start, end in sorted(readable_entries(raw["annotated"], _stretch, video_id, problems)):
+        for start, end in sorted(stretches("annotated")):
             if start > before:
                 ignored.append((before, start))
             before = max(before, end)

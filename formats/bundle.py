@@ -13,7 +13,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +27,8 @@ FORMAT, VERSION = "tsatal-model", 1
 MANIFEST, CARD = "manifest.json", "card.md"  # what every packed model has
 COMMENT = b"tsatal model 1 sha256 "  # before the digest, at the end of the file
 DIGITS = 64  # of a SHA-256
+ENDING = re.compile(rb"tsatal model (\d{1,9}) sha256 ([0-9a-f]{64})\Z")
+LONGEST_ENDING = 128  # bytes, from above
 NAME = re.compile(r"[a-z0-9_]+(\.[a-z]+)?(/[a-z0-9_]+)?")  # of a part; none leads elsewhere
 WHEN = (1980, 1, 1, 0, 0, 0)  # the first date that zip knows, so that bytes do not depend on it
 CHUNK = 2**20  # bytes
@@ -34,11 +36,12 @@ CHUNK = 2**20  # bytes
 
 @dataclass(frozen=True)
 class Bundle:
-    """A packed model that is open for reading, its digest found right."""
+    """A packed model that is open for reading, its digest and its parts' names found right."""
 
     path: Path
     sha256: str
     _archive: zipfile.ZipFile
+    _digests: dict[str, str] = field(default_factory=dict)  # of the parts, as the manifest says
 
     @property
     def parts(self) -> dict[str, int]:
@@ -49,11 +52,13 @@ class Bundle:
         """Return a part.
 
         Raises:
-            InputError: there is none of that name.
+            InputError: there is none of that name, or it was changed.
         """
         if name not in self.parts:
             raise InputError(f"{self.path}: lacks the part {name}; ask for another copy")
-        return self._archive.read(name)
+        content = self._archive.read(name)
+        self._check_digest(name, hashlib.sha256(content).hexdigest())
+        return content
 
     def manifest(self) -> dict[str, Any]:
         """Return what the model says of itself.
@@ -70,20 +75,45 @@ class Bundle:
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise InputError(f"{at}: does not say {FORMAT!r}; ask for another copy")
         if found.get("version") != VERSION:
-            raise InputError(
-                f"{self.path}: a packed model of version {shown(found.get('version'))}; this "
-                f"program reads {VERSION}: take a newer tsatal"
-            )
+            raise _other_version(self.path, found.get("version"))
         return found
 
     def unpack(self, folder: Path) -> None:
-        """Write every part into a folder that is there."""
+        """Write every part into a folder that is there.
+
+        Raises:
+            InputError: a part is not the one that was packed: somebody is writing to the file.
+        """
         for name in self.parts:
             place = folder / name
             place.parent.mkdir(exist_ok=True)
+            digest = hashlib.sha256()
             with self._archive.open(name) as source, place.open("wb") as target:
                 while chunk := source.read(CHUNK):
                     target.write(chunk)
+                    digest.update(chunk)
+            self._check_digest(name, digest.hexdigest())
+
+    def _check_digest(self, name: str, sha256: str) -> None:
+        if sha256 != self._digests.get(name, sha256):  # the manifest itself is not in it
+            raise InputError(
+                f"{self.path}: the part {name} is not the one that was packed; copy the file again"
+            )
+
+    def _with_digests(self) -> Bundle:
+        """Return this, with the digests of the parts that the manifest names, which are all.
+
+        Raises:
+            InputError: it names others.
+        """
+        told, there = self.manifest().get("parts"), set(self.parts) - {MANIFEST}
+        if not isinstance(told, dict) or set(told) != there:
+            other = sorted(there ^ set(told if isinstance(told, dict) else ()))
+            raise InputError(
+                f"{self.path}: its manifest names other parts than it has ({shown(other[0])}); "
+                "ask for another copy"
+            )
+        return replace(self, _digests={name: str(digest) for name, digest in told.items()})
 
 
 def write_bundle(
@@ -98,6 +128,7 @@ def write_bundle(
     digests = {name: _part_sha256(content) for name, content in parts.items()}
     manifest = {"format": FORMAT, "version": VERSION, **facts, "parts": digests}
     text = json.dumps(manifest, indent=1).encode()
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as aside, aside.open("w+b") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for name, content in {MANIFEST: text, **parts}.items():
@@ -120,18 +151,21 @@ def open_bundle(path: str | Path) -> Iterator[Bundle]:
     path = regular_file(path, needs="a packed model")
     check_archive(path)
     with path.open("rb") as file:
-        told = _stated_sha256(file)
-        if told is None:
+        ending = _ending(file)
+        if ending is None:
             raise InputError(f"{path}: not a packed model of tsatal, or cut short; copy it again")
+        version, told = ending
         if (sha256 := _sha256_before_the_end(file)) != told:
             raise InputError(
                 f"{path}: was changed or damaged since it was packed (its sha256 is {sha256}, "
                 f"packed was {told}); copy it again"
             )
+        if version != VERSION:
+            raise _other_version(path, version)
         try:
             with zipfile.ZipFile(file) as archive:
                 _check_members(archive, path)
-                yield Bundle(path, sha256, archive)
+                yield Bundle(path, sha256, archive)._with_digests()
         except (zipfile.BadZipFile, EOFError, NotImplementedError) as e:
             raise InputError(f"{path}: damaged ({e}); ask for another copy") from None
 
@@ -141,7 +175,7 @@ def looks_like_bundle(path: Path) -> bool:
     if path.suffix.lower() == MODEL_SUFFIX:
         return True
     with path.open("rb") as file:
-        return _stated_sha256(file) is not None
+        return _ending(file) is not None
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
@@ -159,7 +193,8 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
                 "another copy"
             )
     names = {member.filename for member in members}
-    if len(names) < len(members) or not {MANIFEST, CARD} <= names:
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    if len(names) < len(members) or not {MANIFEST, CARD} <= names or names & folders:
         raise InputError(f"{path}: lacks parts or has some twice; ask for another copy")
 
 
@@ -180,12 +215,18 @@ def _part_sha256(content: bytes | Path) -> str:
         return _sha256(file, content.stat().st_size)
 
 
-def _stated_sha256(file: IO[bytes]) -> str | None:
-    """Return the digest at the end of an open file, None where there is none."""
-    length = file.seek(0, 2)
-    file.seek(max(length - DIGITS - len(COMMENT), 0))
-    found = re.fullmatch(re.escape(COMMENT) + rb"([0-9a-f]{%d})" % DIGITS, file.read())
-    return found[1].decode() if found else None
+def _ending(file: IO[bytes]) -> tuple[int, str] | None:
+    """Return version and digest at the end of an open file, None where there are none."""
+    file.seek(max(file.seek(0, 2) - LONGEST_ENDING, 0))
+    found = ENDING.search(file.read())
+    return (int(found[1]), found[2].decode()) if found else None
+
+
+def _other_version(path: Path, version: object) -> InputError:
+    return InputError(
+        f"{path}: a packed model of version {shown(version)}; this program reads {VERSION}: take a "
+        "newer tsatal"
+    )
 
 
 def _sha256_before_the_end(file: IO[bytes]) -> str:

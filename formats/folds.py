@@ -112,9 +112,10 @@ def deal_folds(
     units = units_of(videos, group_by)
     with_actions = [n for n, ids in units.items() if any(_actions(videos[v]) for v in ids)]
     if len(with_actions) < folds:
+        remedy = "fewer folds" if len(with_actions) > 1 else "annotate others, too"
         raise InputError(
             f"--folds {folds}: each fold holds out a {group_by} with actions, and there "
-            f"{'is' if len(with_actions) == 1 else 'are'} {len(with_actions)}; fewer folds"
+            f"{'is' if len(with_actions) == 1 else 'are'} {len(with_actions)}; {remedy}"
             + (", or --group-by video" if group_by == "group" else "")
         )
     return deal(videos, [1 / folds] * folds, group_by=group_by, seed=seed)

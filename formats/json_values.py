@@ -83,15 +83,23 @@ def by_video(raw: Any, key: str, source: str, problems: list[Problem]) -> dict[s
 
 
 def readable_entries(
-    raw: Any, read: Callable[[Any], Record], video_id: str, problems: list[Problem]
+    raw: Any,
+    read: Callable[[Any], Record],
+    video_id: str,
+    problems: list[Problem],
+    *,
+    stretches: str = "",
 ) -> list[Record]:
     """Return one video's entries as `read` makes them, without those that it refuses.
 
     Args:
         problems: gets a line for each of these.
+        stretches: the member that they are in, where that is not the video's labelled segments.
     """
     if not isinstance(raw, list):
         says = f"a list of labelled segments is needed, not {shown(raw)}"
+        if stretches:
+            says = f"{stretches!r} must be a list of [start, end] in seconds, is {shown(raw)}"
         problems.append(Problem(video_id, says))
         return []
     records = []
@@ -99,7 +107,8 @@ def readable_entries(
         try:
             records.append(read(entry))
         except InputError as e:
-            problems.append(Problem(video_id, f"entry {n}: {e}"))
+            of = f" of {stretches!r}" if stretches else ""
+            problems.append(Problem(video_id, f"entry {n}{of}: {e}"))
     return records
 
 

@@ -53,6 +53,7 @@ def export_head(
     }
     # What writes in C++ ends the process on a full disk, or says it in a way of its own.
     content = onnx_bytes(program, facts) if out.suffix == ".onnx" else program_bytes(program, facts)
+    out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as aside:
         aside.write_bytes(content)
     return out

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, how_to_install, shown
 from ..formats.bundle import MODEL_SUFFIX, open_bundle
+from ..formats.limits import regular_file
 from ..formats.names import file_name
 from ..formats.tensors import read_tensors, tensor_bytes
 from .run import BEST, HEAD_FILE, LAST, PROJECTION_FILE
@@ -37,6 +38,15 @@ ON_THE_HUB = re.compile(
     rf"{HUB}(?P<repository>[\w.-]+/[\w.-]+?)(?:/(?P<file>[\w./-]+\{MODEL_SUFFIX}))?"
     r"(?:@(?P<revision>[\w./-]+))?"
 )
+_NO_REPOSITORY = "no such repository, or one that needs a login: hf auth login"
+HUB_SAYS = {  # the names of its errors, in words
+    "LocalEntryNotFoundError": "the hub does not answer",
+    "RevisionNotFoundError": "no such branch, tag or commit",
+    "EntryNotFoundError": "no such file there; name it: hf:OWNER/NAME/FILE.tsatal",
+    "RemoteEntryNotFoundError": "no such file there; name it: hf:OWNER/NAME/FILE.tsatal",
+    "RepositoryNotFoundError": _NO_REPOSITORY,
+    "GatedRepoError": _NO_REPOSITORY,
+}
 BACKBONE = "backbone"  # folder of its weights
 
 
@@ -46,13 +56,29 @@ def run_folder(run: str | Path) -> Path:
     Args:
         run: a folder, the file of a packed model, or `hf:OWNER/NAME[/FILE][@REVISION]`.
     Raises:
-        InputError: a packed model that was changed, or one that cannot be downloaded.
+        InputError: a packed model that was changed, is not there, or cannot be downloaded.
     """
     path = model_file(run)
     if not path.is_file():
+        if path.suffix == MODEL_SUFFIX and not path.is_dir():
+            regular_file(path, needs="a packed model")  # which says what is wrong
         return path
     now = path.stat()
     return _unpacked(Path(os.path.abspath(path)), now.st_mtime_ns, now.st_size)
+
+
+def unpacked_run(run: str | Path, instead: str) -> Path:
+    """Return the folder of a run, for what a packed model cannot do.
+
+    Args:
+        instead: what to do with a packed model, for the message.
+    Raises:
+        InputError: it is a packed model, or a file of another kind.
+    """
+    path = Path(run)
+    if str(run).startswith(HUB) or path.is_file():
+        raise InputError(f"{run}: a packed model, where the folder of a run is needed; {instead}")
+    return path
 
 
 def model_file(name: str | Path) -> Path:
@@ -165,8 +191,12 @@ def hub_model(name: str) -> Path:
     try:
         return Path(hf_hub_download(asked["repository"], file, revision=asked["revision"]))
     except Exception as e:  # the hub raises many kinds, and those of its HTTP library
+        kind = type(e).__name__
+        why = HUB_SAYS.get(kind, kind)
+        if os.environ.get("HF_HUB_OFFLINE", "0").upper() not in ("", "0", "NO", "FALSE", "OFF"):
+            why = "HF_HUB_OFFLINE is set"
         raise InputError(
-            f"{name}: {file} is not in the cache and cannot be downloaded ({type(e).__name__}); "
+            f"{name}: {file} is not in the cache and cannot be downloaded ({why}); "
             f"look at https://huggingface.co/{asked['repository']}, or give the file itself"
         ) from None
 
@@ -182,11 +212,17 @@ def _unpacked(path: Path, modified_ns: int, size: int) -> Path:
     """
     with open_bundle(path) as bundle:
         backbone = bundle.manifest().get("backbone")
-        above = tempfile.mkdtemp(prefix="tsatal-")
-        atexit.register(shutil.rmtree, above, ignore_errors=True)
-        inside = Path(above) / path.name
-        inside.mkdir()
-        bundle.unpack(inside)
+        try:
+            above = tempfile.mkdtemp(prefix="tsatal-")
+            atexit.register(shutil.rmtree, above, ignore_errors=True)
+            inside = Path(above) / path.name
+            inside.mkdir()
+            bundle.unpack(inside)
+        except OSError as e:
+            raise InputError(
+                f"{path}: cannot be unpacked ({e.strerror}); name a folder with room for "
+                f"{sum(bundle.parts.values()) / 1e6:.3g} MB as TMPDIR"
+            ) from None
     streams = backbone.get("weights") if isinstance(backbone, dict) else None
     for stream, facts in (streams if isinstance(streams, dict) else {}).items():
         # Rows say which weights made them, by name and digest: the file has that name again.

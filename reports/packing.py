@@ -56,7 +56,8 @@ class PackedModel:
     def __repr__(self) -> str:
         """Return one line: the file, its size, and its digest."""
         size = sum(self.parts.values()) / 1e6
-        return f"{self.path}: {size:.1f} MB in {len(self.parts)} parts, sha256 {self.sha256}"
+        of = f"{size:.1f}" if size >= 1 else f"{size:.2g}"
+        return f"{self.path}: {of} MB in {len(self.parts)} parts, sha256 {self.sha256}"
 
 
 def pack_run(

@@ -30,7 +30,7 @@ from ..head.export import Exportable, onnx_bytes
 INPUTS = ("frames", "seconds")
 OUTPUTS = ("scores", "segments", "kept", "actionness")
 DEFAULT_ROWS = 128  # that a file takes; a head's window may be far longer than memory allows
-FEWEST_FRAMES = 4
+FEWEST_FRAMES = 2  # a row
 EXAMPLE_ROWS = 9  # of the clip that the export is traced with
 # Of memory for each pixel of a frame: the largest layers' input, output and shortcut, in float32.
 BYTES_PER_PIXEL = 200
@@ -185,6 +185,7 @@ def export_whole(
         )
     facts = facts_of(detector, settings, most)
     content = onnx_bytes(program, facts, inputs=INPUTS, outputs=OUTPUTS)
+    out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as aside:
         aside.write_bytes(content)
     return out

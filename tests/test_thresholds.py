@@ -110,7 +110,7 @@ def test_thresholds_of_a_wished_precision_can_be_chosen_before_and_after_a_train
         point = load_operating_point(run)
         assert point and point.rule == rule
     assert point and point.calibration == asked.calibration and point.thresholds == asked.thresholds
-    assert "precision 97% at tIoU 0.5 on 6 actions of 'validation'" in measured.output
+    assert "precision 97% at tIoU 0.5 on 6 actions of 'validation'; no threshold" in measured.output
     for others in (["--checkpoint", "best"], ["--set", "decode.nms_sigma=1"]):
         refused = tsatal("evaluate", run, "--precision", 0.9, *others)
         assert (
@@ -136,3 +136,12 @@ def test_in_a_video_of_background_nothing_is_found_by_default(
         tmp_path / "empty.h5", run, out=tmp_path / "all", min_score=0.0, device="cpu"
     )
     assert all(video.detections for video in every.values())
+
+
+def test_a_wish_that_nothing_can_be_chosen_for_is_refused(features: Path, tmp_path: Path) -> None:
+    told = tsatal(
+        "train", "--features", features, "--out", tmp_path / "r", "--precision", 0.9,
+        "--set", "data.validation_subset=none",
+    )  # fmt: skip
+    assert told.exit_code == 1 and not (tmp_path / "r").exists()
+    assert "--precision chooses thresholds on validation videos" in told.output

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..formats.atomic import check_place
-from ..head.packed import backbone_weights, projection_of, run_folder
+from ..head.packed import backbone_weights, projection_of, run_folder, unpacked_run
 from ..head.run import load_run_description, newest_run
 from .files import Pathlike
 
@@ -42,7 +42,8 @@ def pack(
     Example:
         >>> tsatal.pack("runs/first", "first.tsatal").sha256  # doctest: +SKIP
     """
-    run, out = Path(run) if run else newest_run(), Path(out)
+    run = unpacked_run(run or newest_run(), "it is packed already: copy the file")
+    out = Path(out)
     check_place(out)
     load_run_description(run)
 
@@ -59,8 +60,8 @@ def pack(
             "rgb": Path(weights) if weights else None,
             "flow": Path(flow_weights) if flow_weights else None,
         },
-        licence=licence,
-        note=note,
+        licence=(licence or "").strip() or None,
+        note=(note or "").strip() or None,
     )
 
 

@@ -27,7 +27,7 @@ from ..formats.subsets import (
     with_durations,
 )
 from ..formats.video_scores import load_video_scores
-from ..head.packed import is_packed, place_for, run_folder
+from ..head.packed import is_packed, place_for, run_folder, unpacked_run
 from ..head.run import (
     FOLDS_FILE,
     RunData,
@@ -225,7 +225,9 @@ def report(
         warn_of_other_annotations,
     )
 
-    run = Path(run) if run else newest_run()
+    run = unpacked_run(
+        run or newest_run(), "`tsatal evaluate` writes the report beside what it measured"
+    )
     check_place(out or run, folder=True)
     config, data = load_run_description(run)
     if not os.path.lexists(run / PREDICTIONS):

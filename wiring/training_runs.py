@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Config, load_config
+from ..errors import InputError
 from ..formats.atomic import check_place, write_text
 from ..formats.features import FeatureFile
 from ..formats.labels.find import HowToRead
 from ..formats.labels.record import FrameClock
-from ..formats.subsets import find_annotations
+from ..formats.subsets import NO_VALIDATION, find_annotations
 from ..head.run import (
     ANNOTATIONS_FILE,
     DATA_FILE,
@@ -79,6 +80,12 @@ def train(
         name = "run"
     else:
         name, config = config, load_config(config, overrides)
+        if config.eval.precision is not None and config.data.validation_subset == NO_VALIDATION:
+            # A head of folds comes as a `Config`: the folds choose its thresholds.
+            raise InputError(
+                "--precision chooses thresholds on validation videos, and data.validation_subset "
+                "is none; leave one of them out, or choose them on all videos: --folds 5 --final"
+            )
     look_at_files(features, annotations)
 
     import torch

@@ -84,8 +84,17 @@ def test_what_a_file_cannot_do_is_told(toy: Path) -> None:
     Path("c.tsatal").write_bytes(changed)
     for command in ("info c.tsatal", f"detect {toy / 'f.h5'} --run c.tsatal"):
         assert "c.tsatal: was changed or damaged since it was packed" in refused(command)
+    line = refused("report", model)
+    assert "a packed model, where the folder of a run is needed; `tsatal evaluate` writes" in line
+    line = refused("pack", model, "again.tsatal")
+    assert "it is packed already: copy the file" in line
     line = refused("view v.mp4", model)
     assert "a packed model, not detections; find them with: tsatal detect" in line
+
+
+def test_the_file_goes_into_a_new_folder(toy: Path) -> None:
+    called("pack", toy / "run", "new/folder/m.tsatal", "--licence", "  ")
+    assert "Not stated: ask who made the model." in called("info new/folder/m.tsatal")
 
 
 def test_info_prints_the_card(toy: Path) -> None:

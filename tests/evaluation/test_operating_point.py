@@ -73,6 +73,9 @@ def test_a_precision_that_no_threshold_has_is_said(caplog: pytest.LogCaptureFixt
     point = choose_operating_point(found, precision=0.9)
     assert "no threshold of a, b has a precision of 90 % on 'validation'" in caplog.text
     assert events(found, point)["a"].detections == 1
+    # It is kept, so that a model's card claims no precision that its thresholds have not.
+    assert point.in_words.endswith(" 'validation'; no threshold of a, b is sure to have it")
+    assert "unreached" in point.to_json()
 
 
 def test_equal_scores_are_taken_together() -> None:

@@ -220,9 +220,11 @@ def test_stretches_that_count_neither_way() -> None:
     assert again == read
 
 
-@pytest.mark.parametrize("wrong", [[[2, 1]], [[1]], [["a", "b"]], "all", [[0, float("inf")]]])
+@pytest.mark.parametrize(
+    "wrong", [[[2, 1]], [[1]], [["a", "b"]], "all", [[0, float("inf")]], [0, 30], {}, False]
+)
 @pytest.mark.parametrize("key", ["annotated", "ignore"])
 def test_broken_stretches_are_named(key: str, wrong: Any) -> None:
     raw = {"database": {"a": {"subset": "training", "annotations": [], key: wrong}}}
-    with pytest.raises(InputError, match="^x.json: a: "):
+    with pytest.raises(InputError, match=f"^x.json: a: (entry 0 of )?'{key}'"):
         parse_annotations(json.dumps(raw), source="x.json")

@@ -29,11 +29,11 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def sealed(path: Path, fill: Callable[[zipfile.ZipFile], None]) -> Path:
+def sealed(path: Path, fill: Callable[[zipfile.ZipFile], None], comment: bytes = COMMENT) -> Path:
     """Write an archive of other content with a digest that is right, as a stranger may."""
     with zipfile.ZipFile(path, "w") as archive:
         fill(archive)
-        archive.comment = COMMENT + b"0" * DIGITS
+        archive.comment = comment + b"0" * DIGITS
     content = path.read_bytes()[:-DIGITS]
     path.write_bytes(content + hashlib.sha256(content).hexdigest().encode())
     return path
@@ -120,6 +120,8 @@ def test_packed_bytes_and_missing_or_double_parts_are_refused(tmp_path: Path) ->
         (b"{", "not JSON"),
         (b"[]", "does not say 'tsatal-model'"),
         (b'{"format": "tsatal-model", "version": 2}', "of version 2; this program reads 1"),
+        (b'{"format": "tsatal-model", "version": 1}', r"names other parts .*'card.md'"),
+        (b'{"format": "tsatal-model", "version": 1, "parts": {}}', r"other parts .*'card.md'"),
     ],
 )
 def test_a_manifest_of_another_form_is_refused(tmp_path: Path, manifest: bytes, line: str) -> None:
@@ -128,8 +130,52 @@ def test_a_manifest_of_another_form_is_refused(tmp_path: Path, manifest: bytes, 
         archive.writestr(CARD, "")
 
     path = sealed(tmp_path / "m.tsatal", fill)
-    with open_bundle(path) as bundle, pytest.raises(InputError, match=line):
-        bundle.manifest()
+    with pytest.raises(InputError, match=line), open_bundle(path):
+        pass
+
+
+Parts = dict[str, bytes]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda parts: parts | {"last.pt": b"x"}, r"names other parts than it has \('last.pt'\)"),
+        (lambda parts: {k: v for k, v in parts.items() if k != "backbone/rgb"}, "'backbone/rgb'"),
+        (lambda parts: parts | {"head": parts.pop("head.safetensors")}, r"'head"),
+        (lambda parts: parts | {"head.safetensors/rgb": b"x"}, "has some twice"),
+        (lambda parts: parts | {"backbone/rgb": b"WEIGHTS"}, "part backbone/rgb is not the one"),
+    ],
+)
+def test_parts_are_those_that_were_packed(
+    model: Path, tmp_path: Path, change: Callable[[Parts], Parts], line: str
+) -> None:
+    """Whatever the digest of the whole says: so nothing is mixed from two models."""
+    with zipfile.ZipFile(model) as archive:
+        parts = change({name: archive.read(name) for name in archive.namelist()})
+
+    def fill(archive: zipfile.ZipFile) -> None:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+    path = sealed(tmp_path / "m", fill)
+    with pytest.raises(InputError, match=line), open_bundle(path) as bundle:
+        bundle.unpack(tmp_path)
+
+
+def test_a_file_written_to_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    model = tmp_path / "m.tsatal"
+    long = bytes(10**6) + b"weights" + bytes(10**6)  # more than is read ahead
+    write_bundle(model, PARTS | {"backbone/rgb": long}, {})
+    with pytest.raises(InputError, match=r"m\.tsatal: damaged"), open_bundle(model) as bundle:
+        model.write_bytes(model.read_bytes().replace(b"weights", b"WEIGHTS"))
+        bundle.unpack(tmp_path)
+
+
+def test_a_file_of_a_later_version_is_told(tmp_path: Path) -> None:
+    later = sealed(tmp_path / "m", lambda archive: None, COMMENT.replace(b"1", b"12"))
+    with pytest.raises(InputError, match="of version 12; this program reads 1"), open_bundle(later):
+        pass
 
 
 def test_sizes_are_looked_at_first(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ def test_each_fold_has_an_action_to_be_measured_on() -> None:
         (videos("a", "a", ""), 3, "video", r"--folds 3: each fold holds out a video with actions, "
          "and there are 2; fewer folds"),
         (videos("a", "a", "a", groups=["x"] * 3), 2, "group", "each fold holds out a group with "
-         "actions, and there is 1; fewer folds, or --group-by video"),
+         "actions, and there is 1; annotate others, too, or --group-by video"),
     ],
 )  # fmt: skip
 def test_too_few(every: dict[str, AnnotatedVideo], folds: int, by: str, line: str) -> None:

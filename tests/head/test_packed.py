@@ -1,5 +1,7 @@
 """Packed models in a run's place: unpacked once, found on the hub, and refused in one line."""
 
+import errno
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from tsatal import pipeline
 from tsatal.errors import InputError
+from tsatal.formats.bundle import Bundle
 from tsatal.head.detector import load_detector
 from tsatal.head.packed import hub_model, is_packed, place_for, run_folder
 
@@ -46,10 +49,27 @@ def test_another_file_in_its_place_is_unpacked_anew(model: Path, tmp_path: Path)
     assert run_folder(copy) != before
 
 
+def test_no_room_to_unpack_it_is_told(model: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "full.tsatal"
+    copy.write_bytes(model.read_bytes())
+    with pytest.MonkeyPatch.context() as patched:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patched.setattr(Bundle, "unpack", full)
+        line = r"full\.tsatal: cannot be unpacked \(No space left on device\); name a folder"
+        with pytest.raises(InputError, match=line):
+            run_folder(copy)
+    assert is_packed(run_folder(copy))
+
+
 def test_what_is_no_packed_model_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.tsatal").write_text("x")
     with pytest.raises(InputError, match=r"x\.tsatal: not a packed model of tsatal, or cut short"):
         load_detector(tmp_path / "x.tsatal")
+    with pytest.raises(InputError, match=r"y\.tsatal: no such file$"):
+        load_detector(tmp_path / "y.tsatal")
 
 
 def test_a_packed_model_holds_one_checkpoint(model: Path) -> None:
@@ -60,6 +80,15 @@ def test_a_packed_model_holds_one_checkpoint(model: Path) -> None:
     assert load_detector(best).epoch == 1 and load_detector(best, checkpoint="best").epoch == 1
 
 
+# The hub's own errors are known by their names.
+RAISED = {
+    "ann/offline": type("LocalEntryNotFoundError", (OSError,), {}),
+    "ann/old": type("RevisionNotFoundError", (OSError,), {}),
+    "ann/other": type("RemoteEntryNotFoundError", (OSError,), {}),
+    "ann/secret": type("GatedRepoError", (OSError,), {}),
+}
+
+
 @pytest.fixture
 def hub(model: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str | None]]:
     """A hub that has one model in its cache; returns what it is asked for."""
@@ -68,7 +97,7 @@ def hub(model: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, st
     def download(repository: str, file: str, *, revision: str | None = None) -> str:
         asked.append((repository, file, revision))
         if repository != "ann/gym":
-            raise ConnectionError("no route to host\nat all")
+            raise RAISED.get(repository, ConnectionError)("no route to host\nat all")
         return str(model)
 
     library = ModuleType("huggingface_hub")
@@ -98,6 +127,27 @@ def test_a_hub_out_of_reach_is_one_line(hub: list[tuple[str, str, str | None]]) 
         "hf:ann/none: model.tsatal is not in the cache and cannot be downloaded (ConnectionError); "
         "look at https://huggingface.co/ann/none, or give the file itself"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("hf:ann/offline", "the hub does not answer"),
+        ("hf:ann/old@v9", "no such branch, tag or commit"),
+        ("hf:ann/other", "no such file there; name it: hf:OWNER/NAME/FILE.tsatal"),
+        ("hf:ann/secret", "no such repository, or one that needs a login: hf auth login"),
+    ],
+)
+@pytest.mark.usefixtures("hub")
+def test_why_the_hub_gives_nothing_is_told(
+    name: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    with pytest.raises(InputError, match=re.escape(f"cannot be downloaded ({words}); look at")):
+        hub_model(name)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"downloaded \(HF_HUB_OFFLINE is set\); look at"):
+        hub_model(name)
 
 
 @pytest.mark.parametrize("name", ["hf:", "hf:ann", "hf:ann/gym/x.zip", "hf:../x y/z", "hf:a/b@"])
