@@ -10,7 +10,9 @@ from click.core import ParameterSource
 
 from ..errors import shortened
 from ..extract.settings import ExtractSettings
-from ..head.run import LAST, RUNS
+from ..formats.bundle import MODEL_SUFFIX
+from ..head.packed import HUB
+from ..head.run import DATA_FILE, LAST, RUNS
 from .extract import finish
 from .options import (
     A_RUN,
@@ -86,6 +88,7 @@ def command(
     when_stopped(
         "the features of finished videos are kept, and the same command goes on with the others"
     )
+    _only_videos(videos)
     from tqdm import tqdm
 
     from .. import pipeline
@@ -113,6 +116,13 @@ def command(
     say(*detected.written)
     if detected.extraction:
         finish(detected.extraction)
+
+
+def _only_videos(given: tuple[Path, ...]) -> None:
+    """Refuse what finds actions where it is given in place of what they are found in."""
+    for path in given:
+        if path.suffix == MODEL_SUFFIX or str(path).startswith(HUB) or (path / DATA_FILE).exists():
+            raise click.UsageError(f"{path} is a model, not a video: give it by --run")
 
 
 def class_names(given: str) -> tuple[str, ...]:

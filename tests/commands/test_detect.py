@@ -1,6 +1,8 @@
-"""The names of classes that a first look is asked for."""
+"""What `detect` is given: videos, not models; and the names of classes of a first look."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 import pytest
@@ -23,3 +25,13 @@ def test_no_name_at_all_is_refused(given: str) -> None:
         class_names(given)
     result = CliRunner().invoke(main, ["detect", "x.mp4", "--classes", given])
     assert result.exit_code == 2 and "no run in" not in result.output
+
+
+def test_a_model_in_the_place_of_a_video_is_told(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "data.json").write_text("{}")
+    (tmp_path / "m.tsatal").write_bytes(b"PK")
+    for model in (tmp_path / "m.tsatal", tmp_path / "run", "hf:someone/model"):
+        result = CliRunner().invoke(main, ["detect", "v.mp4", str(model)])
+        assert result.exit_code == 2 and "no run in" not in result.output
+        assert f"{model} is a model, not a video: give it by --run" in result.output
