@@ -180,6 +180,8 @@ KINDS = (
          "correct or remove them; nothing is learned from them, and they count as not found"),
     Kind("ignored-action", WARNING, "instances where the annotations say that nobody looked",
          "they are learned and measured all the same; widen 'annotated', or shorten 'ignore'"),
+    Kind("stretch-beyond-end", WARNING, "stretches of 'annotated' or 'ignore' beyond their video",
+         "give seconds, not frames; what lies after the end changes nothing"),
     Kind("duplicate", WARNING, "instances that are annotated more than once",
          "keep one of each; only one can be found, so the others count as not found"),
     Kind("lone-label", WARNING, "labels that occur in one subset only",

@@ -99,6 +99,10 @@ def check_instances(
                 yield Case(kind, f"{in_words(instance)} {says}", video.video_id)
             if is_ignored(instance, video):
                 yield Case("ignored-action", in_words(instance), video.video_id)
+        for start, _ in video.ignored:
+            if end is not None and start > end + max(TOLERANCE_SEC, TOLERANCE_SHARE * end):
+                says = f"one begins or ends at {start:.6g} s, the video ends at {end:.6g} s"
+                yield Case("stretch-beyond-end", says, video.video_id)
         yield from _duplicates(video)
 
 

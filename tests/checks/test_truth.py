@@ -214,3 +214,20 @@ def test_an_action_where_nobody_looked_is_named(looked: dict[str, Any], named: b
     truth = parse_annotations(json.dumps({"database": {"v": entry}}), source="a.json")
     found = list(check_instances(truth.videos.values(), durations={}))
     assert [(c.kind, str(c)) for c in found] == [("ignored-action", "v: Jump 2-5 s")] * named
+
+
+@pytest.mark.parametrize(
+    ("stretches", "at"),
+    [
+        ({"ignore": [[0, 3]]}, None),
+        ({"ignore": [[900, 1000]]}, 900),
+        ({"annotated": [[0, 10.05]]}, None),
+        ({"annotated": [[0, 300]]}, 300),
+    ],
+)
+def test_stretches_in_frames_are_told(stretches: dict[str, Any], at: float | None) -> None:
+    database = {"v": {"subset": "training", "duration": 10.0, "annotations": [], **stretches}}
+    truth = parse_annotations(json.dumps({"database": database}), source="a.json")
+    found = list(check_instances(truth.videos.values(), durations={}))
+    says = f"v: one begins or ends at {at} s, the video ends at 10 s"
+    assert [str(c) for c in found if c.kind == "stretch-beyond-end"] == ([says] if at else [])
