@@ -32,6 +32,8 @@ from .run import BEST, HEAD_FILE, LAST, PROJECTION_FILE
 if TYPE_CHECKING:
     from torch import Tensor
 
+logger = logging.getLogger(__name__)
+
 HUB = "hf:"
 HUB_FILE = f"model{MODEL_SUFFIX}"  # the name in a repository, where none is given
 ON_THE_HUB = re.compile(
@@ -164,10 +166,12 @@ def backbone_weights(run_dir: Path, stream: str) -> str | None:
     return str(found[0]) if found else None
 
 
+@cache
 def hub_model(name: str) -> Path:
     """Return the path of a packed model of the Hugging Face hub; downloaded the first time.
 
-    It lies in the hub's own cache. `HF_HUB_OFFLINE=1` takes what is there.
+    It lies in the hub's own cache. `HF_HUB_OFFLINE=1` takes what is there. The hub is asked once,
+    so that all of a command sees one model while a branch moves on.
 
     Args:
         name: `hf:OWNER/NAME`, which holds `model.tsatal`; `hf:OWNER/NAME/FILE` for another, and
@@ -186,6 +190,7 @@ def hub_model(name: str) -> Path:
     except ImportError as e:
         raise InputError(f"{name}: the hub needs: {how_to_install('hub')} ({e})") from None
     file = asked["file"] or HUB_FILE
+    logger.info("%s: asking the hub", name)
     # It would tell of every try; the line below says what came of them.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:

@@ -92,6 +92,7 @@ RAISED = {
 @pytest.fixture
 def hub(model: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str | None]]:
     """A hub that has one model in its cache; returns what it is asked for."""
+    hub_model.cache_clear()
     asked = []
 
     def download(repository: str, file: str, *, revision: str | None = None) -> str:
@@ -116,6 +117,7 @@ def test_a_model_comes_from_the_hub_by_its_name(
         ("ann/gym", "model.tsatal", "v1.2"),
         ("ann/gym", "sub/lift.tsatal", "refs/pr/1"),
     ]
+    assert hub_model("hf:ann/gym") == model and len(hub) == 3  # a command asks once
     # Paths of the command line keep the name.
     assert load_detector(Path("hf:ann/gym@v1")).data.labels == ("jump", "run")
 
@@ -157,6 +159,7 @@ def test_a_name_of_another_form_is_told(name: str) -> None:
 
 
 def test_the_hub_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub_model.cache_clear()
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match="hf:ann/gym: the hub needs: pip install"):
         hub_model("hf:ann/gym")
