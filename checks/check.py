@@ -97,10 +97,16 @@ def check_file(
     return Report(str(path), f"checked {checked}", tuple(collect(cases, exclude=exclude)))
 
 
-def without_annotations(file: FeatureFile, truth: Annotations) -> list[Finding]:
-    """Return what there is to say of videos that have features and no annotations."""
+def without_annotations(
+    file: FeatureFile, truth: Annotations, *, exclude: Collection[str] = ()
+) -> list[Finding]:
+    """Return what there is to say of videos that have features and no annotations.
+
+    Args:
+        exclude: ids of videos that are left out of the evaluation.
+    """
     cases = [c for c in check_ids(file.video_ids, truth.videos) if c.kind == NO_ANNOTATIONS]
-    return collect(cases, exclude=())
+    return collect(cases, exclude=set(map(nfc, exclude)))
 
 
 def warnings_for_training(

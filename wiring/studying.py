@@ -77,7 +77,7 @@ def train_folds(
     name, chosen = _named(config, overrides)
     out = Path(out or RUNS / f"{name}-{Path(features).stem}-{name_of(folds)}")
     how = HowToRead(FrameClock(label_fps))
-    with _open(features, annotations, how) as (file, truth):
+    with _open(features, annotations, how, chosen.eval.exclude) as (file, truth):
         plan, videos = plan_folds(
             file, truth, chosen, folds=folds, seeds=seeds, group_by=group_by, deal_seed=deal
         )
@@ -143,7 +143,7 @@ def learning_curve(
     name, chosen = _named(config, overrides)
     out = Path(out or RUNS / f"{name}-{Path(features).stem}-curve")
     how = HowToRead(FrameClock(label_fps), split=split, seed=split_seed)
-    with _open(features, annotations, how) as (file, truth):
+    with _open(features, annotations, how, chosen.eval.exclude) as (file, truth):
         plan, videos = plan_curve(file, truth, chosen, seeds=seeds, group_by=group_by)
     _carry_out(out, plan, videos, jobs, device, command)
     return measure_curve(out)
@@ -158,14 +158,14 @@ def _named(config: str | Config, overrides: Sequence[str]) -> tuple[str, Config]
 
 @contextmanager
 def _open(
-    features: Pathlike, annotations: Pathlike | None, how: HowToRead
+    features: Pathlike, annotations: Pathlike | None, how: HowToRead, exclude: Sequence[str]
 ) -> Iterator[tuple[FeatureFile, Annotations]]:
-    """Open a feature file, with its annotations or others."""
+    """Open a feature file, with its annotations or others; say which videos have none."""
     from ..checks.check import without_annotations
 
     with FeatureFile(features) as file:
         truth = find_annotations(file, annotations, how)
-        for finding in without_annotations(file, truth):
+        for finding in without_annotations(file, truth, exclude=exclude):
             logger.warning("%s", finding.line)
         yield file, truth
 
