@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from tsatal import pipeline
+from tsatal.evaluation.operating_point import learn_operating_point
+from tsatal.formats.annotations import AnnotatedVideo, Detection, Instance
 
 SMALL = (
     "model.width=8", "data.window_steps=16", "data.least_steps=1", "optim.epochs=1",
@@ -41,3 +44,20 @@ def test_inner_folds_stand_beside_the_quarter_and_are_kept(
     monkeypatch.setattr(pipeline, "train_folds", refused)
     program("calibration").main()
     assert capsys.readouterr().out == first
+
+
+def test_what_few_actions_cost_is_held_to_the_best_threshold_of_each_half(
+    program: Callable[[str], ModuleType],
+) -> None:
+    tested = {
+        f"v{n}": AnnotatedVideo(f"v{n}", "testing", 20.0, (Instance("jump", 0, 4),))
+        for n in range(8)
+    }
+    right = [Detection("jump", 0, 4, 0.9), Detection("jump", 9, 12, 0.1)]
+    found = dict.fromkeys(tested, right)
+    good = learn_operating_point(tested, found, subset="testing")
+    calibration = program("calibration")
+    assert calibration.lost_by_half(tested, found, good) == (0.0, 0.0)
+    nothing = replace(good, thresholds={"jump": 1.0}, other=1.0)
+    stored, other = calibration.lost_by_half(tested, found, nothing)
+    assert (stored, other) == (-1.0, 0.0)
